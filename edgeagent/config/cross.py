@@ -1,0 +1,75 @@
+"""Checks across tables: names that must exist, things that only one camera may hold. Pure.
+
+They read the raw dict and pass over whatever has the wrong shape, so that they can be reported together with the
+mistakes of single fields.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from edgeagent.config.mistake import Mistake
+
+
+def cross_mistakes(data: Mapping[str, Any]) -> list[Mistake]:
+    """What is wrong between the tables of `data`, whatever else may be wrong inside them."""
+    return [*_unknown_names(data), *_shared_devices(data), *_password_alone(data)]
+
+
+def _table(data: object, key: str) -> dict[str, Any]:
+    value = data.get(key) if isinstance(data, Mapping) else None
+    return {str(name): inner for name, inner in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _unknown_names(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    for name, pipeline in _table(data, "pipelines").items():
+        for key in ("camera", "model"):
+            wanted = pipeline.get(key) if isinstance(pipeline, Mapping) else None
+            known = _table(data, f"{key}s")
+            if isinstance(wanted, str) and wanted not in known:
+                yield Mistake(
+                    f"pipelines.{name}.{key}", f"no {key} has the id {wanted!r}", _name_mend(key, wanted, known)
+                )
+
+
+def _name_mend(key: str, wanted: str, known: Mapping[str, Any]) -> str:
+    close = get_close_matches(wanted, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"add a table [{key}s.{wanted}]" + (f", or name one of: {', '.join(sorted(known))}" if known else "")
+
+
+def _shared_devices(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    holder: dict[str, str] = {}
+    for name, camera in _table(data, "cameras").items():
+        device = _device_of(camera)
+        first = holder.setdefault(device, name) if device else name
+        if first != name:
+            key = "sensor_id" if device.startswith("csi") else "device"
+            message = f"camera {first!r} already has {device}"
+            yield Mistake(
+                f"cameras.{name}.source.{key}", message, "give each camera its own, or set enabled = false on one"
+            )
+
+
+def _device_of(camera: object) -> str:
+    """What only one open camera may hold, or "" for a source that can be shared or is not opened."""
+    source = _table(camera, "source")
+    enabled = camera.get("enabled") if isinstance(camera, Mapping) else False
+    device = source.get("device")
+    if enabled is False:
+        return ""
+    if source.get("type") == "v4l2" and isinstance(device, str):
+        return posixpath.normpath(device)
+    if source.get("type") == "csi" and isinstance(source.get("sensor_id"), int):
+        return f"csi sensor {source['sensor_id']}"
+    return ""
+
+
+def _password_alone(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    mqtt = _table(data, "mqtt")
+    if mqtt.get("password_file") is not None and mqtt.get("username") is None:
+        yield Mistake("mqtt.password_file", "is set without a user name", "add mqtt.username")

@@ -1,0 +1,267 @@
+"""What can be set: one frozen model a table of config.toml, every key with its meaning, default and bounds.
+
+Pure: pydantic only. The template, the reference page, the JSON schema and the mistakes' mends are all made from
+what is written here, so a key is described once.
+
+Invariant: a `Config` that exists is consistent: its pipelines name cameras and models that it has.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from edgeagent.camera.spec import STRICT, SourceSpec, refuse
+from edgeagent.config.cross import cross_mistakes
+from edgeagent.errors import ConfigError
+
+ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+SAMPLE_MODELS = ("conveyor",)
+DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+def _checked_absolute(path: str) -> str:
+    if not path.startswith("/") or "\x00" in path:
+        raise refuse("wants an absolute path", "start it with /")
+    return path
+
+
+def _checked_model_path(path: str) -> str:
+    name = path.removeprefix("sample:")
+    if not path.strip() or "\x00" in path:
+        raise refuse("wants a model's directory", 'for example path = "/var/lib/edgeagent/models/belt"')
+    if name != path and name not in SAMPLE_MODELS:
+        known = ", ".join(f'"sample:{sample}"' for sample in SAMPLE_MODELS)
+        raise refuse("no sample model of this name is shipped", f"the shipped ones are: {known}")
+    return path
+
+
+def _checked_broker_url(url: str) -> str:
+    mend = 'for example url = "mqtt://127.0.0.1:1883" or "mqtts://broker.example.org"'
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise refuse("the URL's host or port cannot be read", mend) from error
+    if "@" in url:
+        raise refuse("holds a user name or password", "move them to mqtt.username and mqtt.password_file")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise refuse("wants a URL that starts with mqtt:// or mqtts://", mend)
+    if not parts.hostname or port == 0 or _more_than_host(parts) or re.search(r"[\s\x00-\x1f]", url):
+        raise refuse("wants a host and perhaps a port, nothing more", mend)
+    return url
+
+
+def _more_than_host(parts: SplitResult) -> bool:
+    return parts.path not in {"", "/"} or bool(parts.query or parts.fragment)
+
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_absolute)]
+
+
+class _Table(BaseModel):
+    model_config = STRICT
+
+
+class DeviceSettings(_Table):
+    """Who this device is and where it keeps its things."""
+
+    id: Id | None = Field(
+        default=None,
+        description="This device's name in MQTT topics; not set: made from the host name.",
+        examples=["line-3"],
+    )
+    fleet: Id = Field(default="default", description="The fleet this device belongs to; a level of every MQTT topic.")
+    state_dir: AbsolutePath = Field(
+        default="/var/lib/edgeagent",
+        description="Directory of what must survive a reboot: engines, calibration, models.",
+    )
+    run_dir: AbsolutePath = Field(
+        default="/run/edgeagent", description="Directory of sockets and other short-lived files."
+    )
+    board_root: AbsolutePath = Field(
+        default="/",
+        description="Where the board's files (sys, proc, etc) are read from; other than / for a virtual Jetson.",
+    )
+
+
+class MqttSettings(_Table):
+    """The broker that results and health go to."""
+
+    url: Annotated[str, Field(max_length=2048), AfterValidator(_checked_broker_url)] = Field(
+        default="mqtt://127.0.0.1:1883",
+        description="The broker: mqtt://HOST[:PORT], or mqtts:// for TLS. Ports are 1883 and 8883 unless given.",
+    )
+    username: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = Field(
+        default=None, description="User name to log in with; not set: no login.", examples=["line-3"]
+    )
+    password_file: AbsolutePath | None = Field(
+        default=None,
+        description="File whose first line is the password. Keep it readable by the edgeagent user only.",
+        examples=["/etc/edgeagent/mqtt-password"],
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        default="auto", description="MQTT version; auto tries 5 and falls back to 3.1.1 when the broker refuses it."
+    )
+    keepalive_s: int = Field(
+        default=30, ge=5, le=3600, description="Seconds of silence after which the link is probed."
+    )
+    session_expiry_s: int = Field(
+        default=3600,
+        ge=0,
+        le=604_800,
+        description="Seconds that the broker keeps this device's session after a lost link.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0, ge=1, le=120, description="Seconds that one connection attempt may take."
+    )
+    results_qos: Literal[0, 1] = Field(
+        default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
+    )
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port or DEFAULT_PORTS[parts.scheme]
+
+    @property
+    def tls(self) -> bool:
+        return urlsplit(self.url).scheme == "mqtts"
+
+
+class CameraSettings(_Table):
+    """One camera: where its frames come from."""
+
+    source: SourceSpec = Field(
+        description="Where frames come from; its type decides which further keys it has.",
+        examples=[{"type": "synthetic"}],
+    )
+    enabled: bool = Field(default=True, description="false keeps the camera in the file but does not open it.")
+
+
+class ModelSettings(_Table):
+    """One model: where its bundle lies."""
+
+    path: Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)] = Field(
+        description=(
+            "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one."
+        ),
+        examples=["sample:conveyor"],
+    )
+
+
+class PipelineSettings(_Table):
+    """One pipeline: a camera's frames through a model."""
+
+    camera: Id = Field(description="The camera whose frames are used: an id under cameras.", examples=["belt"])
+    model: Id = Field(description="The model that looks at them: an id under models.", examples=["parts"])
+    min_score: float = Field(default=0.35, ge=0, le=1, description="Detections that score lower are dropped.")
+    iou: float = Field(
+        default=0.5, ge=0, le=1, description="Two boxes of a class that overlap more than this count as one."
+    )
+    max_detections: int = Field(
+        default=100, ge=1, le=300, description="At most this many detections a frame, best first."
+    )
+    classes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = Field(
+        default=None, description="Class names to keep; not set: all classes.", examples=[["bolt", "nut"]]
+    )
+    max_results_per_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="At most this many results a second; not set: one a frame.",
+        examples=[10.0],
+    )
+    enabled: bool = Field(default=True, description="false keeps the pipeline in the file but does not run it.")
+
+
+class PowerSettings(_Table):
+    """Watching what the board draws."""
+
+    sample_interval_s: float = Field(
+        default=2.0, ge=0.2, le=60, description="Seconds between two readings of the board."
+    )
+    warn_total_w: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="Raise an alarm when the board draws more than this many watts; not set: no alarm.",
+        examples=[25.0],
+    )
+
+
+class ThermalSettings(_Table):
+    """Watching how hot the board is."""
+
+    warn_headroom_c: float = Field(
+        default=8.0,
+        ge=0,
+        le=60,
+        description="Health is degraded when the hottest zone is nearer than this to its own throttle temperature.",
+    )
+
+
+class EngineSettings(_Table):
+    """How engines are built and accepted."""
+
+    precision: Literal["int8", "fp32"] = Field(default="int8", description="Number format of the engine.")
+    backend: Literal["auto", "onnxruntime"] = Field(
+        default="auto", description="What runs the engine; auto picks the fastest that this device has."
+    )
+    calibration_frames: int = Field(
+        default=64, ge=16, le=4096, description="Frames that the INT8 ranges are measured on."
+    )
+    holdout_frames: int = Field(
+        default=16, ge=4, le=1024, description="Frames kept apart to compare the INT8 engine with the FP32 reference."
+    )
+    calibration_interval_s: float = Field(
+        default=0.06, ge=0, le=3600, description="Seconds between two collected frames, so that they differ."
+    )
+    min_agreement: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Share of the reference's detections that an engine must find to be accepted.",
+    )
+    build_threads: int | None = Field(
+        default=None, ge=1, le=64, description="CPU threads of a build; not set: chosen for the board.", examples=[2]
+    )
+    infer_threads: int = Field(default=1, ge=1, le=64, description="CPU threads of inference where it runs on the CPU.")
+    build_timeout_s: float = Field(default=1800.0, ge=10, le=86_400, description="Seconds that one build may take.")
+    max_attempts: int = Field(default=3, ge=1, le=10, description="Builds that are tried before an engine is given up.")
+
+
+class Config(_Table):
+    """All settings of one device."""
+
+    device: DeviceSettings = Field(default_factory=DeviceSettings, description="Who this device is.")
+    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker.")
+    cameras: dict[Id, CameraSettings] = Field(default_factory=dict, description="Cameras by id.")
+    models: dict[Id, ModelSettings] = Field(default_factory=dict, description="Models by id.")
+    pipelines: dict[Id, PipelineSettings] = Field(default_factory=dict, description="Pipelines by id.")
+    power: PowerSettings = Field(default_factory=PowerSettings, description="Power readings.")
+    thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Temperature readings.")
+    engines: EngineSettings = Field(default_factory=EngineSettings, description="Engine builds.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        mistakes = cross_mistakes(self.model_dump(mode="json"))
+        if mistakes:
+            raise PydanticCustomError("cross_check", "{lines}", {"lines": "; ".join(m.line() for m in mistakes)})
+        return self
+
+    @property
+    def device_id(self) -> str:
+        """The device's id. Raises ConfigError where neither the config nor the loader has set one."""
+        if self.device.id is None:
+            raise ConfigError("device.id is not set", mend='add id = "..." under [device]')
+        return self.device.id
