@@ -1,0 +1,66 @@
+"""What the agent and a capture child say to each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from edgeagent.camera.spec import SourceSpec
+from edgeagent.supervise.messages import Message, Stop
+
+
+class RingOutput(BaseModel):
+    """A ring to fill: its descriptor in the child, and the eventfds of those who wait for its frames."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fd: int
+    wake_fds: list[int]
+
+
+class CaptureStart(Message):
+    """First message: the source to open and the rings to fill."""
+
+    kind: Literal["start"] = "start"
+    camera: str
+    source: SourceSpec
+    rings: list[RingOutput]
+
+
+class Begin(Message):
+    """From now on every frame counts. A file played once starts over after frame number `resume_after`."""
+
+    kind: Literal["begin"] = "begin"
+    resume_after: int = 0
+
+
+class Opened(Message):
+    """The source is open; the size and rate are what it really gives."""
+
+    kind: Literal["opened"] = "opened"
+    width: int
+    height: int
+    fps: float
+
+
+class CaptureStats(Message):
+    """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read."""
+
+    kind: Literal["stats"] = "stats"
+    frames: int
+    unusable: int
+    read_ms: float
+
+
+class Ended(Message):
+    """A file played once has come to its end. `expected` is what its header promised, 0 if it said nothing."""
+
+    kind: Literal["ended"] = "ended"
+    frames: int
+    expected: int
+
+
+CaptureWord = Annotated[Opened | CaptureStats | Ended, Field(discriminator="kind")]
+CAPTURE_WORDS: TypeAdapter[Opened | CaptureStats | Ended] = TypeAdapter(CaptureWord)
+AgentWord = Annotated[Begin | Stop, Field(discriminator="kind")]
+AGENT_WORDS: TypeAdapter[Begin | Stop] = TypeAdapter(AgentWord)

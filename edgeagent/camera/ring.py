@@ -1,0 +1,209 @@
+"""The frame ring's two ends: a writer that never waits, readers that never see a torn frame.
+
+Ordering. x86 keeps stores in order; Arm does not, and Python has no fence. Releasing and then taking a lock orders
+everything before against everything after (release and acquire of C11 atomics), so `_fence` does that, twice.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeagent.camera.ring_layout import (
+    READERS,
+    S_BEGIN,
+    S_CAPTURE_MS,
+    S_CAPTURE_NS,
+    S_END,
+    S_PAD_X,
+    S_PAD_Y,
+    S_SCALE,
+    S_SOURCE_HEIGHT,
+    S_SOURCE_WIDTH,
+    W_CONSUMED,
+    W_ENDED,
+    W_LOSSLESS,
+    W_NEWEST,
+)
+from edgeagent.camera.ring_memory import open_ring
+from edgeagent.vision.letterbox import Letterbox
+
+Frame = npt.NDArray[np.uint8]
+READ_TRIES = 16
+_lock = threading.Lock()
+
+
+def _fence() -> None:
+    """A full memory barrier: a release followed by an acquire."""
+    _lock.acquire()
+    _lock.release()
+    _lock.acquire()
+    _lock.release()
+
+
+@dataclass(frozen=True)
+class FrameMeta:
+    """`sequence` counts from 1; `capture_ns` is CLOCK_MONOTONIC, `capture_ms` wall time since 1970."""
+
+    sequence: int
+    capture_ns: int
+    capture_ms: int
+    box: Letterbox
+
+
+class _Mapped:
+    def __init__(self, fd: int) -> None:
+        self.layout, self._map = open_ring(fd)
+        self._view = memoryview(self._map)
+        self._words = self._view[: len(self._view) // 8 * 8].cast("Q")
+        self._floats = self._view[: len(self._view) // 8 * 8].cast("d")
+        layout = self.layout
+        shape = (layout.height, layout.width, 3)
+        self._frames = [
+            np.ndarray(shape, np.uint8, buffer=self._map, offset=layout.frame_offset(slot))
+            for slot in range(layout.slots)
+        ]
+        self._slot_word = [layout.slot_offset(slot) // 8 for slot in range(layout.slots)]
+
+    @property
+    def newest(self) -> int:
+        return self._words[W_NEWEST]
+
+    @property
+    def lossless(self) -> bool:
+        return bool(self._words[W_LOSSLESS])
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._words[W_ENDED])
+
+    def close(self) -> None:
+        self._frames.clear()
+        self._words.release()
+        self._floats.release()
+        self._view.release()
+        self._map.close()
+
+    def __enter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class RingWriter(_Mapped):
+    """The one writer. A restarted writer goes on counting where the last one stopped."""
+
+    def __init__(self, fd: int, wake_fds: list[int]) -> None:
+        super().__init__(fd)
+        self._wake_fds = wake_fds
+
+    def set_lossless(self, lossless: bool) -> None:
+        self._words[W_LOSSLESS] = int(lossless)
+
+    def set_consumed(self, sequence: int, reader: int = 0) -> None:
+        """Where `reader` shall go on: a pass that must lose nothing starts behind the frames shown before it."""
+        self._words[W_CONSUMED + reader] = sequence
+
+    def set_ended(self, ended: bool) -> None:
+        self._words[W_ENDED] = int(ended)
+        self._wake()
+
+    def backlog(self, reader: int = 0) -> int:
+        """Frames written that `reader` has not finished."""
+        return self.newest - self._words[W_CONSUMED + reader]
+
+    def start(self) -> Frame:
+        """The next frame's memory, to be filled in place before `publish`."""
+        slot = (self.newest + 1) % self.layout.slots
+        self._words[self._slot_word[slot] + S_BEGIN] = self.newest + 1
+        _fence()
+        return self._frames[slot]
+
+    def publish(self, capture_ns: int, capture_ms: int, box: Letterbox) -> int:
+        """Make the frame filled since `start` the newest; returns its sequence number."""
+        sequence = self.newest + 1
+        word = self._slot_word[sequence % self.layout.slots]
+        words, floats = self._words, self._floats
+        words[word + S_CAPTURE_NS] = capture_ns
+        words[word + S_CAPTURE_MS] = capture_ms
+        words[word + S_SOURCE_WIDTH] = box.source_width
+        words[word + S_SOURCE_HEIGHT] = box.source_height
+        floats[word + S_SCALE] = box.scale
+        floats[word + S_PAD_X] = box.pad_x
+        floats[word + S_PAD_Y] = box.pad_y
+        _fence()
+        words[word + S_END] = sequence
+        _fence()
+        words[W_NEWEST] = sequence
+        self._wake()
+        return sequence
+
+    def _wake(self) -> None:
+        for fd in self._wake_fds:
+            os.eventfd_write(fd, 1)
+
+
+class RingReader(_Mapped):
+    """A reader. `index` is its place among the readers whose progress the writer can see."""
+
+    def __init__(self, fd: int, index: int = 0) -> None:
+        super().__init__(fd)
+        if not 0 <= index < READERS:
+            raise ValueError(f"a ring knows {READERS} readers, there is no number {index}")
+        self._index = index
+        self.torn = 0
+
+    @property
+    def consumed(self) -> int:
+        return self._words[W_CONSUMED + self._index]
+
+    def set_consumed(self, sequence: int) -> None:
+        self._words[W_CONSUMED + self._index] = sequence
+
+    def read_newest(self, out: Frame, after: int = 0) -> FrameMeta | None:
+        """Copy the newest frame into `out` (uint8 (H, W, 3)); None when there is none newer than `after`."""
+        for _ in range(READ_TRIES):
+            sequence = self.newest
+            if sequence <= after:
+                return None
+            meta = self._copy(sequence, out)
+            if meta is not None:
+                return meta
+            self.torn += 1
+        return None
+
+    def read_exactly(self, sequence: int, out: Frame) -> FrameMeta | None:
+        """Copy that very frame; None when it is not written yet or already overwritten."""
+        return self._copy(sequence, out) if self.newest >= sequence else None
+
+    def _copy(self, sequence: int, out: Frame) -> FrameMeta | None:
+        slot = sequence % self.layout.slots
+        word = self._slot_word[slot]
+        if self._words[word + S_END] != sequence:
+            return None
+        _fence()
+        np.copyto(out, self._frames[slot])
+        meta = self._meta(sequence, word)
+        _fence()
+        return meta if self._words[word + S_BEGIN] == sequence else None
+
+    def _meta(self, sequence: int, word: int) -> FrameMeta:
+        words, floats = self._words, self._floats
+        box = Letterbox(
+            source_width=words[word + S_SOURCE_WIDTH],
+            source_height=words[word + S_SOURCE_HEIGHT],
+            width=self.layout.width,
+            height=self.layout.height,
+            scale=floats[word + S_SCALE],
+            pad_x=floats[word + S_PAD_X],
+            pad_y=floats[word + S_PAD_Y],
+        )
+        return FrameMeta(sequence, words[word + S_CAPTURE_NS], words[word + S_CAPTURE_MS], box)

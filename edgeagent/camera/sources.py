@@ -1,0 +1,260 @@
+"""Frame sources behind one small protocol. The only place that opens cameras, files and streams through OpenCV.
+
+A source may hang in a driver at any time: it is used by a capture child only, which the agent kills when it falls
+silent. `read()` returns BGR uint8 (H, W, 3), or None when this frame could not be had.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeagent.camera.spec import (
+    CsiSource,
+    FileSource,
+    GStreamerSource,
+    RtspSource,
+    SourceSpec,
+    SyntheticSource,
+    V4l2Source,
+    redact_url,
+)
+from edgeagent.errors import SourceError
+
+Image = npt.NDArray[np.uint8]
+
+
+class EndOfSource(Exception):
+    """The source has no more frames and never will."""
+
+
+class FrameSource(Protocol):
+    """An open source. `paced` sources hand out frames as fast as they are asked and need a timetable."""
+
+    width: int
+    height: int
+    fps: float
+    paced: bool
+    expected_frames: int
+
+    def read(self) -> Image | None: ...
+
+    def close(self) -> None: ...
+
+
+def open_source(camera: str, spec: SourceSpec) -> FrameSource:
+    """Open what `spec` names. Raises SourceError with the reason and the mend."""
+    if isinstance(spec, SyntheticSource):
+        return SyntheticCamera(spec)
+    if isinstance(spec, FileSource):
+        return _open_file(camera, spec)
+    if isinstance(spec, RtspSource):
+        return _open_rtsp(camera, spec)
+    if isinstance(spec, V4l2Source):
+        return _open_v4l2(camera, spec)
+    pipeline = spec.pipeline if isinstance(spec, GStreamerSource) else csi_pipeline(spec)
+    return _open_gstreamer(camera, pipeline)
+
+
+class SyntheticCamera:
+    """Drawn parts on a conveyor: the same frame for the same number, whatever the machine."""
+
+    paced = True
+    expected_frames = 0
+
+    def __init__(self, spec: SyntheticSource) -> None:
+        from edgeagent.simulate.scenes import ConveyorStream
+
+        self.width, self.height, self.fps = spec.width, spec.height, spec.fps
+        self._stream = ConveyorStream(spec.width, spec.height, spec.fps, spec.seed)
+        self._image: Image | None = None
+        self._index = 0
+
+    def read(self) -> Image | None:
+        self._image, _, _ = self._stream.frame(self._index, self._image)
+        self._index += 1
+        return self._image
+
+    def skip(self, frames: int) -> None:
+        self._index += frames
+
+    def close(self) -> None:
+        self._image = None
+
+
+class OpenCvCapture:
+    """Anything `cv2.VideoCapture` reads. `ends` tells a failed read apart: end of file, or trouble."""
+
+    def __init__(self, capture: Any, *, paced: bool, ends: bool) -> None:  # noqa: ANN401  cv2 has no stable types
+        import cv2
+
+        self._capture = capture
+        self._ends = ends
+        self.paced = paced
+        self.width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        self.height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.fps = _sane_fps(capture.get(cv2.CAP_PROP_FPS))
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if ends else 0
+        self.expected_frames = int(count) if 0 < count < 1e9 else 0
+
+    def read(self) -> Image | None:
+        done, image = self._capture.read()
+        if not done:
+            if self._ends:
+                raise EndOfSource
+            return None
+        return as_bgr(image)
+
+    def skip(self, frames: int) -> None:
+        for _ in range(frames):
+            if not self._capture.grab():
+                raise EndOfSource
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def as_bgr(image: object) -> Image | None:
+    """Any picture a driver may hand over as BGR uint8 (H, W, 3); None when it is no picture at all.
+
+    Grey is spread over three channels, a fourth channel is dropped, 16-bit is brought down to 8.
+    """
+    if not isinstance(image, np.ndarray) or image.size == 0:
+        return None
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        return None
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        return None
+    if image.shape[2] == 1:
+        return np.ascontiguousarray(np.repeat(image, 3, axis=2))
+    return image[:, :, :3]
+
+
+def quiet_opencv() -> None:
+    """Before OpenCV is imported: no chatter on stderr, one thread (the engine needs the others)."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def opencv_has_gstreamer() -> bool:
+    import cv2
+
+    lines = (line.split(":") for line in cv2.getBuildInformation().splitlines() if "GStreamer:" in line)
+    return any(parts[1].strip().startswith("YES") for parts in lines)
+
+
+def csi_pipeline(spec: CsiSource) -> str:
+    """The Argus pipeline of a CSI camera, scaled and converted in hardware up to the last step."""
+    return (
+        f"nvarguscamerasrc sensor-id={spec.sensor_id} ! video/x-raw(memory:NVMM),width={spec.width},"
+        f"height={spec.height},framerate={math.ceil(spec.fps)}/1 ! nvvidconv ! video/x-raw,format=BGRx ! "
+        "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+    )
+
+
+def _sane_fps(fps: float) -> float:
+    return fps if 0.1 <= fps <= 1000 else 30.0
+
+
+def _open_file(camera: str, spec: FileSource) -> OpenCvCapture:
+    import cv2
+
+    path = Path(spec.path)
+    if not path.is_file():
+        raise SourceError(f"camera {camera}: there is no file {path}", mend="check the path", code="source_missing")
+    if path.stat().st_size == 0:
+        raise SourceError(f"camera {camera}: {path} is empty", mend="copy the video again", code="source_unreadable")
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise SourceError(
+            f"camera {camera}: {path} is no video that OpenCV can read, or it is cut short before its index",
+            mend="copy the video again, or convert it with ffmpeg",
+            code="source_unreadable",
+        )
+    return OpenCvCapture(capture, paced=True, ends=True)
+
+
+def _open_rtsp(camera: str, spec: RtspSource) -> OpenCvCapture:
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{spec.transport}"
+    import cv2
+
+    limits = [
+        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(spec.open_timeout_s * 1000),
+        cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(spec.stall_timeout_s * 1000),
+    ]  # fmt: skip
+    capture = cv2.VideoCapture(spec.url, cv2.CAP_FFMPEG, limits)
+    if not capture.isOpened():
+        raise SourceError(
+            f"camera {camera}: {redact_url(spec.url)} did not answer as an RTSP stream",
+            mend="check the address, the credentials and that the camera is on",
+            retry=True,
+            code="source_unreachable",
+        )
+    return OpenCvCapture(capture, paced=False, ends=False)
+
+
+def _open_v4l2(camera: str, spec: V4l2Source) -> OpenCvCapture:
+    import cv2
+
+    _check_device(camera, Path(spec.device))
+    capture = cv2.VideoCapture(spec.device, cv2.CAP_V4L2)
+    wishes = ((cv2.CAP_PROP_FRAME_WIDTH, spec.width), (cv2.CAP_PROP_FRAME_HEIGHT, spec.height))
+    for key, value in (*wishes, (cv2.CAP_PROP_FPS, spec.fps)):
+        if value is not None:
+            capture.set(key, value)
+    if not capture.isOpened():
+        raise SourceError(
+            f"camera {camera}: {spec.device} cannot be opened as a camera",
+            mend="see `v4l2-ctl --list-devices`, and whether another program holds it",
+            retry=True,
+            code="source_unreadable",
+        )
+    return OpenCvCapture(capture, paced=False, ends=False)
+
+
+def _check_device(camera: str, path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SourceError(
+            f"camera {camera}: there is no device {path}",
+            mend="plug the camera in; `ls -l /dev/v4l/by-id` lists what is there",
+            retry=True,
+            code="source_missing",
+        ) from error
+    if not stat.S_ISCHR(mode):
+        raise SourceError(f"camera {camera}: {path} is no device", mend="name a /dev/video device", code="source_wrong")
+
+
+def _open_gstreamer(camera: str, pipeline: str) -> OpenCvCapture:
+    import cv2
+
+    if not opencv_has_gstreamer():
+        raise SourceError(
+            f"camera {camera}: this OpenCV ({cv2.__version__}) was built without GStreamer",
+            mend="use the OpenCV of JetPack or of the distribution (python3-opencv), not the one from pip",
+            code="opencv_without_gstreamer",
+        )
+    capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
+    if not capture.isOpened():
+        raise SourceError(
+            f"camera {camera}: GStreamer cannot start the pipeline",
+            mend="try it with gst-launch-1.0, fakesink in place of appsink",
+            retry=True,
+            code="source_unreadable",
+            facts={"pipeline": pipeline},
+        )
+    return OpenCvCapture(capture, paced=False, ends=False)

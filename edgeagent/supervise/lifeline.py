@@ -1,0 +1,31 @@
+"""Dying together: a process that must not outlive the one that started it.
+
+`tie_to_parent` asks the kernel for a signal at the parent's death (PR_SET_PDEATHSIG, see prctl(2)), then closes
+the race of a parent that died before the request by comparing the parent's pid.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+PARENT_VARIABLE = "EDGEAGENT_PARENT_PID"
+
+
+def tie_to_parent(sig: signal.Signals = signal.SIGKILL) -> None:
+    """Die with the process named in the environment. Without that name, do nothing: a person started us."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
+    if os.getppid() != int(parent):
+        sys.exit(1)
+
+
+def environment_for_child() -> dict[str, str]:
+    """The environment that ties a child started now to this process."""
+    return {**os.environ, PARENT_VARIABLE: str(os.getpid())}

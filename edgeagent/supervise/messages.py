@@ -1,0 +1,63 @@
+"""What agent and children say to each other: one JSON object a line, each a typed model.
+
+The rooms add their own messages by subclassing `Message`; this module holds the words every child knows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgeagent.errors import Who
+
+MAX_LINE_BYTES = 1 << 20
+
+
+class Message(BaseModel):
+    """Base of every control message. `kind` tells the models apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
+
+    def line(self) -> bytes:
+        return self.model_dump_json().encode() + b"\n"
+
+
+class Stop(Message):
+    """Agent to child: finish what you hold and exit 0."""
+
+    kind: Literal["stop"] = "stop"
+
+
+class Heartbeat(Message):
+    """Child to agent, from its main loop. The next word comes within `allow_s` seconds, or the child hangs."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+    allow_s: float
+
+
+class Fault(Message):
+    """Child to agent: why it cannot go on. `retry` is False when only a changed request can help."""
+
+    kind: Literal["fault"] = "fault"
+    code: str
+    who: Who
+    text: str
+    mend: str = ""
+    retry: bool = True
+
+
+class LineBuffer:
+    """Cuts a byte stream into lines. A line over the limit raises ValueError: the peer is broken."""
+
+    def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
+        self._limit = limit
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        parts = (self._rest + data).split(b"\n")
+        self._rest = parts.pop()
+        if len(self._rest) > self._limit:
+            raise ValueError(f"a control line is longer than {self._limit} bytes")
+        return [part for part in parts if part]

@@ -1,0 +1,110 @@
+"""The child's side: a plain synchronous program that speaks with the agent over the socket it was given.
+
+`run_child(main)` is the outermost function of every child: it ties the process to the agent, hands `main` the
+channel, and turns whatever ends it into a fault message and an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+from edgeagent.errors import EdgeAgentError
+from edgeagent.supervise.lifeline import tie_to_parent
+from edgeagent.supervise.messages import Fault, Heartbeat, LineBuffer, Message
+
+CHANNEL_VARIABLE = "EDGEAGENT_CHANNEL_FD"
+EXIT_WRONG_REQUEST = 2
+
+
+class AgentGone(Exception):
+    """The agent closed the channel: nothing is left to work for."""
+
+
+class ControlChannel:
+    """One end of the socket pair. `send` blocks when the agent is slow; `receive` waits at most `timeout_s`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = LineBuffer()
+        self._lines: list[bytes] = []
+        self.stopping = False
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def send(self, message: Message) -> None:
+        try:
+            self._sock.sendall(message.line())
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise AgentGone from error
+
+    def beat(self, allow_s: float) -> None:
+        self.send(Heartbeat(allow_s=allow_s))
+
+    def receive(self, timeout_s: float | None = 0.0) -> bytes | None:
+        """The next line, or None when none came in time. Raises AgentGone at the end of the stream."""
+        if not self._lines and self._readable(timeout_s):
+            data = self._sock.recv(65536)
+            if not data:
+                raise AgentGone
+            self._lines.extend(self._buffer.feed(data))
+        return self._lines.pop(0) if self._lines else None
+
+    def _readable(self, timeout_s: float | None) -> bool:
+        if self.stopping:
+            timeout_s = 0.0
+        poller = select.poll()
+        poller.register(self._sock, select.POLLIN)
+        return bool(poller.poll(None if timeout_s is None else max(0.0, timeout_s * 1000)))
+
+
+def run_child(main: Callable[[ControlChannel], int]) -> None:
+    """Run `main` as a child of the agent and exit with its code."""
+    tie_to_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the agent decides
+    fd = os.environ.pop(CHANNEL_VARIABLE, None)
+    if fd is None:
+        sys.exit("this program is started by the agent (edgeagent run)")
+    channel = ControlChannel(socket.socket(fileno=int(fd)))
+    signal.signal(signal.SIGTERM, _stop_on_signal(channel))
+    sys.exit(_run_guarded(main, channel))
+
+
+def _stop_on_signal(channel: ControlChannel) -> Callable[[int, FrameType | None], None]:
+    def stop(signum: int, frame: FrameType | None) -> None:
+        channel.stopping = True
+
+    return stop
+
+
+def _run_guarded(main: Callable[[ControlChannel], int], channel: ControlChannel) -> int:
+    try:
+        return main(channel)
+    except AgentGone:
+        return 1
+    except EdgeAgentError as error:
+        _report(channel, fault_of(error))
+        return 1 if error.retry else EXIT_WRONG_REQUEST
+    except Exception as error:  # noqa: BLE001  the outermost function of a child
+        traceback.print_exc()
+        _report(channel, Fault(code="crash", who="us", text=f"{type(error).__name__}: {error}"))
+        return 1
+
+
+def fault_of(error: EdgeAgentError) -> Fault:
+    text = " ".join(error.message.split())
+    return Fault(code=error.error_code, who=error.who, text=text, mend=error.mend, retry=error.retry)
+
+
+def _report(channel: ControlChannel, fault: Fault) -> None:
+    try:
+        channel.send(fault)
+    except AgentGone:
+        return

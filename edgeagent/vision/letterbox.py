@@ -1,0 +1,83 @@
+"""Letterbox: scale a frame into the model's input without changing its shape, grey bars around it.
+
+The geometry is ours and property-tested; the pixels are moved by OpenCV. Pixel (0, 0) of the source lands at
+(pad_x, pad_y); a box maps by `x * scale + pad_x` and back by `(x - pad_x) / scale`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PAD_VALUE = 114  # the grey of the YOLO family's training letterbox
+
+Image = npt.NDArray[np.uint8]
+Boxes = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How a source frame lies in the model's input. Pads are whole pixels of the input, left and top."""
+
+    source_width: int
+    source_height: int
+    width: int
+    height: int
+    scale: float
+    pad_x: float
+    pad_y: float
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Width and height of the scaled frame inside the input, at least one pixel each."""
+        return (
+            max(1, min(self.width, round(self.source_width * self.scale))),
+            max(1, min(self.height, round(self.source_height * self.scale))),
+        )
+
+
+def fit_letterbox(source_width: int, source_height: int, width: int, height: int) -> Letterbox:
+    """The letterbox of a source frame in an input of `width` x `height`. ValueError for an empty frame."""
+    if min(source_width, source_height, width, height) < 1:
+        raise ValueError(f"an empty frame ({source_width}x{source_height}) has no letterbox")
+    scale = min(width / source_width, height / source_height)
+    inner_width = max(1, min(width, round(source_width * scale)))
+    inner_height = max(1, min(height, round(source_height * scale)))
+    pad_x, pad_y = (width - inner_width) // 2, (height - inner_height) // 2
+    return Letterbox(source_width, source_height, width, height, scale, float(pad_x), float(pad_y))
+
+
+def apply_letterbox(image: Image, box: Letterbox, out: Image) -> None:
+    """Scale `image` uint8 (source_height, source_width, 3) into `out` uint8 (height, width, 3), bars included."""
+    import cv2
+
+    inner_width, inner_height = box.inner
+    x, y = int(box.pad_x), int(box.pad_y)
+    if (inner_width, inner_height) != (box.width, box.height):
+        out[:y] = PAD_VALUE
+        out[y + inner_height :] = PAD_VALUE
+        out[:, :x] = PAD_VALUE
+        out[:, x + inner_width :] = PAD_VALUE
+    inner = out[y : y + inner_height, x : x + inner_width]
+    if image.shape == inner.shape:
+        np.copyto(inner, image)
+        return
+    area = box.scale < 0.5
+    cv2.resize(
+        image, (inner_width, inner_height), dst=inner, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    )
+
+
+def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
+    """Boxes (M, 4) xyxy in input pixels -> (M, 4) xyxy in source pixels, clipped to the frame. M may be 0."""
+    mapped = (boxes - np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)) / np.float32(box.scale)
+    limit = np.array([box.source_width, box.source_height] * 2, np.float32)
+    return np.clip(mapped, np.float32(0), limit).astype(np.float32, copy=False)
+
+
+def map_to_input(boxes: Boxes, box: Letterbox) -> Boxes:
+    """Boxes (M, 4) xyxy in source pixels -> (M, 4) xyxy in input pixels. M may be 0."""
+    offset = np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)
+    return (boxes * np.float32(box.scale) + offset).astype(np.float32, copy=False)
