@@ -1,0 +1,193 @@
+"""One example of every message: for the documentation, the contract tests and whoever writes a consumer. Pure."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from edgeagent.fleet.envelope import Header, Message
+from edgeagent.fleet.measurements import (
+    AgentMeasurement,
+    CameraMeasurement,
+    CpuMeasurement,
+    FanMeasurement,
+    GpuMeasurement,
+    Measurement,
+    MemoryMeasurement,
+    Numbers,
+    PowerMeasurement,
+    Summary,
+    ThermalMeasurement,
+)
+from edgeagent.fleet.messages import schema_names
+from edgeagent.fleet.results import Detection, Event, Result
+from edgeagent.fleet.states import (
+    Alarm,
+    CameraInfo,
+    ComponentHealth,
+    EngineState,
+    Health,
+    Info,
+    Module,
+    PipelineInfo,
+    Status,
+)
+from edgeagent.fleet.topics import Topics
+
+_NOW: Final = 1_760_000_000_000
+_HEADER: Final[Header] = {"session": "3f2a9c1e-4", "seq": 17, "ts": _NOW}
+_KEY: Final = "5b1f0c7a9d3e"
+TOPICS: Final = Topics("plant-2", "gate-07")
+
+
+@cache
+def examples() -> dict[str, Message]:
+    """Topic -> a message that may be published there, at least one of every schema."""
+    return {**_states(), **_results(), **_measurements()}
+
+
+def _states() -> dict[str, Message]:
+    return {
+        TOPICS.status: Status(**_HEADER, state="degraded", reason="camera/yard: no frames for 12 s"),
+        TOPICS.info: _info(),
+        TOPICS.health: Health(
+            **_HEADER,
+            overall="degraded",
+            components=(
+                ComponentHealth(name="engine/people", health="ok", since_ts=_NOW - 900_000),
+                ComponentHealth(
+                    name="camera/yard", health="degraded", reason="no frames for 12 s", since_ts=_NOW - 12_000
+                ),
+            ),
+        ),
+        TOPICS.engine("people"): EngineState(
+            **_HEADER,
+            pipeline="people",
+            state="building",
+            key=_KEY,
+            phase="choosing tactics",
+            percent=41.5,
+            eta_s=310.0,
+            attempt=1,
+            precision="int8",
+            backend="tensorrt",
+        ),
+        TOPICS.alarm("overheating"): Alarm(
+            **_HEADER,
+            type="overheating",
+            severity="warning",
+            first_ts=_NOW - 60_000,
+            count=3,
+            text="headroom below 3 degrees; builds wait",
+        ),
+    }
+
+
+def _info() -> Info:
+    return Info(
+        **_HEADER,
+        agent_version="0.1.0",
+        module=Module(
+            name="Jetson Orin Nano 8GB",
+            id="p3767-0003",
+            soc="tegra234",
+            compute_capability="8.7",
+            dla_cores=0,
+            memory_mb=7620,
+        ),
+        serial="1421023000123",
+        l4t="36.4.3",
+        jetpack="6.2",
+        tensorrt="10.3.0",
+        cuda="12.6",
+        cameras=(CameraInfo(id="yard", source="rtsp", width=1920, height=1080, fps=25.0),),
+        pipelines=(PipelineInfo(id="people", camera="yard", model="yolo11n", engine=_KEY),),
+        schemas=schema_names(),
+        uptime_s=86_412.5,
+    )
+
+
+def _results() -> dict[str, Message]:
+    return {
+        TOPICS.result("yard", "people"): Result(
+            **_HEADER,
+            camera="yard",
+            pipeline="people",
+            frame=48_211,
+            capture_ts=_NOW - 38,
+            lat_ms=37.6,
+            width=1920,
+            height=1080,
+            model="yolo11n",
+            engine=_KEY,
+            detections=(
+                Detection.rounded("person", 0, 0.91342, (812.04, 300.26, 901.5, 655.0)),
+                Detection.rounded("bicycle", 1, 0.5507, (640.0, 410.3, 760.81, 590.2)),
+            ),
+        ),
+        TOPICS.event("engine-ready"): Event(
+            **_HEADER,
+            id="gate-07.3f2a9c1e-4.engine-ready.17",
+            type="engine-ready",
+            severity="info",
+            text="people serves with a new engine",
+            facts={"pipeline": "people", "key": _KEY, "build_s": 412.7, "from_store": False},
+        ),
+    }
+
+
+def _measurements() -> dict[str, Message]:
+    return {
+        TOPICS.summary("yard", "people"): Summary(
+            **_HEADER,
+            camera="yard",
+            pipeline="people",
+            interval_s=1.0,
+            fps=24.8,
+            results=25,
+            detections=61,
+            dropped=0,
+            lat_p50_ms=35.1,
+            lat_p95_ms=44.9,
+            lat_p99_ms=51.2,
+            engine_ms=6.3,
+        ),
+        TOPICS.camera_measurement("yard"): CameraMeasurement(
+            **_HEADER,
+            camera="yard",
+            state="running",
+            fps=25.0,
+            frames=48_211,
+            dropped=12,
+            restarts=1,
+            frame_age_ms=21.0,
+        ),
+        TOPICS.measurement("thermal"): _with_extras(
+            ThermalMeasurement, temp_max_c=61.5, headroom_c=37.5, temp_cpu_c=60.0, temp_gpu_c=61.5
+        ),
+        TOPICS.measurement("power"): _with_extras(
+            PowerMeasurement, power_total_w=11.42, power_vdd_in_w=11.42, power_vdd_cpu_gpu_cv_w=5.1
+        ),
+        TOPICS.measurement("cpu"): _with_extras(
+            CpuMeasurement, percent=34.0, cores_online=6, freq_mhz=1510.4, core0_percent=41.0
+        ),
+        TOPICS.measurement("gpu"): GpuMeasurement(**_HEADER, percent=58.0, freq_mhz=624.75),
+        TOPICS.measurement("memory"): MemoryMeasurement(
+            **_HEADER, total_mb=7620.0, available_mb=3411.0, swap_used_mb=12.0
+        ),
+        TOPICS.measurement("fan"): FanMeasurement(**_HEADER, percent=40.0, rpm=2650.0),
+        TOPICS.measurement("agent"): AgentMeasurement(
+            **_HEADER,
+            rss_mb=71.3,
+            cpu_percent=4.2,
+            published=182_311,
+            link_queue=0,
+            link_dropped=0,
+            restarts=1,
+        ),
+        TOPICS.measurement("disk"): _with_extras(Measurement, free_mb=51_200.0, used_percent=37.5, worn=False),
+    }
+
+
+def _with_extras(model: type[Numbers], **values: float | bool) -> Numbers:
+    return model.model_validate({**_HEADER, **values})

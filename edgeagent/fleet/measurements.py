@@ -1,0 +1,163 @@
+"""Messages of numbers, made for plotting: flat, one key a series, stable types. Pure; pydantic.
+
+Dashboards turn top-level keys into series by themselves, so a measurement may carry keys that only its board knows (one
+for each thermal zone, power rail or core). Such extra keys hold a finite number or a bool, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
+
+from edgeagent.fleet.envelope import Count, Id, Message, Number, Positive, Share
+
+KEY_PATTERN: Final = "[a-z][a-z0-9_]*"
+_KEY = re.compile(KEY_PATTERN)
+
+ExtraNumber = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+def measurement_key(*parts: str) -> str:
+    """A key from names that a board uses: ("power", "VDD_GPU_SOC", "w") -> "power_vdd_gpu_soc_w"."""
+    return re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
+
+
+def _strict_extras(schema: dict[str, Any]) -> None:
+    schema["propertyNames"] = {"pattern": f"^{KEY_PATTERN}$"}
+    schema["additionalProperties"] = {"type": ["number", "boolean"]}
+
+
+class Numbers(Message):
+    """Base of the messages of this module: named fields, and extra keys of numbers."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_strict_extras)
+    __pydantic_extra__: dict[str, ExtraNumber] = Field(init=False)
+
+    group: ClassVar[str] = ""
+
+    @model_validator(mode="after")
+    def _keys_are_plain(self) -> Numbers:
+        for key in self.__pydantic_extra__ or {}:
+            if _KEY.fullmatch(key) is None:
+                raise ValueError(f"measurement key {key!r} does not match {KEY_PATTERN}")
+        return self
+
+
+class Measurement(Numbers):
+    """Any group of numbers that has no model of its own."""
+
+    schema_: Literal["edgeagent.measurement/1"] = "edgeagent.measurement/1"
+
+
+class ThermalMeasurement(Numbers):
+    """Temperatures. Extra keys: `temp_<zone>_c`."""
+
+    group = "thermal"
+    schema_: Literal["edgeagent.measurement.thermal/1"] = "edgeagent.measurement.thermal/1"
+    temp_max_c: Number = Field(description="The hottest zone")
+    headroom_c: Number | None = Field(default=None, description="Least distance of a zone to its throttling point")
+
+
+class PowerMeasurement(Numbers):
+    """Electrical power. Extra keys: `power_<rail>_w`."""
+
+    group = "power"
+    schema_: Literal["edgeagent.measurement.power/1"] = "edgeagent.measurement.power/1"
+    power_total_w: Positive | None = Field(default=None, description="The module's input")
+
+
+class CpuMeasurement(Numbers):
+    """Processor cores. Extra keys: `core<n>_percent`, `core<n>_mhz`."""
+
+    group = "cpu"
+    schema_: Literal["edgeagent.measurement.cpu/1"] = "edgeagent.measurement.cpu/1"
+    percent: Share = Field(description="Busy share of all online cores")
+    cores_online: Count | None = None
+    freq_mhz: Positive | None = Field(default=None, description="The fastest online core's clock")
+
+
+class GpuMeasurement(Numbers):
+    """Graphics processor."""
+
+    group = "gpu"
+    schema_: Literal["edgeagent.measurement.gpu/1"] = "edgeagent.measurement.gpu/1"
+    percent: Share | None = Field(default=None, description="Busy share")
+    freq_mhz: Positive | None = None
+
+
+class MemoryMeasurement(Numbers):
+    """Memory, which processor and GPU share on a Jetson. MiB."""
+
+    group = "memory"
+    schema_: Literal["edgeagent.measurement.memory/1"] = "edgeagent.measurement.memory/1"
+    total_mb: Positive
+    available_mb: Positive
+    swap_used_mb: Positive | None = None
+
+
+class FanMeasurement(Numbers):
+    """The fan, where there is one."""
+
+    group = "fan"
+    schema_: Literal["edgeagent.measurement.fan/1"] = "edgeagent.measurement.fan/1"
+    percent: Share | None = Field(default=None, description="How hard it is driven")
+    rpm: Positive | None = None
+
+
+class AgentMeasurement(Numbers):
+    """The agent itself, without its children."""
+
+    group = "agent"
+    schema_: Literal["edgeagent.measurement.agent/1"] = "edgeagent.measurement.agent/1"
+    rss_mb: Positive = Field(description="Resident memory, MiB")
+    cpu_percent: Positive = Field(description="Of one core; above 100 with several threads busy")
+    published: Count = Field(description="Messages handed to the broker since the session began")
+    link_queue: Count = Field(description="Messages that wait for the broker")
+    link_dropped: Count = Field(description="Messages lost since the session began, for whatever reason")
+    restarts: Count = Field(description="Children restarted since the session began")
+
+
+class CameraMeasurement(Numbers):
+    """One camera over the last interval."""
+
+    schema_: Literal["edgeagent.camera/1"] = "edgeagent.camera/1"
+    camera: Id
+    state: Annotated[str, StringConstraints(min_length=1)] = Field(description="What the camera is doing, one word")
+    fps: Positive = Field(description="Frames captured a second")
+    frames: Count = Field(description="Frames captured since the session began")
+    dropped: Count = Field(description="Frames that nobody looked at since the session began")
+    restarts: Count = Field(description="Restarts of the capture since the session began")
+    frame_age_ms: Positive | None = Field(default=None, description="Age of the newest frame; absent before the first")
+
+
+class Summary(Numbers):
+    """One pipeline on one camera over the last interval, normally a second."""
+
+    schema_: Literal["edgeagent.summary/1"] = "edgeagent.summary/1"
+    camera: Id
+    pipeline: Id
+    interval_s: Positive = Field(description="How long the interval was")
+    fps: Positive = Field(description="Results a second")
+    results: Count = Field(description="Results in the interval")
+    detections: Count = Field(description="Detections in the interval")
+    dropped: Count = Field(description="Frames skipped in the interval")
+    lat_p50_ms: Positive | None = Field(default=None, description="Capture to message; absent without results")
+    lat_p95_ms: Positive | None = None
+    lat_p99_ms: Positive | None = None
+    engine_ms: Positive | None = Field(default=None, description="Mean time in the engine")
+
+
+GROUPS: Final[dict[str, type[Numbers]]] = {
+    model.group: model
+    for model in (
+        ThermalMeasurement,
+        PowerMeasurement,
+        CpuMeasurement,
+        GpuMeasurement,
+        MemoryMeasurement,
+        FanMeasurement,
+        AgentMeasurement,
+    )
+}

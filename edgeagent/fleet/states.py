@@ -1,0 +1,122 @@
+"""Messages that say how things are: published retained, so that whoever subscribes knows at once. Pure; pydantic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgeagent.fleet.envelope import Count, EpochMs, Id, Message, Number, Part, Positive, Share
+
+Severity = Literal["info", "warning", "error"]
+HealthWord = Literal["ok", "degraded", "failed"]
+StatusWord = Literal["init", "ready", "degraded", "updating", "stopping", "stopped", "lost"]
+EngineWord = Literal["wanted", "waiting", "collecting", "building", "verifying", "ready", "failed"]
+
+
+class Status(Message):
+    """Is the device there? Also the will: the broker publishes it with state `lost` when the device falls silent.
+
+    A `lost` whose session is not the device's current one is stale and must be ignored. The `ts` of a `lost` is the
+    time at which the device connected, because the broker holds that text from then on.
+    """
+
+    schema_: Literal["edgeagent.status/1"] = "edgeagent.status/1"
+    state: StatusWord = Field(description="What the agent is doing as a whole")
+    reason: str = Field(default="", description="Why, in a few words; may be empty")
+
+
+class Module(Part):
+    """The compute module, as the device tree names it."""
+
+    name: str = Field(description="Name for people, such as Jetson Orin Nano 8GB")
+    id: str = Field(description="Module number, such as p3767-0003; empty when it has none")
+    soc: str = Field(description="System on chip, such as tegra234")
+    compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 8.7")
+    dla_cores: Count | None = Field(default=None, description="Deep learning accelerators; absent when not probed")
+    memory_mb: Count = Field(description="Memory that the system sees")
+
+
+class CameraInfo(Part):
+    """One configured camera."""
+
+    id: Id
+    source: str = Field(description="Kind of source, such as rtsp, csi, v4l2, file; never an address with a password")
+    width: Count | None = Field(default=None, description="Pixels, once known")
+    height: Count | None = Field(default=None, description="Pixels, once known")
+    fps: Positive | None = Field(default=None, description="Frames a second that the source promises, once known")
+
+
+class PipelineInfo(Part):
+    """One configured pipeline: a camera's frames through a model."""
+
+    id: Id
+    camera: Id
+    model: str
+    engine: str | None = Field(default=None, description="Key of the engine that serves now")
+
+
+class Info(Message):
+    """The birth certificate: what this device is, what runs on it, what it can be asked."""
+
+    schema_: Literal["edgeagent.info/1"] = "edgeagent.info/1"
+    agent_version: str
+    module: Module
+    serial: str | None = Field(default=None, description="The module's serial number")
+    l4t: str | None = Field(default=None, description="L4T release, such as 36.4.3")
+    jetpack: str | None = Field(default=None, description="JetPack release, such as 6.2")
+    tensorrt: str | None = None
+    cuda: str | None = None
+    onnxruntime: str | None = None
+    cameras: tuple[CameraInfo, ...] = ()
+    pipelines: tuple[PipelineInfo, ...] = ()
+    schemas: tuple[str, ...] = Field(default=(), description="Every schema that this agent writes")
+    commands: tuple[str, ...] = Field(default=(), description="Every command that this agent obeys")
+    uptime_s: Positive = Field(description="Seconds since the system started")
+
+
+class ComponentHealth(Part):
+    """One component of the agent, such as camera/door or engine/people."""
+
+    name: str
+    health: HealthWord
+    reason: str = ""
+    since_ts: EpochMs = Field(description="When it came into this health")
+
+
+class Health(Message):
+    """How well everything works, and since when."""
+
+    schema_: Literal["edgeagent.health/1"] = "edgeagent.health/1"
+    overall: HealthWord = Field(description="The worst that matters")
+    components: tuple[ComponentHealth, ...] = ()
+
+
+class EngineState(Message):
+    """Where a pipeline's engine is on its way from wanted to ready."""
+
+    schema_: Literal["edgeagent.engine/1"] = "edgeagent.engine/1"
+    pipeline: Id
+    state: EngineWord
+    key: str | None = Field(default=None, description="Engine key, once it is known")
+    phase: str = Field(default="", description="What is going on within the state")
+    percent: Share = Field(default=0.0, description="Progress of the state")
+    eta_s: Positive | None = Field(default=None, description="Expected seconds until ready; absent when unknown")
+    attempt: Count = Field(default=0, description="Builds tried for this key, the running one included")
+    reason: str = Field(default="", description="Why it waits or failed")
+    precision: str = Field(description="int8, fp16 or fp32")
+    backend: str = Field(description="tensorrt or onnxruntime")
+    from_store: bool | None = Field(default=None, description="Came out of the local store, not built now")
+    build_s: Positive | None = Field(default=None, description="How long the build took")
+    agreement: Number | None = Field(default=None, description="Agreement with the FP32 reference, 0 to 1")
+
+
+class Alarm(Message):
+    """Something that a person has to look at. Stays until it is cleared with an empty payload."""
+
+    schema_: Literal["edgeagent.alarm/1"] = "edgeagent.alarm/1"
+    type: Id
+    severity: Severity
+    first_ts: EpochMs = Field(description="When it began")
+    count: Count = Field(description="How often it has happened since then")
+    text: str
