@@ -95,10 +95,15 @@ Pixels = Annotated[int, Field(ge=16, le=8192)]
 FramesPerSecond = Annotated[float, Field(gt=0, le=240)]
 
 
+def _require_type(schema: dict[str, Any]) -> None:
+    """The JSON schema says what the union does: a source without its type is refused."""
+    schema["required"] = ["type", *schema.get("required", [])]
+
+
 class _Source(BaseModel):
     """What every kind of source has."""
 
-    model_config = STRICT
+    model_config = ConfigDict(**STRICT, json_schema_extra=_require_type)
 
     open_timeout_s: float = Field(
         default=10.0, gt=0, le=120, description="Seconds that opening the source may take before it counts as failed."

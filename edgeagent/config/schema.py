@@ -12,7 +12,7 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgeagent.camera.spec import STRICT, SourceSpec, refuse
@@ -21,6 +21,7 @@ from edgeagent.errors import ConfigError
 
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
+ONLY_IDS: dict[str, JsonValue] = {"additionalProperties": False}
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -245,9 +246,15 @@ class Config(_Table):
 
     device: DeviceSettings = Field(default_factory=DeviceSettings, description="Who this device is.")
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker.")
-    cameras: dict[Id, CameraSettings] = Field(default_factory=dict, description="Cameras by id.")
-    models: dict[Id, ModelSettings] = Field(default_factory=dict, description="Models by id.")
-    pipelines: dict[Id, PipelineSettings] = Field(default_factory=dict, description="Pipelines by id.")
+    cameras: dict[Id, CameraSettings] = Field(
+        default_factory=dict, description="Cameras by id.", json_schema_extra=ONLY_IDS
+    )
+    models: dict[Id, ModelSettings] = Field(
+        default_factory=dict, description="Models by id.", json_schema_extra=ONLY_IDS
+    )
+    pipelines: dict[Id, PipelineSettings] = Field(
+        default_factory=dict, description="Pipelines by id.", json_schema_extra=ONLY_IDS
+    )
     power: PowerSettings = Field(default_factory=PowerSettings, description="Power readings.")
     thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Temperature readings.")
     engines: EngineSettings = Field(default_factory=EngineSettings, description="Engine builds.")

@@ -1,0 +1,126 @@
+"""Reading config files: the one place of this room that touches the disk.
+
+Everything that can be wrong with a file is a ConfigError of one line; a file is never written here.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
+
+from edgeagent.config.check import find_mistakes
+from edgeagent.config.layers import Layer, leaves, merge_layers, too_deep
+from edgeagent.config.mistake import ConfigMistakesError
+from edgeagent.config.schema import Config
+from edgeagent.config.toml_text import dotted
+from edgeagent.errors import ConfigError
+
+MAX_BYTES = 1024 * 1024
+_POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A config, and for the dotted path of each of its leaves the name of the layer that it came from."""
+
+    config: Config
+    provenance: dict[str, str] = field(repr=False)
+
+
+def load_config(path: Path | str | None, overrides: Mapping[str, Any], hostname: str) -> Loaded:
+    """The effective config of this device: defaults, the host name as device.id, the file, `overrides`.
+
+    `path` None means no file. Raises ConfigMistakesError with all mistakes at once, and ConfigError for a file that
+    cannot be read.
+    """
+    layers = [Layer("host name", {"device": {"id": device_slug(hostname)}}), Layer("command line", overrides)]
+    if path is not None:
+        layers.append(Layer("file", read_toml(path)))
+    merged = merge_layers(layers)
+    mistakes = find_mistakes(merged.data)
+    if mistakes:
+        raise ConfigMistakesError(str(path) if path is not None else "the config", mistakes)
+    config = Config.model_validate(merged.data)
+    return Loaded(config, complete_provenance(config, merged.provenance))
+
+
+def complete_provenance(config: Config, written: Mapping[str, str]) -> dict[str, str]:
+    """A layer for each leaf of `config`: the one that wrote it, else "default"."""
+    paths = [dotted(path) for path, _ in leaves(config.model_dump(mode="json"))]
+    return {path: written.get(path, "default") for path in paths}
+
+
+def device_slug(hostname: str) -> str | None:
+    """A host name as a device id, or None where nothing of it is usable. Domain parts are left out."""
+    slug = re.sub(r"[^a-z0-9]+", "-", hostname.partition(".")[0].lower()).strip("-")
+    return slug[:64].rstrip("-") or None
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError for one that is missing, too large, unreadable or broken."""
+    text = _decoded(_read_bytes(Path(path)), path)
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(path, text, str(error)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: a number has too many digits", mend="no setting needs that") from error
+    except RecursionError:
+        raise _nests_too_deep(path) from None
+    if too_deep(data):
+        raise _nests_too_deep(path)
+    return data
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path} is not a regular file", mend="name a TOML file")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} does not exist", mend="`edgeagent config template` prints one to start from"
+        ) from error
+    except PermissionError as error:
+        raise ConfigError(f"{path} may not be read by this user", mend=f"sudo chmod o+r {path}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{str(path)!r} cannot be read: {reason}", mend="name a TOML file") from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(
+            f"{path} is larger than {MAX_BYTES} bytes", mend="a config is a few kilobytes; name another file"
+        )
+    return raw
+
+
+def _decoded(raw: bytes, path: Path | str) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: line {line} is not UTF-8 text", mend="save the file as UTF-8") from error
+
+
+def _broken(path: Path | str, text: str, reason: str) -> ConfigError:
+    """TOML's own complaint with its place. The line's text is left out: it may hold a secret."""
+    match = _POSITION.search(reason)
+    what = _POSITION.sub("", reason)
+    at_end = f"line {len(text.splitlines())}, end of the file"
+    place = f"line {match[1]}, column {match[2]}" if match and match[1] else at_end
+    mend = 'TOML wants KEY = VALUE lines, text in "quotes" and [tables]; `edgeagent config template` prints an example'
+    return ConfigError(f"{path}: {place}: not TOML: {what[:1].lower()}{what[1:]}", mend=mend)
+
+
+def _nests_too_deep(path: Path | str) -> ConfigError:
+    return ConfigError(f"{path}: tables or lists nest too deep", mend="no setting needs more than a few levels")
