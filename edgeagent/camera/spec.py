@@ -65,7 +65,7 @@ def _checked_rtsp_url(url: str) -> str:
         complete = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
         raise refuse("the URL's host or port cannot be read", mend) from error
-    if parts.scheme not in {"rtsp", "rtsps"}:
+    if not url.startswith(("rtsp://", "rtsps://")):
         raise refuse("wants a URL that starts with rtsp:// or rtsps://", mend)
     if not complete or re.search(r"[\s\x00-\x1f]", url):
         raise refuse("the URL names no host, or holds a space", mend)
@@ -93,17 +93,25 @@ def _checked_path(path: str) -> str:
 
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 FramesPerSecond = Annotated[float, Field(gt=0, le=240)]
+FilePath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_path)]
+Pipeline = Annotated[str, Field(max_length=8192), AfterValidator(_checked_pipeline)]
+RtspUrl = Annotated[
+    str, Field(max_length=2048, json_schema_extra={"pattern": "^rtsps?://"}), AfterValidator(_checked_rtsp_url)
+]
+Device = Annotated[str, Field(max_length=256, json_schema_extra={"pattern": "^/dev/"}), AfterValidator(_checked_device)]
 
 
-def _require_type(schema: dict[str, Any]) -> None:
-    """The JSON schema says what the union does: a source without its type is refused."""
+def _amend_schema(schema: dict[str, Any]) -> None:
+    """Makes the JSON schema say what the union does, that a type is required, and puts what all kinds share last."""
     schema["required"] = ["type", *schema.get("required", [])]
+    for shared in _Source.model_fields:
+        schema["properties"][shared] = schema["properties"].pop(shared)
 
 
 class _Source(BaseModel):
     """What every kind of source has."""
 
-    model_config = ConfigDict(**STRICT, json_schema_extra=_require_type)
+    model_config = ConfigDict(**STRICT, json_schema_extra=_amend_schema)
 
     open_timeout_s: float = Field(
         default=10.0, gt=0, le=120, description="Seconds that opening the source may take before it counts as failed."
@@ -130,10 +138,10 @@ class SyntheticSpec(_Source):
 
 
 class FileSpec(_Source):
-    """A video file or a still image."""
+    """A video file."""
 
     type: Literal["file"] = Field(default="file", description="A video file.")
-    path: Annotated[str, Field(max_length=4096), AfterValidator(_checked_path)] = Field(
+    path: FilePath = Field(
         description="The file to play; a relative path starts at the service's working directory.",
         examples=["/data/belt.mp4"],
     )
@@ -147,7 +155,7 @@ class V4l2Spec(_Source):
     """A USB or other Video4Linux camera."""
 
     type: Literal["v4l2"] = Field(default="v4l2", description="A USB or other Video4Linux camera.")
-    device: Annotated[str, Field(max_length=256), AfterValidator(_checked_device)] = Field(
+    device: Device = Field(
         description="The camera's device; a path under /dev/v4l/by-id stays the same when cameras are replugged.",
         examples=["/dev/video0"],
     )
@@ -172,7 +180,7 @@ class RtspSpec(_Source):
     """A network camera."""
 
     type: Literal["rtsp"] = Field(default="rtsp", description="A network camera that speaks RTSP.")
-    url: Annotated[str, Field(max_length=2048), AfterValidator(_checked_rtsp_url)] = Field(
+    url: RtspUrl = Field(
         description="The stream's address, rtsp:// or rtsps://. A user name and password in it are never shown.",
         examples=["rtsp://192.168.1.20:554/stream1"],
     )
@@ -185,7 +193,7 @@ class GStreamerSpec(_Source):
     """Any GStreamer pipeline that ends in an appsink."""
 
     type: Literal["gstreamer"] = Field(default="gstreamer", description="Any GStreamer pipeline.")
-    pipeline: Annotated[str, Field(max_length=8192), AfterValidator(_checked_pipeline)] = Field(
+    pipeline: Pipeline = Field(
         description="A pipeline in gst-launch syntax that ends in appsink.",
         examples=["videotestsrc ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1"],
     )
@@ -226,7 +234,8 @@ def parse_source(text: str) -> SourceSpec:
 
 def _spec_values(text: str) -> dict[str, str]:
     if text.lower().startswith(("rtsp://", "rtsps://")):
-        return {"type": "rtsp", "url": text}
+        scheme, _, rest = text.partition(":")
+        return {"type": "rtsp", "url": f"{scheme.lower()}:{rest}"}
     if text.startswith("gst:"):
         return {"type": "gstreamer", "pipeline": text.removeprefix("gst:").strip()}
     body, options = _split_options(text)

@@ -162,7 +162,11 @@ _REWRITES: dict[str, Callable[[_Wrong], Mistake]] = {
 
 
 def _line(wrong: _Wrong) -> str:
-    """An example of the whole TOML line."""
+    """An example of the whole TOML line: a list's, for a mistake in one of its items."""
+    if not wrong.path:
+        return "[device]"
+    if wrong.parent.get("type") == "array":
+        return f"{key_text(wrong.path[-2])} = {toml_value(settings.example(wrong.parent))}"
     return f"{key_text(wrong.key)} = {toml_value(settings.example(wrong.node))}"
 
 

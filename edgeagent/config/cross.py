@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from edgeagent.config.mistake import Mistake
+from edgeagent.config.toml_text import dotted, key_text, quoted
 
 
 def cross_mistakes(data: Mapping[str, Any]) -> list[Mistake]:
@@ -30,16 +31,16 @@ def _unknown_names(data: Mapping[str, Any]) -> Iterator[Mistake]:
             wanted = pipeline.get(key) if isinstance(pipeline, Mapping) else None
             known = _table(data, f"{key}s")
             if isinstance(wanted, str) and wanted not in known:
-                yield Mistake(
-                    f"pipelines.{name}.{key}", f"no {key} has the id {wanted!r}", _name_mend(key, wanted, known)
-                )
+                message = f"no {key} has the id {quoted(wanted)}"
+                yield Mistake(dotted(("pipelines", name, key)), message, _name_mend(key, wanted, known))
 
 
 def _name_mend(key: str, wanted: str, known: Mapping[str, Any]) -> str:
     close = get_close_matches(wanted, known, n=1)
     if close:
-        return f"did you mean {close[0]!r}?"
-    return f"add a table [{key}s.{wanted}]" + (f", or name one of: {', '.join(sorted(known))}" if known else "")
+        return f"did you mean {quoted(close[0])}?"
+    some = ", ".join(key_text(name) for name in sorted(known)[:10])
+    return f"add a table [{key}s.{key_text(wanted)}]" + (f", or name one of: {some}" if known else "")
 
 
 def _shared_devices(data: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -49,7 +50,7 @@ def _shared_devices(data: Mapping[str, Any]) -> Iterator[Mistake]:
         first = holder.setdefault(device, name) if device else name
         if first != name:
             key = "sensor_id" if device.startswith("csi") else "device"
-            message = f"camera {first!r} already has {device}"
+            message = f"camera {key_text(first)} already has {device}"
             yield Mistake(
                 f"cameras.{name}.source.{key}", message, "give each camera its own, or set enabled = false on one"
             )

@@ -43,13 +43,13 @@ def load_config(path: Path | str | None, overrides: Mapping[str, Any], hostname:
     `path` None means no file. Raises ConfigMistakesError with all mistakes at once, and ConfigError for a file that
     cannot be read.
     """
-    layers = [Layer("host name", {"device": {"id": device_slug(hostname)}}), Layer("command line", overrides)]
-    if path is not None:
-        layers.append(Layer("file", read_toml(path)))
-    merged = merge_layers(layers)
+    host = {"device": {"id": device_slug(hostname)}}
+    file = read_toml(path) if path is not None else {}
+    merged = merge_layers([Layer("host name", host), Layer("file", file), Layer("command line", overrides)])
     mistakes = find_mistakes(merged.data)
     if mistakes:
-        raise ConfigMistakesError(str(path) if path is not None else "the config", mistakes)
+        origins = [str(path)] * (path is not None) + ["the command line"] * bool(overrides)
+        raise ConfigMistakesError(" with ".join(origins) or "the config", mistakes)
     config = Config.model_validate(merged.data)
     return Loaded(config, complete_provenance(config, merged.provenance))
 

@@ -12,7 +12,7 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgeagent.camera.spec import STRICT, SourceSpec, refuse
@@ -42,19 +42,26 @@ def _checked_model_path(path: str) -> str:
 
 
 def _checked_broker_url(url: str) -> str:
+    if "@" in url:
+        raise refuse("holds a user name or password", "move them to mqtt.username and mqtt.password_file")
     mend = 'for example url = "mqtt://127.0.0.1:1883" or "mqtts://broker.example.org"'
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise refuse("the URL's host or port cannot be read", mend) from error
-    if "@" in url:
-        raise refuse("holds a user name or password", "move them to mqtt.username and mqtt.password_file")
-    if parts.scheme not in DEFAULT_PORTS:
+    if not url.startswith(("mqtt://", "mqtts://")):
         raise refuse("wants a URL that starts with mqtt:// or mqtts://", mend)
     if not parts.hostname or port == 0 or _more_than_host(parts) or re.search(r"[\s\x00-\x1f]", url):
         raise refuse("wants a host and perhaps a port, nothing more", mend)
     return url
+
+
+def _checked_not_bool(value: object) -> object:
+    """Python takes true for 1; a person who writes true where a number stands has misread something."""
+    if isinstance(value, bool):
+        raise refuse("wants a number, got true or false", "write 0 or 1")
+    return value
 
 
 def _more_than_host(parts: SplitResult) -> bool:
@@ -62,7 +69,13 @@ def _more_than_host(parts: SplitResult) -> bool:
 
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_absolute)]
+AbsolutePath = Annotated[
+    str, Field(max_length=4096, json_schema_extra={"pattern": "^/"}), AfterValidator(_checked_absolute)
+]
+BrokerUrl = Annotated[
+    str, Field(max_length=2048, json_schema_extra={"pattern": "^mqtts?://"}), AfterValidator(_checked_broker_url)
+]
+ModelPath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)]
 
 
 class _Table(BaseModel):
@@ -94,7 +107,7 @@ class DeviceSettings(_Table):
 class MqttSettings(_Table):
     """The broker that results and health go to."""
 
-    url: Annotated[str, Field(max_length=2048), AfterValidator(_checked_broker_url)] = Field(
+    url: BrokerUrl = Field(
         default="mqtt://127.0.0.1:1883",
         description="The broker: mqtt://HOST[:PORT], or mqtts:// for TLS. Ports are 1883 and 8883 unless given.",
     )
@@ -121,7 +134,7 @@ class MqttSettings(_Table):
     connect_timeout_s: float = Field(
         default=10.0, ge=1, le=120, description="Seconds that one connection attempt may take."
     )
-    results_qos: Literal[0, 1] = Field(
+    results_qos: Annotated[Literal[0, 1], BeforeValidator(_checked_not_bool)] = Field(
         default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
     )
 
@@ -152,7 +165,7 @@ class CameraSettings(_Table):
 class ModelSettings(_Table):
     """One model: where its bundle lies."""
 
-    path: Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)] = Field(
+    path: ModelPath = Field(
         description=(
             "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one."
         ),
@@ -244,8 +257,10 @@ class EngineSettings(_Table):
 class Config(_Table):
     """All settings of one device."""
 
-    device: DeviceSettings = Field(default_factory=DeviceSettings, description="Who this device is.")
-    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker.")
+    device: DeviceSettings = Field(
+        default_factory=DeviceSettings, description="Who this device is and where it keeps its things."
+    )
+    mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker that results and health go to.")
     cameras: dict[Id, CameraSettings] = Field(
         default_factory=dict, description="Cameras by id.", json_schema_extra=ONLY_IDS
     )
@@ -255,9 +270,9 @@ class Config(_Table):
     pipelines: dict[Id, PipelineSettings] = Field(
         default_factory=dict, description="Pipelines by id.", json_schema_extra=ONLY_IDS
     )
-    power: PowerSettings = Field(default_factory=PowerSettings, description="Power readings.")
-    thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Temperature readings.")
-    engines: EngineSettings = Field(default_factory=EngineSettings, description="Engine builds.")
+    power: PowerSettings = Field(default_factory=PowerSettings, description="Watching what the board draws.")
+    thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Watching how hot the board is.")
+    engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

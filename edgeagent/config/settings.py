@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from edgeagent.config.schema import Config
+from edgeagent.config.schema import ID_PATTERN, Config
 from edgeagent.config.toml_text import toml_value
 
 Node = dict[str, Any]
@@ -23,6 +23,13 @@ _TYPE_WORDS = {
     "boolean": "true or false",
     "array": "a list of texts",
     "object": "a table",
+}
+_PATTERN_WORDS = {
+    ID_PATTERN: "an id",
+    "^/": "an absolute path",
+    "^/dev/": "a path under /dev",
+    "^rtsps?://": "an rtsp:// or rtsps:// URL",
+    "^mqtts?://": "an mqtt:// or mqtts:// URL",
 }
 
 
@@ -69,10 +76,10 @@ def tagged(node: Node) -> dict[str, Node]:
 
 
 def child(node: Node, key: str) -> Node | None:
-    """The node behind `key`: a table's key, an id of a table by id, a type of a tagged table; None without one."""
+    """The node behind `key`, which may be a table's key, an id, a type of a tagged table or a list's index."""
     if key in tagged(node):
         return tagged(node)[key]
-    found = node.get("properties", {}).get(key) or entry(node)
+    found = node.get("properties", {}).get(key) or entry(node) or node.get("items")
     return wanted(resolved(found)) if found else None
 
 
@@ -100,8 +107,8 @@ def wants(node: Node) -> str:
     """What a node wants, in words: `a whole number, 16 to 8192`."""
     if choices(node):
         return "one of " * ("enum" in node) + ", ".join(toml_value(value) for value in choices(node))
-    if "pattern" in node:
-        return "an id"
+    if node.get("pattern") in _PATTERN_WORDS:
+        return _PATTERN_WORDS[node["pattern"]]
     return ", ".join(part for part in (_TYPE_WORDS.get(node.get("type", "object"), "a value"), limits(node)) if part)
 
 
@@ -143,9 +150,9 @@ def _tables(path: tuple[str, ...], node: Node) -> Iterator[tuple[tuple[str, ...]
 
 
 def settings(path: tuple[str, ...], table: Node) -> list[Setting]:
-    """The keys of one table, in the schema's order with `type` first and what it must have before what it may have."""
+    """The keys of one table that are not tables themselves, in the schema's order."""
     required = table.get("required", [])
-    found = [
+    return [
         Setting(
             path=(*path, key),
             wants=wants(node),
@@ -157,7 +164,6 @@ def settings(path: tuple[str, ...], table: Node) -> list[Setting]:
         for key in table.get("properties", {})
         if not is_table(node := child(table, key) or {})
     ]
-    return sorted(found, key=lambda setting: setting.name != "type")
 
 
 def is_table(node: Node) -> bool:
