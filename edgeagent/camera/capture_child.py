@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from edgeagent.camera.messages import AGENT_WORDS, Begin, CaptureStart, CaptureStats, Ended, Opened
 from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
-from edgeagent.camera.spec import FileSource
+from edgeagent.camera.spec import FileSpec
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel, run_child
@@ -60,8 +60,8 @@ class Capture:
         self._channel = channel
         self._start = start
         self._writers = writers
-        self._once = isinstance(start.source, FileSource) and start.source.mode == "once"
-        self._fastest = isinstance(start.source, FileSource) and start.source.pace == "fastest"
+        self._once = isinstance(start.source, FileSpec) and start.source.mode == "once"
+        self._fastest = isinstance(start.source, FileSpec) and start.source.pace == "fastest"
         self._counting = not self._once
         self._boxes: dict[tuple[int, int], list[Letterbox]] = {}
         self._source: FrameSource | None = None

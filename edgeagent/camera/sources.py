@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.camera.spec import (
-    CsiSource,
-    FileSource,
-    GStreamerSource,
-    RtspSource,
+    CsiSpec,
+    FileSpec,
+    GStreamerSpec,
+    RtspSpec,
     SourceSpec,
-    SyntheticSource,
-    V4l2Source,
+    SyntheticSpec,
+    V4l2Spec,
     redact_url,
 )
 from edgeagent.errors import SourceError
@@ -50,15 +50,15 @@ class FrameSource(Protocol):
 
 def open_source(camera: str, spec: SourceSpec) -> FrameSource:
     """Open what `spec` names. Raises SourceError with the reason and the mend."""
-    if isinstance(spec, SyntheticSource):
+    if isinstance(spec, SyntheticSpec):
         return SyntheticCamera(spec)
-    if isinstance(spec, FileSource):
+    if isinstance(spec, FileSpec):
         return _open_file(camera, spec)
-    if isinstance(spec, RtspSource):
+    if isinstance(spec, RtspSpec):
         return _open_rtsp(camera, spec)
-    if isinstance(spec, V4l2Source):
+    if isinstance(spec, V4l2Spec):
         return _open_v4l2(camera, spec)
-    pipeline = spec.pipeline if isinstance(spec, GStreamerSource) else csi_pipeline(spec)
+    pipeline = spec.pipeline if isinstance(spec, GStreamerSpec) else csi_pipeline(spec)
     return _open_gstreamer(camera, pipeline)
 
 
@@ -68,7 +68,7 @@ class SyntheticCamera:
     paced = True
     expected_frames = 0
 
-    def __init__(self, spec: SyntheticSource) -> None:
+    def __init__(self, spec: SyntheticSpec) -> None:
         from edgeagent.simulate.scenes import ConveyorStream
 
         self.width, self.height, self.fps = spec.width, spec.height, spec.fps
@@ -156,7 +156,7 @@ def opencv_has_gstreamer() -> bool:
     return any(parts[1].strip().startswith("YES") for parts in lines)
 
 
-def csi_pipeline(spec: CsiSource) -> str:
+def csi_pipeline(spec: CsiSpec) -> str:
     """The Argus pipeline of a CSI camera, scaled and converted in hardware up to the last step."""
     return (
         f"nvarguscamerasrc sensor-id={spec.sensor_id} ! video/x-raw(memory:NVMM),width={spec.width},"
@@ -169,7 +169,7 @@ def _sane_fps(fps: float) -> float:
     return fps if 0.1 <= fps <= 1000 else 30.0
 
 
-def _open_file(camera: str, spec: FileSource) -> OpenCvCapture:
+def _open_file(camera: str, spec: FileSpec) -> OpenCvCapture:
     import cv2
 
     path = Path(spec.path)
@@ -187,7 +187,7 @@ def _open_file(camera: str, spec: FileSource) -> OpenCvCapture:
     return OpenCvCapture(capture, paced=True, ends=True)
 
 
-def _open_rtsp(camera: str, spec: RtspSource) -> OpenCvCapture:
+def _open_rtsp(camera: str, spec: RtspSpec) -> OpenCvCapture:
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{spec.transport}"
     import cv2
 
@@ -206,7 +206,7 @@ def _open_rtsp(camera: str, spec: RtspSource) -> OpenCvCapture:
     return OpenCvCapture(capture, paced=False, ends=False)
 
 
-def _open_v4l2(camera: str, spec: V4l2Source) -> OpenCvCapture:
+def _open_v4l2(camera: str, spec: V4l2Spec) -> OpenCvCapture:
     import cv2
 
     _check_device(camera, Path(spec.device))

@@ -1,0 +1,200 @@
+"""The graft: normalisation at the front and candidate selection at the back of the user's ONNX, once.
+
+Before: float32 (1, 3, H, W) in, the family's raw output out. After:
+
+    frames   uint8 (1, H, W, 3) BGR, as the camera's ring holds them
+    boxes    float32 (1, K, 4) xyxy in input pixels, best first
+    scores   float32 (1, K)
+    classes  int32 (1, K)
+
+with K = min(300, boxes of the network). TensorRT and ONNX Runtime run this very graph; Python touches only what is
+left. Operators are those that parse and build in every TensorRT from 8.6 on (docs/decisions/0004-graft.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, compose, helper, numpy_helper, shape_inference
+
+from edgeagent.engine.bundle import InputSpec, ModelBundle, ModelSpec
+from edgeagent.errors import ModelError
+
+MAX_CANDIDATES = 300
+PREFIX = "edgeagent/"
+FRAMES, BOXES, SCORES, CLASSES = "frames", "boxes", "scores", "classes"
+MAX_MODEL_BYTES = 1 << 31
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """The model in `path`, checked. Raises ModelError when it is no ONNX model."""
+    if path.stat().st_size > MAX_MODEL_BYTES:
+        raise ModelError(f"{path.name} is larger than 2 GiB", mend="export with external data")
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+        return shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # noqa: BLE001  protobuf and onnx raise many kinds for a bad file
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(
+            f"{path.name} is no valid ONNX model: {first}", mend="export the network again", code="model_not_onnx"
+        ) from error
+
+
+def graft_bundle(bundle: ModelBundle) -> onnx.ModelProto:
+    """The bundle's network with both grafts. Raises ModelError when its shapes do not fit what model.toml says."""
+    model = load_onnx(bundle.onnx_path)
+    spec = bundle.spec
+    _check_input(model, spec)
+    count, opset = _check_output(model, spec), _opset(model)
+    del model.functions[:]
+    body = compose.add_prefix(model, "model/")
+    body.ir_version = min(body.ir_version, 10)
+    image, raw = body.graph.input[0].name, body.graph.output[0].name
+    front = _front(spec.input, opset, body.ir_version)
+    back = _back_yolov8(len(spec.classes), count, opset, body.ir_version)
+    whole = compose.merge_models(front, body, io_map=[(f"{PREFIX}image", image)])
+    whole = compose.merge_models(whole, back, io_map=[(raw, f"{PREFIX}raw")])
+    imports = sorted({(entry.domain, entry.version) for entry in whole.opset_import})  # the composer repeats them
+    del whole.opset_import[:]
+    whole.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in imports)
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if not 13 <= version <= 21:
+        raise ModelError(f"the network uses ONNX opset {version}", mend="export it with opset 17", code="model_opset")
+    return version
+
+
+def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
+    dims = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims]
+
+
+def _check_input(model: onnx.ModelProto, spec: ModelSpec) -> None:
+    initial = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initial]
+    wanted: list[int | str] = [1, 3, spec.input.height, spec.input.width]
+    if len(inputs) != 1 or _shape(inputs[0]) != wanted:
+        found = ", ".join(f"{value.name} {_shape(value)}" for value in inputs) or "no input"
+        raise ModelError(
+            f"the network takes {found}, and model.toml says one input {wanted}",
+            mend="export with a fixed batch of 1 and the size that model.toml gives",
+            code="model_input",
+        )
+    if inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise ModelError("the network's input is not float32", mend="export it in float32", code="model_input")
+
+
+def _check_output(model: onnx.ModelProto, spec: ModelSpec) -> int:
+    """The number of boxes N of a (1, 4 + classes, N) output."""
+    outputs = [(value.name, _shape(value)) for value in model.graph.output]
+    rows = 4 + len(spec.classes)
+    if len(outputs) == 1:
+        shape = outputs[0][1]
+        if len(shape) == 3 and shape[0] == 1 and shape[1] == rows and isinstance(shape[2], int):
+            return shape[2]
+    found = ", ".join(f"{name} {shape}" for name, shape in outputs)
+    raise ModelError(
+        f"the outputs fit no known family: found {found}; family yolov8 with {len(spec.classes)} classes has one "
+        f"output [1, {rows}, N]",
+        mend="check the class list, and export without NMS",
+        code="model_family",
+    )
+
+
+def _constant(name: str, array: np.ndarray) -> onnx.TensorProto:  # type: ignore[type-arg]
+    return numpy_helper.from_array(array, f"{PREFIX}{name}")
+
+
+def _node(op: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(op, inputs, [output], name=f"{PREFIX}{op.lower()}_{output.split('/')[-1]}", **attributes)
+
+
+def _model(graph: onnx.GraphProto, opset: int, ir_version: int) -> onnx.ModelProto:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="edgeagent")
+    model.ir_version = ir_version
+    return model
+
+
+def _front(spec: InputSpec, opset: int, ir_version: int) -> onnx.ModelProto:
+    """uint8 (1, H, W, 3) BGR -> float32 (1, 3, H, W) in the network's colours and scale."""
+    p = PREFIX
+    factor = (spec.scale / np.array(spec.std)).astype(np.float32).reshape(1, 3, 1, 1)
+    offset = (-np.array(spec.mean) / np.array(spec.std)).astype(np.float32).reshape(1, 3, 1, 1)
+    order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]
+    nodes = [_node("Cast", [FRAMES], f"{p}float", to=TensorProto.FLOAT)]
+    nodes.append(_node("Transpose", [f"{p}float"], f"{p}planes", perm=[0, 3, 1, 2]))
+    nodes.append(_node("Gather", [f"{p}planes", f"{p}order"], f"{p}colours", axis=1))
+    last = f"{p}colours" if offset.any() else None
+    nodes.append(_node("Mul", [f"{p}colours", f"{p}factor"], f"{p}scaled" if last else f"{p}image"))
+    constants = [_constant("order", np.array(order, np.int64)), _constant("factor", factor)]
+    if last:
+        nodes.append(_node("Add", [f"{p}scaled", f"{p}offset"], f"{p}image"))
+        constants.append(_constant("offset", offset))
+    graph = helper.make_graph(
+        nodes,
+        "front",
+        [helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, [1, spec.height, spec.width, 3])],
+        [helper.make_tensor_value_info(f"{p}image", TensorProto.FLOAT, [1, 3, spec.height, spec.width])],
+        constants,
+    )
+    return _model(graph, opset, ir_version)
+
+
+# (cx, cy, w, h) as a row times this is (x1, y1, x2, y2)
+CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32)
+
+
+def _back_yolov8(classes: int, count: int, opset: int, ir_version: int) -> onnx.ModelProto:
+    """float32 (1, 4 + C, N) -> the K best boxes by their best class (see edgeagent/vision/decode.py)."""
+    p, k = PREFIX, min(MAX_CANDIDATES, count)
+    reduce = _reduce_max(opset)
+    nodes = [
+        helper.make_node("Split", [f"{p}raw", f"{p}rows"], [f"{p}centres", f"{p}all"], name=f"{p}split", axis=1),
+        reduce,
+        _node("ArgMax", [f"{p}all"], f"{p}which", axis=1, keepdims=0),
+        helper.make_node(
+            "TopK", [f"{p}best", f"{p}k"], [SCORES, f"{p}index"], name=f"{p}topk", axis=1, largest=1, sorted=1
+        ),
+        _node("GatherElements", [f"{p}which", f"{p}index"], f"{p}chosen", axis=1),
+        _node("Cast", [f"{p}chosen"], CLASSES, to=TensorProto.INT32),
+        _node("Transpose", [f"{p}centres"], f"{p}list", perm=[0, 2, 1]),
+        _node("Unsqueeze", [f"{p}index", f"{p}axis"], f"{p}column"),
+        _node("Expand", [f"{p}column", f"{p}wide"], f"{p}columns"),
+        _node("GatherElements", [f"{p}list", f"{p}columns"], f"{p}picked", axis=1),
+        _node("MatMul", [f"{p}picked", f"{p}corners"], BOXES),
+    ]
+    constants = [
+        _constant("rows", np.array([4, classes], np.int64)),
+        _constant("k", np.array([k], np.int64)),
+        _constant("axis", np.array([2], np.int64)),
+        _constant("wide", np.array([1, k, 4], np.int64)),
+        _constant("corners", CORNERS),
+    ]
+    if opset >= 18:
+        constants.append(_constant("class_axis", np.array([1], np.int64)))
+    graph = helper.make_graph(
+        nodes,
+        "back",
+        [helper.make_tensor_value_info(f"{p}raw", TensorProto.FLOAT, [1, 4 + classes, count])],
+        [
+            helper.make_tensor_value_info(BOXES, TensorProto.FLOAT, [1, k, 4]),
+            helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, [1, k]),
+            helper.make_tensor_value_info(CLASSES, TensorProto.INT32, [1, k]),
+        ],
+        constants,
+    )
+    return _model(graph, opset, ir_version)
+
+
+def _reduce_max(opset: int) -> onnx.NodeProto:
+    """ReduceMax took its axes as an attribute up to opset 17 and takes them as an input since 18."""
+    if opset >= 18:
+        return _node("ReduceMax", [f"{PREFIX}all", f"{PREFIX}class_axis"], f"{PREFIX}best", keepdims=0)
+    return _node("ReduceMax", [f"{PREFIX}all"], f"{PREFIX}best", axes=[1], keepdims=0)

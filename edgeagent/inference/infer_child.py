@@ -1,0 +1,232 @@
+"""The infer child: one accelerator's engines over the cameras' rings. `python -m edgeagent.inference.infer_child`.
+
+Its main loop waits for a ring's eventfd, copies the newest frame, runs every pipeline of that ring on it, and
+reports. A ring in lossless mode (a file played once) is read frame by frame instead, and a frame counts as consumed
+only after its result has been sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgeagent.camera.ring import FrameMeta, RingReader
+from edgeagent.errors import EngineError
+from edgeagent.inference.messages import (
+    AGENT_WORDS,
+    FrameResult,
+    InferStart,
+    InferStats,
+    Loaded,
+    LoadFailed,
+    LoadPipeline,
+    PipelineStart,
+    RingInput,
+)
+from edgeagent.inference.session import InferenceSession, open_session
+from edgeagent.supervise.program import ControlChannel, run_child
+from edgeagent.vision.detections import Candidates, Detections
+from edgeagent.vision.letterbox import map_to_source
+from edgeagent.vision.nms import select_detections
+
+REPORT_EVERY_S = 1.0
+SILENCE_S = 10.0
+LOAD_SILENCE_S = 120.0
+
+
+@dataclass
+class Pipeline:
+    """A pipeline with its engine loaded."""
+
+    start: PipelineStart
+    session: InferenceSession
+    keep: frozenset[int] | None
+    last_ns: int = 0
+
+    def is_due(self, capture_ns: int) -> bool:
+        return capture_ns - self.last_ns >= self.start.min_interval_s * 1e9
+
+    def pick(self, candidates: Candidates) -> Detections:
+        start = self.start
+        return select_detections(
+            candidates, min_score=start.min_score, iou=start.iou, limit=start.max_detections, keep=self.keep
+        )
+
+
+@dataclass
+class Feed:
+    """A ring, the frame buffer it is copied into, and who looks at it."""
+
+    ring: RingReader
+    wake_fd: int
+    buffer: np.ndarray  # type: ignore[type-arg]
+    pipelines: list[Pipeline] = field(default_factory=list)
+    last: int = 0
+    dropped: int = 0
+
+    def next_frame(self) -> FrameMeta | None:
+        """The frame to look at now, copied into `buffer`; None when there is nothing new."""
+        if self.ring.lossless:
+            return self.ring.read_exactly(self.ring.consumed + 1, self.buffer[0])
+        meta = self.ring.read_newest(self.buffer[0], after=self.last)
+        if meta is not None and self.last:
+            self.dropped += meta.sequence - self.last - 1
+        return meta
+
+    def finished(self, meta: FrameMeta) -> None:
+        self.last = meta.sequence
+        if self.ring.lossless:
+            self.ring.set_consumed(meta.sequence)
+
+
+class Infer:
+    """The loop over all rings."""
+
+    def __init__(self, channel: ControlChannel, start: InferStart, feeds: dict[str, Feed]) -> None:
+        self._channel = channel
+        self._threads = start.threads
+        self._feeds = feeds
+        self._frames = 0
+        self._invalid = 0
+        self._next_report = time.monotonic()
+        self._by_wake = {feed.wake_fd: feed for feed in feeds.values()}
+        self._poller = select.poll()
+        self._poller.register(channel, select.POLLIN)
+        for fd in self._by_wake:
+            self._poller.register(fd, select.POLLIN)
+
+    def run(self) -> int:
+        while not self._channel.stopping:
+            ready = self._poller.poll(REPORT_EVERY_S * 1000)
+            if not self._listen():
+                return 0
+            for fd, _ in ready:
+                if fd in self._by_wake:
+                    self._drain(self._by_wake[fd])
+            self._report()
+        return 0
+
+    def load(self, start: PipelineStart) -> None:
+        """Load an engine and put it in its pipeline's place. A failure is told and leaves the others alone."""
+        self._channel.beat(LOAD_SILENCE_S)
+        began = time.monotonic()
+        try:
+            session = open_session(start.backend, Path(start.plan), self._threads)
+            self._warm(session, self._feeds[start.ring])
+        except EngineError as error:
+            text = error.line()
+            self._channel.send(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
+            return
+        keep = None if start.keep is None else frozenset(start.keep)
+        self._replace(Pipeline(start, session, keep))
+        took = round(time.monotonic() - began, 3)
+        self._channel.send(Loaded(pipeline=start.pipeline, engine=start.engine, load_s=took))
+
+    def _warm(self, session: InferenceSession, feed: Feed) -> None:
+        if (session.height, session.width) != feed.buffer.shape[1:3]:
+            raise EngineError(f"the engine takes {session.width}x{session.height}, the ring holds another size")
+        session.run(np.zeros_like(feed.buffer))
+
+    def _replace(self, pipeline: Pipeline) -> None:
+        for feed in self._feeds.values():
+            for old in [p for p in feed.pipelines if p.start.pipeline == pipeline.start.pipeline]:
+                feed.pipelines.remove(old)
+                old.session.close()
+        self._feeds[pipeline.start.ring].pipelines.append(pipeline)
+
+    def _listen(self) -> bool:
+        while (line := self._channel.receive(0.0)) is not None:
+            word = AGENT_WORDS.validate_json(line)
+            if not isinstance(word, LoadPipeline):
+                return False
+            self.load(word.pipeline)
+        return True
+
+    def _drain(self, feed: Feed) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(feed.wake_fd)
+        self.look(feed)
+
+    def look(self, feed: Feed) -> None:
+        """Run what is due on the ring's frames: the newest one, or every one of a lossless ring."""
+        while feed.pipelines and not self._channel.stopping:
+            meta = feed.next_frame()
+            if meta is None:
+                return
+            for pipeline in feed.pipelines:
+                if pipeline.is_due(meta.capture_ns):
+                    self._infer(pipeline, feed, meta)
+            feed.finished(meta)
+            self._report()
+
+    def _infer(self, pipeline: Pipeline, feed: Feed, meta: FrameMeta) -> None:
+        begun = time.monotonic_ns()
+        candidates = pipeline.session.run(feed.buffer)[0]
+        ran = time.monotonic_ns()
+        if not np.isfinite(candidates.scores[:1]).all():
+            self._invalid += 1
+        detections = pipeline.pick(candidates)
+        boxes = map_to_source(detections.boxes, meta.box)
+        rows = list(zip(detections.class_ids.tolist(), detections.scores.tolist(), *boxes.T.tolist(), strict=True))
+        self._channel.send(
+            FrameResult(
+                pipeline=pipeline.start.pipeline,
+                frame=meta.sequence,
+                capture_ns=meta.capture_ns,
+                capture_ms=meta.capture_ms,
+                width=meta.box.source_width,
+                height=meta.box.source_height,
+                wait_ms=(begun - meta.capture_ns) / 1e6,
+                engine_ms=(ran - begun) / 1e6,
+                post_ms=(time.monotonic_ns() - ran) / 1e6,
+                rows=rows,
+            )
+        )
+        pipeline.last_ns = meta.capture_ns
+        self._frames += 1
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now < self._next_report:
+            return
+        self._next_report = now + REPORT_EVERY_S
+        dropped = {name: feed.dropped for name, feed in self._feeds.items()}
+        torn = sum(feed.ring.torn for feed in self._feeds.values())
+        self._channel.send(InferStats(frames=self._frames, dropped=dropped, torn=torn, invalid=self._invalid))
+        self._channel.beat(SILENCE_S)
+
+
+def _open_feed(stack: ExitStack, ring: RingInput) -> Feed:
+    reader = stack.enter_context(RingReader(ring.fd))
+    layout = reader.layout
+    return Feed(reader, ring.wake_fd, np.zeros((1, layout.height, layout.width, 3), np.uint8))
+
+
+def main(channel: ControlChannel) -> int:
+    line = channel.receive(timeout_s=None)
+    if line is None:
+        return 0
+    start = InferStart.model_validate_json(line)
+    channel.beat(LOAD_SILENCE_S)
+    from edgeagent.camera.sources import quiet_opencv
+
+    quiet_opencv()
+    with ExitStack() as stack:
+        feeds = {ring.id: _open_feed(stack, ring) for ring in start.rings}
+        infer = Infer(channel, start, feeds)
+        for pipeline in start.pipelines:
+            infer.load(pipeline)
+        for feed in feeds.values():
+            infer.look(feed)
+        return infer.run()
+
+
+if __name__ == "__main__":
+    run_child(main)

@@ -1,0 +1,35 @@
+"""The session protocol: an engine, loaded and ready, whatever runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeagent.errors import EngineError
+from edgeagent.vision.detections import Candidates
+
+Frames = npt.NDArray[np.uint8]
+
+
+class InferenceSession(Protocol):
+    """`run` takes uint8 (N, H, W, 3) BGR frames, N at most `batch`, and returns the candidates of each."""
+
+    batch: int
+    width: int
+    height: int
+
+    def run(self, frames: Frames) -> list[Candidates]: ...
+
+    def close(self) -> None: ...
+
+
+def open_session(backend: str, plan: Path, threads: int) -> InferenceSession:
+    """Load `plan` with `backend`. Raises EngineError when it does not load."""
+    if backend == "onnxruntime":
+        from edgeagent.inference.onnxruntime_session import OnnxRuntimeSession
+
+        return OnnxRuntimeSession(plan, threads)
+    raise EngineError(f"there is no inference backend {backend!r}", mend="the backends are: onnxruntime")
