@@ -114,7 +114,7 @@ def _not_a_choice(wrong: _Wrong) -> Mistake:
 
 
 def _not_an_id(wrong: _Wrong) -> Mistake:
-    slug = re.sub(r"[^a-z0-9]+", "-", str(wrong.value)[:64].lower()).strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", redact_url(str(wrong.value))[:64].lower()).strip("-")
     better = f", for example {slug}" if slug else ""
     rule = "an id is 1 to 64 of a-z, 0-9 and -, and neither starts nor ends with -"
     return wrong.mistake(f"{_shown(wrong.value)} is not an id", rule + better)
