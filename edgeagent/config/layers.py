@@ -26,10 +26,14 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings of one origin; `name` is one of ORDER."""
+    """Settings of one origin; `name` is one of ORDER, else ValueError."""
 
     name: str
     data: Mapping[str, Any] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in ORDER:
+            raise ValueError(f"no layer is called {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Merged:
 def merge_layers(layers: Sequence[Layer]) -> Merged:
     """All layers in the order of ORDER, whatever the order they are given in.
 
-    Raises ValueError for a layer whose name is not in ORDER, ConfigError for one that nests too deep.
+    Raises ConfigError for a layer that nests too deep.
     """
     data: dict[str, Any] = {}
     origin: dict[Path, str] = {}
