@@ -1,0 +1,79 @@
+"""Which protocol to try next and when: the link's decisions, apart from its sockets. Pure.
+
+With `auto` MQTT 5 goes first. A broker that hangs up without a word, or says that it does not know version 5, is tried
+with 3.1.1 at once, and what it has answered to is remembered. A hang-up alone proves nothing (a proxy whose broker is
+still starting does that too), so unless 3.1.1 gets an answer the next attempt is version 5 again; and after a few
+hang-ups in a row what was remembered is forgotten, because another broker may stand there now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final, Literal
+
+from edgeagent.fleet.backoff import scheduled_delay
+from edgeagent.fleet.link_types import LinkSettings, Protocol
+
+EndKind = Literal[
+    "unreachable",  # no TCP or TLS connection, or no answer in time
+    "hung_up",  # connected, then closed before any CONNACK
+    "unsupported",  # the broker does not speak this protocol version
+    "unavailable",  # CONNACK: not now
+    "refused",  # CONNACK: not you, not like this
+    "lost",  # was connected, is no longer
+    "displaced",  # was connected, until another client came with our client id
+]
+
+_WAIT_CODES: Final = frozenset({0x80, 0x83, 0x88, 0x89, 0x97, 0x9F})
+_UNSUPPORTED_CODE: Final = 0x84
+TAKEN_OVER_CODE: Final = 0x8E
+_FORGET_AFTER: Final = 3
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a connection, or the attempt at one, ended. `held_s` is how long it stood."""
+
+    kind: EndKind
+    reason: str
+    code: int = 0
+    held_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """`protocol` is tried next; `spoken` is what the broker has answered to; `failures` in a row on this schedule."""
+
+    protocol: Protocol
+    spoken: Protocol | None = None
+    failures: int = 0
+    slow: bool = False
+
+
+def first_attempt(settings: LinkSettings) -> Attempts:
+    return Attempts("5" if settings.protocol == "auto" else settings.protocol)
+
+
+def kind_of_refusal(code: int) -> EndKind:
+    """What a failure code in a CONNACK (MQTT 5 numbering) calls for."""
+    if code == _UNSUPPORTED_CODE:
+        return "unsupported"
+    return "unavailable" if code in _WAIT_CODES else "refused"
+
+
+def after(state: Attempts, ending: Ending, settings: LinkSettings, rng: Random) -> tuple[Attempts, float]:
+    """What to try next and in how many seconds."""
+    if ending.kind in {"lost", "displaced", "refused", "unavailable"}:
+        state = replace(state, spoken=state.protocol)
+    elif ending.kind in {"hung_up", "unsupported"} and state.failures >= _FORGET_AFTER:
+        state = replace(state, spoken=None)
+    if settings.protocol == "auto" and state.spoken is None:
+        if state.protocol == "5" and ending.kind in {"hung_up", "unsupported"}:
+            return replace(state, protocol="3.1.1"), 0.0
+        state = replace(state, protocol="5")
+    slow = ending.kind in {"refused", "displaced", "unsupported"}
+    steady = ending.held_s >= settings.stable_s
+    failures = state.failures if slow == state.slow and not steady else 0
+    delay_s = scheduled_delay(settings.refused if slow else settings.lost, failures, rng)
+    return replace(state, failures=failures + 1, slow=slow), delay_s

@@ -1,0 +1,477 @@
+"""The MQTT link: one connection to one broker, kept up for the life of the agent. The only module that imports paho.
+
+One thread of our own does everything that touches paho: it connects (which blocks for DNS, TCP and TLS), waits on the
+socket, and writes. `loop_start` was not chosen, because a paho thread ends with its connection, cannot be told to try
+another protocol version, and fills paho's packet list without bound behind a slow socket. With paho's documented calls
+for a foreign loop (`loop_read`, `loop_write`, `loop_misc`) on one thread, a write happens at once and only there, a
+slow socket shows as `want_write`, and every queue is ours and bounded. `publish` from any thread appends and wakes.
+
+Each connection gets a fresh paho client, so nothing of an old one is sent again behind our back: what was not
+acknowledged goes back into our queue and is published anew. Delivery of QoS 1 is therefore at least once.
+
+This module must not know what the messages mean. Invariants: `deliver` is called from the link's thread only, and its
+errors do not stop the link; no more QoS 1 messages are in flight than the broker's Receive Maximum; passwords are never
+logged.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from random import Random
+from typing import Any, Final
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edgeagent.clock import Clock, SystemClock
+from edgeagent.errors import ConfigError, LinkError
+from edgeagent.fleet.attempts import TAKEN_OVER_CODE, Ending, EndKind, after, first_attempt, kind_of_refusal
+from edgeagent.fleet.link_desk import NS, Desk, Line, packet_size
+from edgeagent.fleet.link_types import (
+    PACKET_BYTES,
+    WINDOW,
+    AckHandle,
+    Connected,
+    LinkEvent,
+    LinkSettings,
+    LinkStats,
+    Lost,
+    Message,
+    Outcome,
+    Protocol,
+    Published,
+    Refused,
+    ServerLimits,
+    Subscribed,
+    TlsSettings,
+    TooLarge,
+)
+from edgeagent.fleet.outqueue import Outgoing
+
+_log = structlog.get_logger(__name__)
+_TICK_S: Final = 1.0
+_STOPPING_TICK_S: Final = 0.05
+_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+def survive(call: Callable[..., object], *args: object) -> bool:
+    """The trampoline: whatever goes wrong in `call` is logged, and the link's thread lives on. False when it did.
+
+    The trace is logged as text: a renderer that shows local variables could show a CONNECT packet with its password.
+    """
+    try:
+        call(*args)
+    except Exception:  # noqa: BLE001
+        _log.error("link.fault", call=getattr(call, "__qualname__", repr(call)), trace=traceback.format_exc())
+        return False
+    return True
+
+
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Verifies the broker's name and chain, always. Raises ConfigError for files that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        raise ConfigError(f"a TLS file for the broker cannot be used: {error}", mend="check the paths") from error
+    return context
+
+
+def properties_of(packet_type: int, **values: int) -> Properties:
+    """MQTT 5 properties. Raises paho's MQTTException for one that this packet cannot have."""
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+@lru_cache(maxsize=64)
+def expiry_properties(seconds: int) -> Properties:
+    """Shared between messages, because making them costs a third of publishing one."""
+    return properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=seconds)
+
+
+def read_limits(properties: Properties) -> ServerLimits:
+    """What the CONNACK says; defaults where it says nothing."""
+    return ServerLimits(
+        window=min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)),
+        max_packet_bytes=min(PACKET_BYTES, getattr(properties, "MaximumPacketSize", PACKET_BYTES)),
+        max_qos=min(1, getattr(properties, "MaximumQoS", 1)),
+        retain=bool(getattr(properties, "RetainAvailable", 1)),
+    )
+
+
+class _Connection:
+    """One paho client for one connection, used by the link's thread only.
+
+    `line` is None until the broker has accepted; `ending` is None while the connection, or the hope for it, lives.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        desk: Desk,
+        tell: Callable[[LinkEvent], None],
+        *,
+        protocol: Protocol,
+        generation: int,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._tell = tell
+        self._protocol = protocol
+        self._generation = generation
+        self._clock = clock
+        self._opened_ns = clock.monotonic_ns()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(desk.waker.reader, selectors.EVENT_READ)
+        self._socket: Any = None
+        self._writing = False
+        self._filters_of: dict[int, tuple[str, ...]] = {}
+        self.line: Line | None = None
+        self.ending: Ending | None = None
+        self._client = self._make_client()
+
+    def _make_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.client_id,
+            clean_session=None if self._protocol == "5" else False,
+            protocol=_VERSIONS[self._protocol],
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = self._settings.connect_timeout_s
+        if self._settings.username is not None:
+            client.username_pw_set(self._settings.username, self._settings.password)
+        self._set_will(client)
+        client.on_connect = self._guarded(self._on_connect)
+        client.on_disconnect = self._guarded(self._on_disconnect)
+        client.on_publish = self._guarded(self._on_publish)
+        client.on_message = self._guarded(self._on_message)
+        client.on_subscribe = self._guarded(self._on_subscribe)
+        return client
+
+    def _set_will(self, client: Client) -> None:
+        will = self._settings.will
+        if will is not None:
+            v5 = self._protocol == "5"
+            properties = properties_of(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s) if v5 else None
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def guarded(*args: object) -> None:
+            if not survive(callback, *args):
+                self._desk.count_fault()
+
+        return guarded
+
+    def open(self) -> None:
+        """Blocks for DNS, TCP and TLS, then sends CONNECT. A failure becomes the ending."""
+        settings = self._settings
+        try:
+            if settings.tls is not None:
+                self._client.tls_set_context(tls_context(settings.tls))
+            self._connect(settings)
+        except (OSError, ValueError, ConfigError) as error:
+            self._end("unreachable", str(error) or type(error).__name__)
+            return
+        self._socket = self._client.socket()
+        if isinstance(self._socket, socket.socket):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def _connect(self, settings: LinkSettings) -> None:
+        if self._protocol == "3.1.1":
+            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+            return
+        properties = properties_of(
+            PacketTypes.CONNECT, SessionExpiryInterval=settings.session_expiry_s, ReceiveMaximum=WINDOW
+        )
+        self._client.connect(
+            settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties
+        )
+
+    def pump(self, wait_s: float) -> None:
+        """One round: waits at most `wait_s` for the socket or the waker, then reads, writes and minds the keepalive."""
+        self._mind_writing()
+        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        for key, events in self._selector.select(0 if pending else wait_s):
+            if key.fileobj is not self._socket:
+                self._desk.waker.clear()
+                continue
+            pending |= bool(events & selectors.EVENT_READ)
+            if events & selectors.EVENT_WRITE:
+                self._client.loop_write()
+        if pending:
+            self._read()
+        self._client.loop_misc()
+        self._mind_connack()
+        if self.ending is None and self._client.socket() is None:
+            self._closed("connection closed")
+
+    def _read(self) -> None:
+        if self.line is not None:
+            self.line.heard_ns = self._clock.monotonic_ns()
+        self._client.loop_read()
+
+    def _mind_writing(self) -> None:
+        wanted = self._client.want_write()
+        if wanted != self._writing and self._client.socket() is not None:
+            self._selector.modify(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0))
+            self._writing = wanted
+
+    def _mind_connack(self) -> None:
+        waited_s = (self._clock.monotonic_ns() - self._opened_ns) / NS
+        if self.line is None and waited_s > self._settings.connect_timeout_s + self._settings.connack_timeout_s:
+            self._end("unreachable", "the broker does not answer CONNECT")
+
+    def drain(self, line: Line) -> None:
+        """Does what other threads have asked for, and sends what waits while the socket takes it."""
+        tasks = self._desk.take_tasks()
+        if tasks.filters:
+            _, mid = self._client.subscribe(list(tasks.filters.items()))
+            self._filters_of[mid or 0] = tuple(tasks.filters)
+        for handle in tasks.acks:
+            if handle.generation == self._generation:
+                self._client.ack(handle.mid, 1)
+        for event in tasks.oversized:
+            self._tell(event)
+        while self.ending is None and not self._client.want_write():
+            now_ns = self._clock.monotonic_ns()
+            message = self._desk.take(now_ns, line.room)
+            if message is None:
+                return
+            self._send(message, line, now_ns)
+
+    def _send(self, message: Outgoing, line: Line, now_ns: int) -> None:
+        """Hands a message to paho, without what this broker cannot do."""
+        limits = line.limits
+        size = packet_size(message.topic, message.payload)
+        if size > limits.max_packet_bytes:
+            self._desk.count_too_large()
+            self._tell(TooLarge(message.topic, size, limits.max_packet_bytes))
+            return
+        remaining_s = message.remaining_s(now_ns)
+        expiring = remaining_s is not None and self._protocol == "5"
+        qos = min(message.qos, limits.max_qos)
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=qos,
+            retain=message.retain and limits.retain,
+            properties=expiry_properties(max(1, remaining_s or 1)) if expiring else None,
+        )
+        if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            line.in_flight[-info.mid] = message  # a key that no PUBACK has: the reconnection sends it again
+            self._end("lost", "the broker left a message unacknowledged while 65 535 others passed")
+        elif qos:
+            line.in_flight[info.mid] = message
+        elif info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._arrived(message)
+
+    def _arrived(self, message: Outgoing) -> None:
+        self._desk.count_arrived(message)
+        if message.tag is not None:
+            self._tell(Published(message.tag, message.topic, ok=True))
+
+    def close(self, *, clean: bool) -> None:
+        """With `clean` sends DISCONNECT, which makes the broker forget the will; otherwise it publishes the will."""
+        self._end("lost", "stopped")
+        if clean:
+            self._client.disconnect()
+        self._selector.close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _end(self, kind: EndKind, reason: str, code: int = 0) -> None:
+        """The first ending counts: later ones are its consequences."""
+        if self.ending is None:
+            held_s = 0.0 if self.line is None else (self._clock.monotonic_ns() - self._opened_ns) / NS
+            self.ending = Ending(kind, reason, code, held_s)
+
+    def _closed(self, reason: str) -> None:
+        if self.line is None:
+            self._end("hung_up", f"the broker hung up on CONNECT with MQTT {self._protocol}")
+        else:
+            self._end("lost", reason)
+
+    def _on_connect(self, _c: Client, _d: object, flags: ConnectFlags, reason: ReasonCode, props: Properties) -> None:
+        if reason.is_failure:
+            self._end(kind_of_refusal(reason.value), str(reason), reason.value)
+            return
+        self.line = Line(self._protocol, read_limits(props), flags.session_present, self._clock.monotonic_ns())
+        self._desk.online(self.line)
+        self._tell(Connected(self.line.session_present, self._protocol, self.line.limits))
+
+    def _on_disconnect(
+        self, _c: Client, _d: object, flags: DisconnectFlags, reason: ReasonCode, _p: Properties
+    ) -> None:
+        if not flags.is_disconnect_packet_from_server:
+            silent = reason.getName() == "Keep alive timeout"
+            self._closed("no answer within the keepalive time" if silent else "connection closed")
+        elif reason.value == TAKEN_OVER_CODE:
+            self._end("displaced", f"another client connected as {self._settings.client_id}", reason.value)
+        else:
+            self._end("lost", f"the broker disconnected: {reason}", reason.value)
+
+    def _on_publish(self, _c: Client, _d: object, mid: int, reason: ReasonCode, _p: Properties) -> None:
+        message = None if self.line is None else self.line.in_flight.pop(mid, None)
+        if message is None:
+            return  # QoS 0, counted when it was sent
+        if not reason.is_failure:
+            self._arrived(message)
+            return
+        self._desk.count_rejected()
+        if message.tag is not None:
+            self._tell(Published(message.tag, message.topic, ok=False, reason=str(reason)))
+
+    def _on_message(self, _c: Client, _d: object, message: MQTTMessage) -> None:
+        ack = AckHandle(self._generation, message.mid) if message.qos else None
+        self._tell(Message(message.topic, bytes(message.payload), message.qos, message.retain, ack))
+
+    def _on_subscribe(self, _c: Client, _d: object, mid: int, reasons: list[ReasonCode], _p: Properties) -> None:
+        names = self._filters_of.pop(mid, ())
+        self._desk.confirm_filters(names)
+        answers = list(zip(names, reasons, strict=False))
+        granted = tuple(name for name, reason in answers if not reason.is_failure)
+        self._tell(Subscribed(granted, tuple((name, str(reason)) for name, reason in answers if reason.is_failure)))
+
+
+class MqttLink:
+    """Keeps the connection, sends what is published, and tells `deliver` what happens.
+
+    Every method may be called from any thread. `deliver` is called on the link's thread and has to return at once: it
+    hands over to the agent's loop and does nothing else.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        deliver: Callable[[LinkEvent], None],
+        clock: Clock | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._clock = clock or SystemClock()
+        self._rng = rng or Random()  # noqa: S311  # jitter, not a secret
+        self._desk = Desk(settings, self._clock)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edgeagent-mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Starts connecting, and returns at once. Raises ConfigError for settings that can never work."""
+        if not self._settings.client_id:
+            raise ConfigError("the MQTT client id is empty", mend="use the device id")
+        if self._settings.tls is not None:
+            tls_context(self._settings.tls)
+        self._thread.start()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        expiry_s: float | None = None,
+        tag: int | None = None,
+    ) -> Outcome:
+        """Takes a message for sending; never waits for the network. An empty retained payload clears the topic.
+
+        With a `tag`, Published follows when the broker has answered. Raises LinkError for a topic that MQTT does not
+        allow and for a QoS other than 0 and 1.
+        """
+        if not topic or "+" in topic or "#" in topic or "\0" in topic or qos not in {0, 1}:
+            raise LinkError(f"cannot publish on {topic!r} with QoS {qos}")
+        expires_ns = None if expiry_s is None else self._clock.monotonic_ns() + round(expiry_s * NS)
+        return self._desk.put(Outgoing(topic, payload, qos, retain, expires_ns, tag))
+
+    def subscribe(self, filters: Mapping[str, int]) -> None:
+        """Adds topic filters (filter -> QoS), kept up over reconnections. Subscribed tells the broker's answer."""
+        self._desk.ask_filters(filters)
+
+    def ack(self, handle: AckHandle) -> None:
+        """Acknowledges a Message once it is durably stored. Ignored when its connection is gone: it comes again."""
+        self._desk.ask_ack(handle)
+
+    def stats(self) -> LinkStats:
+        return self._desk.stats()
+
+    def stop(self, final: tuple[str, bytes] | None = None) -> None:
+        """Publishes `final` (topic, payload; retained, QoS 1), waits at most `drain_s` for it, and disconnects.
+
+        When the broker confirms in time, its will is forgotten; otherwise the connection is dropped without a word, so
+        that the broker says `lost` in our place. Blocks for that long: call it from a worker thread of an event loop.
+        """
+        if final is not None:
+            self._desk.put_final(Outgoing(final[0], final[1], 1, True))
+        self._stopping.set()
+        self._desk.wake()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(self._settings.drain_s + 0.5)
+        if not self._thread.is_alive():
+            self._desk.close()
+
+    def _run(self) -> None:
+        """The thread: one connection after another until it is stopped."""
+        attempts = first_attempt(self._settings)
+        generation = 0
+        while not self._stopping.is_set():
+            generation += 1
+            ending = self._live_once(attempts.protocol, generation)
+            if not self._stopping.is_set():
+                attempts, delay_s = after(attempts, ending, self._settings, self._rng)
+                self._tell_ending(ending, delay_s)
+                self._stopping.wait(delay_s)
+        self._desk.close()
+
+    def _live_once(self, protocol: Protocol, generation: int) -> Ending:
+        """One connection, from CONNECT to its end."""
+        connection = _Connection(
+            self._settings, self._desk, self._tell, protocol=protocol, generation=generation, clock=self._clock
+        )
+        if not survive(self._serve, connection):
+            self._desk.count_fault()
+        ending = connection.ending or Ending("lost", "a fault of our own, see the log")
+        clean = connection.ending is None and self._desk.last_word_arrived()
+        self._desk.offline(lost=connection.ending is not None)
+        survive(lambda: connection.close(clean=clean))
+        return ending
+
+    def _serve(self, connection: _Connection) -> None:
+        connection.open()
+        stop_at_ns = 0
+        while connection.ending is None:
+            connection.pump(_STOPPING_TICK_S if stop_at_ns else _TICK_S)
+            if connection.line is not None:
+                connection.drain(connection.line)
+            if self._stopping.is_set():
+                now_ns = self._clock.monotonic_ns()
+                stop_at_ns = stop_at_ns or now_ns + round(self._settings.drain_s * NS)
+                if connection.line is None or self._desk.drained() or now_ns >= stop_at_ns:
+                    return
+
+    def _tell_ending(self, ending: Ending, delay_s: float) -> None:
+        if ending.kind in {"refused", "unavailable", "unsupported"}:
+            self._desk.count_refusal()
+            self._tell(Refused(ending.reason, ending.code, delay_s))
+        else:
+            self._tell(Lost(ending.reason, delay_s, was_connected=ending.held_s > 0))
+
+    def _tell(self, event: LinkEvent) -> None:
+        if not survive(self._deliver, event):
+            self._desk.count_fault()

@@ -1,0 +1,249 @@
+"""The desk between the link's thread and everyone else: what to send, subscribe and acknowledge, and the counts.
+
+Every method may be called from any thread; each takes the one lock for a moment and none waits for the network. No
+paho.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from edgeagent.clock import Clock
+from edgeagent.fleet.link_types import (
+    AckHandle,
+    LinkSettings,
+    LinkStats,
+    Outcome,
+    Protocol,
+    ServerLimits,
+    TooLarge,
+)
+from edgeagent.fleet.outqueue import Outgoing, OutQueue
+
+NS: Final = 1_000_000_000
+_PUBLISH_OVERHEAD_BYTES: Final = 15
+"""Fixed header, topic length, packet id and expiry property at their largest."""
+
+
+def packet_size(topic: str, payload: bytes) -> int:
+    """An upper bound of the PUBLISH packet's size in bytes."""
+    return _PUBLISH_OVERHEAD_BYTES + len(topic.encode()) + len(payload)
+
+
+class Waker:
+    """Ends the link thread's wait. `wake` and `close` are called under the desk's lock."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = socket.socketpair()
+        self.reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def wake(self) -> None:
+        with suppress(BlockingIOError):  # full: the thread is awake already
+            self._writer.send(b"w")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            self.reader.recv(4096)
+
+    def close(self) -> None:
+        self.reader.close()
+        self._writer.close()
+
+
+@dataclass
+class Line:
+    """What the desk sees of a connection that the broker has accepted."""
+
+    protocol: Protocol
+    limits: ServerLimits
+    session_present: bool
+    heard_ns: int
+    in_flight: dict[int, Outgoing] = field(default_factory=dict)
+
+    @property
+    def room(self) -> int:
+        """How many more QoS 1 messages may be in flight."""
+        return self.limits.window - len(self.in_flight)
+
+
+@dataclass
+class Tasks:
+    """What other threads have asked of the link's thread since it last looked."""
+
+    filters: dict[str, int]
+    acks: tuple[AckHandle, ...]
+    oversized: tuple[TooLarge, ...]
+
+
+@dataclass
+class _Counts:
+    published: int = 0
+    published_bytes: int = 0
+    rejected: int = 0
+    too_large: int = 0
+    connects: int = 0
+    losses: int = 0
+    refusals: int = 0
+    faults: int = 0
+
+
+class Desk:
+    """Owns the queue, the subscriptions and the counts."""
+
+    def __init__(self, settings: LinkSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._queue = OutQueue(settings.queue_limit)
+        self._counts = _Counts()
+        self._line: Line | None = None
+        self._filters: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._acks: deque[AckHandle] = deque()
+        self._oversized: deque[TooLarge] = deque(maxlen=16)
+        self._final: Outgoing | None = None
+        self._final_arrived = False
+        self._closed = False
+        self.waker = Waker()
+
+    # Called by the owner's threads.
+
+    def put(self, message: Outgoing) -> Outcome:
+        with self._lock:
+            if self._closed:
+                return Outcome.DROPPED
+            if self._line is None:
+                return self._queue.put(message, online=False)
+            self.waker.wake()
+            limit = self._line.limits.max_packet_bytes
+            size = packet_size(message.topic, message.payload)
+            if size <= limit:
+                return self._queue.put(message, online=True)
+            self._counts.too_large += 1
+            self._oversized.append(TooLarge(message.topic, size, limit))
+            return Outcome.TOO_LARGE
+
+    def put_final(self, message: Outgoing) -> None:
+        """The last word: ahead of everything, and `settled` waits for it."""
+        with self._lock:
+            self._final = message
+            self._queue.put_first(message)
+
+    def ask_filters(self, filters: Mapping[str, int]) -> None:
+        with self._lock:
+            self._filters.update(filters)
+            self._asked.difference_update(filters)
+            self._confirmed.difference_update(filters)
+            self._wake()
+
+    def ask_ack(self, handle: AckHandle) -> None:
+        with self._lock:
+            self._acks.append(handle)
+            self._wake()
+
+    def wake(self) -> None:
+        with self._lock:
+            self._wake()
+
+    def close(self) -> None:
+        """No message is taken any more."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.waker.close()
+
+    def _wake(self) -> None:
+        if not self._closed:
+            self.waker.wake()
+
+    # Called by the link's thread.
+
+    def online(self, line: Line) -> None:
+        """The broker has accepted: publishing goes straight through from now on."""
+        with self._lock:
+            self._line = line
+            self._counts.connects += 1
+            if not line.session_present:
+                self._confirmed.clear()
+            self._asked = set(self._confirmed)
+
+    def offline(self, *, lost: bool) -> None:
+        """The connection is gone: what was not acknowledged waits again, in its order. `lost`: not by our own wish."""
+        with self._lock:
+            if self._line is not None:
+                self._counts.losses += lost
+                self._queue.give_back(tuple(self._line.in_flight.values()))
+            self._line = None
+            self._queue.drop_passing()
+            self._acks.clear()
+
+    def take_tasks(self) -> Tasks:
+        with self._lock:
+            due = {name: qos for name, qos in self._filters.items() if name not in self._asked}
+            tasks = Tasks(due, tuple(self._acks), tuple(self._oversized))
+            self._asked.update(due)
+            self._acks.clear()
+            self._oversized.clear()
+            return tasks
+
+    def take(self, now_ns: int, room: int) -> Outgoing | None:
+        with self._lock:
+            return self._queue.take(now_ns, room=room)
+
+    def confirm_filters(self, names: tuple[str, ...]) -> None:
+        with self._lock:
+            self._confirmed.update(names)
+
+    def count_arrived(self, message: Outgoing) -> None:
+        with self._lock:
+            self._counts.published += 1
+            self._counts.published_bytes += len(message.payload)
+            self._final_arrived |= message is self._final
+
+    def count_rejected(self) -> None:
+        with self._lock:
+            self._counts.rejected += 1
+
+    def count_too_large(self) -> None:
+        with self._lock:
+            self._counts.too_large += 1
+
+    def count_refusal(self) -> None:
+        with self._lock:
+            self._counts.refusals += 1
+
+    def count_fault(self) -> None:
+        with self._lock:
+            self._counts.faults += 1
+
+    def drained(self) -> bool:
+        """The broker has everything."""
+        with self._lock:
+            return not len(self._queue) and self._line is not None and not self._line.in_flight
+
+    def last_word_arrived(self) -> bool:
+        """The broker has the last word; without one, everything."""
+        return self._final_arrived if self._final is not None else self.drained()
+
+    def stats(self) -> LinkStats:
+        with self._lock:
+            line, counts, queued = self._line, self._counts, self._queue.counts
+            return LinkStats(
+                connected=line is not None,
+                protocol=None if line is None else line.protocol,
+                waiting=len(self._queue),
+                in_flight=0 if line is None else len(line.in_flight),
+                heard_age_s=None if line is None else (self._clock.monotonic_ns() - line.heard_ns) / NS,
+                dropped_offline=queued.dropped_offline,
+                dropped_full=queued.dropped_full,
+                expired=queued.expired,
+                superseded=queued.superseded,
+                **vars(counts),
+            )

@@ -1,0 +1,201 @@
+"""The link's vocabulary: its settings, what it tells its owner, what it counts. Pure values, no paho."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal
+
+from edgeagent.fleet.backoff import LOST, REFUSED, Schedule
+
+Protocol = Literal["5", "3.1.1"]
+ProtocolWish = Literal["auto", "5", "3.1.1"]
+
+WINDOW: Final = 20
+"""QoS 1 messages that may be unacknowledged at once, unless the broker wants fewer."""
+
+PACKET_BYTES: Final = 128 * 1024
+"""The largest packet that we ever send: what the strictest of the large cloud brokers takes (AWS IoT Core). A QoS 1 message
+that the broker hangs up on would otherwise be sent again with every connection."""
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """Paths of PEM files. Without `ca_file` the system's authorities count; certificate and key go together."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True)
+class Will:
+    """What the broker publishes, retained with QoS 1, when the device falls silent.
+
+    `delay_s` (MQTT 5 only) leaves time to come back first; it has to be below the session expiry to have an effect.
+    """
+
+    topic: str
+    payload: bytes
+    delay_s: int = 15
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """All that a link needs to know. `client_id` has to stay the same: the broker keeps the session under it."""
+
+    host: str
+    port: int
+    client_id: str
+    tls: TlsSettings | None = None
+    protocol: ProtocolWish = "auto"
+    keepalive_s: int = 30
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    session_expiry_s: int = 4 * 3600
+    will: Will | None = None
+    queue_limit: int = 500
+    drain_s: float = 1.0
+    connect_timeout_s: float = 5.0
+    connack_timeout_s: float = 10.0
+    stable_s: float = 30.0
+    lost: Schedule = LOST
+    refused: Schedule = REFUSED
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What the broker allows, from its CONNACK. MQTT 3.1.1 brokers do not say, so our own limits stand in."""
+
+    window: int = WINDOW
+    max_packet_bytes: int = PACKET_BYTES
+    max_qos: int = 1
+    retain: bool = True
+
+
+class Outcome(Enum):
+    """What became of a message at `publish`."""
+
+    ACCEPTED = "accepted"
+    """On its way over the present connection."""
+    QUEUED = "queued"
+    """Kept in memory until there is a connection (QoS 1)."""
+    DROPPED = "dropped"
+    """Gone: QoS 0 without a connection, a full queue, or a stopped link."""
+    TOO_LARGE = "too_large"
+    """Gone: the broker would hang up on it."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The broker accepted. The owner publishes its status now, because a will may have said `lost` meanwhile."""
+
+    session_present: bool
+    protocol: Protocol
+    limits: ServerLimits
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The broker answered, and said no. `code` is the MQTT 5 reason code; a person may have to act."""
+
+    reason: str
+    code: int
+    retry_in_s: float
+
+
+@dataclass(frozen=True)
+class Lost:
+    """There is no connection, or no longer one."""
+
+    reason: str
+    retry_in_s: float
+    was_connected: bool
+
+
+@dataclass(frozen=True)
+class AckHandle:
+    """Names one received message. Valid on the connection that brought it: on a later one it is ignored."""
+
+    generation: int
+    mid: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something came on a subscribed topic. `ack` is None with QoS 0; otherwise acknowledge it once it is stored."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    ack: AckHandle | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """The broker answered for a QoS 1 message that was published with a `tag`. Not `ok`: it will not be sent again."""
+
+    tag: int
+    topic: str
+    ok: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Subscribed:
+    """The broker answered a subscription; `refused` holds (filter, reason)."""
+
+    granted: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class TooLarge:
+    """A message was refused here, because the broker would have hung up on it."""
+
+    topic: str
+    size_bytes: int
+    limit_bytes: int
+
+
+LinkEvent = Connected | Refused | Lost | Message | Published | Subscribed | TooLarge
+
+
+@dataclass(frozen=True)
+class LinkStats:
+    """Counts since the link was made, except where it says now."""
+
+    connected: bool
+    """Now."""
+    protocol: Protocol | None
+    """Now, or None without a connection."""
+    waiting: int
+    """Now: messages in the queue."""
+    in_flight: int
+    """Now: QoS 1 messages sent and not yet acknowledged."""
+    heard_age_s: float | None
+    """Now: seconds since the broker's last byte; the only proof of life. None without a connection."""
+    published: int
+    """QoS 0 sent and QoS 1 acknowledged."""
+    published_bytes: int
+    dropped_offline: int
+    """QoS 0 without a connection."""
+    dropped_full: int
+    """The oldest, or the new one, because a queue was full."""
+    expired: int
+    superseded: int
+    """Retained messages replaced by newer ones before they were sent: nothing is lost by that."""
+    too_large: int
+    rejected: int
+    """QoS 1 that the broker answered with an error."""
+    connects: int
+    losses: int
+    refusals: int
+    faults: int
+    """Errors of our own that the trampoline caught. Anything but 0 is a bug."""
+
+    @property
+    def dropped(self) -> int:
+        """Messages that never arrived, for whatever reason."""
+        return self.dropped_offline + self.dropped_full + self.expired + self.too_large + self.rejected
