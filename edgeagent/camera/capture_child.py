@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from edgeagent.camera.messages import AGENT_WORDS, Begin, CaptureStart, CaptureStats, Ended, Opened
+from edgeagent.camera.messages import AGENT_WORDS, CaptureStart, CaptureStats, Ended, Opened
 from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
 from edgeagent.camera.spec import FileSpec
@@ -71,6 +71,8 @@ class Capture:
     def run(self) -> int:
         """Until told to stop (0), or until a file played once has ended (0)."""
         self._open()
+        if self._start.resume_after is not None:
+            self._begin(self._start.resume_after)
         try:
             while not self._channel.stopping:
                 if not self._step():
@@ -131,28 +133,25 @@ class Capture:
         while True:
             line = self._channel.receive(max(0.0, deadline - time.monotonic()))
             if line is not None:
-                word = AGENT_WORDS.validate_json(line)
-                if isinstance(word, Stop):
+                if isinstance(AGENT_WORDS.validate_json(line), Stop):
                     return False
-                self._begin(word)
+                self._begin(0)
             elif time.monotonic() >= deadline or self._channel.stopping:
                 self._report()
                 return not self._channel.stopping
 
-    def _begin(self, word: Begin) -> None:
+    def _begin(self, resume_after: int) -> None:
         if not self._once:
             return
         self._open()
-        for writer in self._writers:
-            if word.resume_after == 0:
-                writer.set_consumed(writer.newest)
-            writer.set_ended(False)
-            writer.set_lossless(True)
+        if resume_after == 0:
+            for writer in self._writers:
+                writer.begin_pass()
         self._counting = True
-        self._tally = Tally(frames=word.resume_after)
+        self._tally = Tally(frames=resume_after)
         skip = getattr(self._opened(), "skip", None)
-        if skip is not None and word.resume_after:
-            skip(word.resume_after)
+        if skip is not None and resume_after:
+            skip(resume_after)
 
     def _at_end(self) -> bool:
         if not (self._once and self._counting):
@@ -162,8 +161,6 @@ class Capture:
                 )
             self._open()
             return True
-        for writer in self._writers:
-            writer.set_ended(True)
         self._channel.send(Ended(frames=self._tally.frames, expected=self._opened().expected_frames))
         return False
 

@@ -19,19 +19,22 @@ class RingOutput(BaseModel):
 
 
 class CaptureStart(Message):
-    """First message: the source to open and the rings to fill."""
+    """First message: the source to open and the rings to fill.
+
+    `resume_after` is for a child that takes over in the middle of a file played once: the frames already written.
+    """
 
     kind: Literal["start"] = "start"
     camera: str
     source: SourceSpec
     rings: list[RingOutput]
+    resume_after: int | None = None
 
 
 class Begin(Message):
-    """From now on every frame counts. A file played once starts over after frame number `resume_after`."""
+    """From now on every frame counts: a file played once starts over."""
 
     kind: Literal["begin"] = "begin"
-    resume_after: int = 0
 
 
 class Opened(Message):

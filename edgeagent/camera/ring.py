@@ -25,10 +25,11 @@ from edgeagent.camera.ring_layout import (
     S_SCALE,
     S_SOURCE_HEIGHT,
     S_SOURCE_WIDTH,
+    W_BASE,
     W_CONSUMED,
-    W_ENDED,
     W_LOSSLESS,
     W_NEWEST,
+    W_NEWEST_NS,
 )
 from edgeagent.camera.ring_memory import open_ring
 from edgeagent.vision.letterbox import Letterbox
@@ -78,10 +79,6 @@ class _Mapped:
     def lossless(self) -> bool:
         return bool(self._words[W_LOSSLESS])
 
-    @property
-    def ended(self) -> bool:
-        return bool(self._words[W_ENDED])
-
     def close(self) -> None:
         self._frames.clear()
         self._words.release()
@@ -105,16 +102,11 @@ class RingWriter(_Mapped):
         super().__init__(fd)
         self._wake_fds = wake_fds
 
-    def set_lossless(self, lossless: bool) -> None:
-        self._words[W_LOSSLESS] = int(lossless)
-
-    def set_consumed(self, sequence: int, reader: int = 0) -> None:
-        """Where `reader` shall go on: a pass that must lose nothing starts behind the frames shown before it."""
-        self._words[W_CONSUMED + reader] = sequence
-
-    def set_ended(self, ended: bool) -> None:
-        self._words[W_ENDED] = int(ended)
-        self._wake()
+    def begin_pass(self, reader: int = 0) -> None:
+        """From the next frame on nothing may be lost: `reader` starts behind the frames shown before."""
+        self._words[W_BASE] = self.newest
+        self._words[W_CONSUMED + reader] = self.newest
+        self._words[W_LOSSLESS] = 1
 
     def backlog(self, reader: int = 0) -> int:
         """Frames written that `reader` has not finished."""
@@ -142,6 +134,7 @@ class RingWriter(_Mapped):
         _fence()
         words[word + S_END] = sequence
         _fence()
+        words[W_NEWEST_NS] = capture_ns
         words[W_NEWEST] = sequence
         self._wake()
         return sequence

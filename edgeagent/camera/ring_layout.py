@@ -23,7 +23,7 @@ VERSION = 1
 READERS = 8
 
 # indices of 8-byte words in the header
-W_MAGIC, W_VERSION, W_WIDTH, W_HEIGHT, W_SLOTS, W_NEWEST, W_LOSSLESS, W_ENDED = range(8)
+W_MAGIC, W_VERSION, W_WIDTH, W_HEIGHT, W_SLOTS, W_NEWEST, W_LOSSLESS, W_BASE, W_NEWEST_NS = range(9)
 W_CONSUMED = 16  # one word a reader
 
 # indices of 8-byte words in a slot header

@@ -20,7 +20,7 @@ from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.lifeline import tie_to_parent
 from edgeagent.vision.detections import Candidates, Detections
 from edgeagent.vision.nms import select_detections
-from edgeagent.vision.scoring import mean_average_precision_50
+from edgeagent.vision.scoring import Detected, agreement, mean_average_precision_50
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,12 +75,21 @@ def compare(
         value = 1.0 - _mean_score_difference(engine, reference)
         return Agreement(value=round(value, 4), basis="scores", frames=len(truths), reference_detections=0, **times)
     found = [_select(candidates, ENGINE_SCORE) for candidates in engine]
-    score = mean_average_precision_50(
-        [(d.boxes, d.scores, d.class_ids) for d in found], [(t.boxes, t.class_ids) for t in truths]
-    )
+    score = mean_average_precision_50([_rows(d) for d in found], [(t.boxes, t.class_ids) for t in truths])
+    alike = agreement([_rows(_select(c, TRUTH_SCORE)) for c in engine], [_rows(t) for t in truths])
     return Agreement(
-        value=round(score, 4), basis="detections", frames=len(truths), reference_detections=count, **times
+        value=round(score.mean, 4),
+        basis="detections",
+        frames=len(truths),
+        reference_detections=count,
+        mean_iou=round(alike.mean_iou, 4),
+        mean_score_difference=round(alike.mean_score_difference, 4),
+        **times,
     )
+
+
+def _rows(found: Detections) -> Detected:
+    return found.boxes, found.scores, found.class_ids
 
 
 def _select(candidates: Candidates, min_score: float) -> Detections:

@@ -1,0 +1,318 @@
+"""The agent's life: a start list, and the same list backwards to stop.
+
+One event loop. The MQTT link has a thread of its own that hands over through one call; everything else that could
+block is a child process or a worker thread with an owner that waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import anyio
+import anyio.abc
+import structlog
+
+from edgeagent import __version__
+from edgeagent.app.board_watch import BoardWatch, OwnCost
+from edgeagent.app.cameras import Camera
+from edgeagent.app.engines import EngineDesk, Ready, Wanted
+from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.publisher import Publisher
+from edgeagent.app.session import next_session, only_agent
+from edgeagent.board.evidence import read_identity
+from edgeagent.board.fingerprint import board_fingerprint
+from edgeagent.board.identity import Identity
+from edgeagent.camera.spec import describe_source
+from edgeagent.clock import Clock
+from edgeagent.config.schema import Config
+from edgeagent.engine.bundle import ModelBundle, load_bundle
+from edgeagent.engine.calibration import set_name
+from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.fleet.envelope import Stamp, encode
+from edgeagent.fleet.link import MqttLink
+from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings, Lost, Refused, TlsSettings, TooLarge, Will
+from edgeagent.fleet.messages import schema_names
+from edgeagent.fleet.states import Status
+from edgeagent.fleet.topics import Topics
+
+log = structlog.get_logger("agent")
+
+SECOND_S = 1.0
+SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
+
+
+class Agent:
+    """One device's agent. Raises ConfigError and other operator errors before anything is started."""
+
+    def __init__(self, config: Config, clock: Clock, rng: Random) -> None:
+        self._config = config
+        self._clock = clock
+        self._rng = rng
+        self._state_dir = Path(config.device.state_dir)
+        self._identity = read_identity(Path(config.device.board_root))
+        self._session = next_session(self._state_dir)
+        self._topics = Topics(config.device.fleet, config.device_id)
+        self._stamp = Stamp(self._session, clock.wall_ms)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._link = MqttLink(_link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
+        self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
+        self._bundles = {name: load_bundle(model.path) for name, model in config.models.items()}
+        self._cameras = self._make_cameras()
+        self._served = self._make_pipelines()
+        self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
+        self._engines = EngineDesk(
+            config.engines, self._state_dir, _fingerprint(self._identity), self._publisher, clock
+        )
+        self._board = BoardWatch(
+            Path(config.device.board_root), self._state_dir, self._publisher, config.power, config.thermal
+        )
+        self._cost = OwnCost()
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    def _make_cameras(self) -> dict[str, Camera]:
+        wanted = [p for p in self._config.pipelines.values() if p.enabled]
+        cameras = {}
+        for name, settings in self._config.cameras.items():
+            if settings.enabled:
+                inputs = [self._bundles[p.model].spec.input for p in wanted if p.camera == name]
+                sizes = sorted({(i.width, i.height) for i in inputs})
+                cameras[name] = Camera(name, settings.source, sizes, self._publisher, self._clock, self._rng)
+        return cameras
+
+    def _make_pipelines(self) -> list[Served]:
+        served = []
+        for name, settings in self._config.pipelines.items():
+            if not settings.enabled or settings.camera not in self._cameras:
+                continue
+            bundle, camera = self._bundles[settings.model], self._cameras[settings.camera]
+            _check_classes(name, settings.classes, bundle)
+            ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
+            served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
+        return served
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
+        self._loop = asyncio.get_running_loop()
+        self._engines.sweep()
+        self._link.start()
+        reason = "ended by an error"
+        try:
+            self._publisher.status("init")
+            await self._run_tasks()
+            reason = "stopped"
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stop(reason)
+
+    async def _run_tasks(self) -> None:
+        for camera in self._cameras.values():
+            camera.on_change = self._publish_info
+        self._infer.on_loaded = self._loaded
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
+            self._publish_info()
+            for camera in self._cameras.values():
+                tasks.start_soon(camera.supervisor.run)
+            if self._served:
+                tasks.start_soon(self._infer.supervisor.run)
+            for served in self._served:
+                tasks.start_soon(self._engines.provide, self._wanted(served), self._serve)
+            tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
+            tasks.start_soon(self._each, SECOND_S, self._second)
+            tasks.start_soon(self._settle)
+
+    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                log.info("stopping", signal=number.name)
+                self._publisher.status("stopping", f"received {number.name}")
+                scope.cancel()
+
+    async def _stop(self, reason: str) -> None:
+        self._second()
+        self._publish_own_cost()
+        self._board.close()
+        await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
+        for camera in self._cameras.values():
+            camera.close()
+        log.info("stopped", reason=reason)
+
+    async def _settle(self) -> None:
+        await anyio.sleep(SETTLE_S)
+        self._publisher.started()
+
+    async def _each(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call every `seconds`, on a fixed grid: late calls do not push the later ones."""
+        due = anyio.current_time()
+        while True:
+            call()
+            due = max(due + seconds, anyio.current_time())
+            await anyio.sleep_until(due)
+
+    def _wanted(self, served: Served) -> Wanted:
+        bundle = self._bundles[served.settings.model]
+        size = bundle.spec.input
+        name = set_name(served.camera.name, describe_source(served.camera.source), size.width, size.height)
+        return Wanted(
+            pipeline=served.name,
+            model=self._config.models[served.settings.model].path,
+            bundle=bundle,
+            calibration=self._state_dir / "calibration" / name,
+            ring_fd=served.ring.fd,
+        )
+
+    async def _serve(self, wanted: Wanted, ready: Ready) -> None:
+        await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
+        self._publish_info()
+
+    def _loaded(self, served: Served) -> None:
+        """When every pipeline of a camera is served, a file played once may begin."""
+        camera = served.camera
+        if self._tasks and camera.once and all(s.loaded for s in self._served if s.camera is camera):
+            self._tasks.start_soon(camera.begin)
+
+    def _second(self) -> None:
+        self._infer.measure(SECOND_S)
+        for camera in self._cameras.values():
+            self._publisher.camera(camera.name, camera.measure())
+            if camera.told_end():
+                text = f"camera {camera.name} has come to the end of its file"
+                self._publisher.event("source-ended", "info", text, camera=camera.name, frames=camera.state.frames)
+        self._publish_own_cost()
+
+    def _publish_own_cost(self) -> None:
+        rss_mb, cpu_percent = self._cost.take()
+        stats = self._link.stats()
+        supervisors = [self._infer.supervisor, *(camera.supervisor for camera in self._cameras.values())]
+        values = {
+            "rss_mb": rss_mb,
+            "cpu_percent": cpu_percent,
+            "published": stats.published,
+            "results_published": self._publisher.results,
+            "link_queue": stats.waiting,
+            "link_dropped": stats.dropped,
+            "restarts": sum(supervisor.restarts for supervisor in supervisors),
+        }
+        self._publisher.measurement("agent", values)
+
+    def _publish_info(self) -> None:
+        identity = self._identity
+        self._publisher.info(
+            {
+                "agent_version": __version__,
+                "module": _module(identity),
+                "serial": identity.serial or None,
+                "l4t": identity.l4t or None,
+                "jetpack": identity.jetpack or None,
+                "tensorrt": identity.tensorrt or None,
+                "cuda": identity.cuda or None,
+                "onnxruntime": identity.onnxruntime or None,
+                "cameras": [camera.info() for camera in self._cameras.values()],
+                "pipelines": [_pipeline_info(served) for served in self._served],
+                "schemas": schema_names(),
+                "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
+            }
+        )
+
+    def _deliver(self, event: LinkEvent) -> None:
+        """On the link's thread: hand over to the loop, nothing else."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._heard, event)
+
+    def _heard(self, event: LinkEvent) -> None:
+        if isinstance(event, Connected):
+            log.info("link", state="connected", protocol=event.protocol)
+            self._publisher.note("link", "ok")
+            self._publisher.again()
+        elif isinstance(event, Refused):
+            log.warning("link", state="refused", reason=event.reason, retry_in_s=round(event.retry_in_s, 1))
+            self._publisher.note("link", "failed", f"the broker refused: {event.reason}")
+        elif isinstance(event, Lost):
+            log.warning("link", state="lost", reason=event.reason, retry_in_s=round(event.retry_in_s, 1))
+            self._publisher.note("link", "failed", event.reason)
+        elif isinstance(event, TooLarge):
+            log.warning("link", state="too_large", topic=event.topic, bytes=event.size_bytes, limit=event.limit_bytes)
+
+
+def _check_classes(pipeline: str, wanted: tuple[str, ...] | None, bundle: ModelBundle) -> None:
+    unknown = [name for name in wanted or () if name not in bundle.spec.classes]
+    if unknown:
+        raise ConfigError(
+            f"pipelines.{pipeline}.classes: model {bundle.spec.name} knows no {', '.join(unknown)}",
+            mend=f"its classes are: {', '.join(bundle.spec.classes)}",
+        )
+
+
+def _fingerprint(identity: Identity) -> dict[str, str]:
+    return {**board_fingerprint(identity), "onnxruntime": identity.onnxruntime or "none"}
+
+
+def _module(identity: Identity) -> dict[str, object]:
+    return {
+        "name": identity.module or identity.model or "not a Jetson",
+        "id": identity.module_id,
+        "soc": identity.soc,
+        "compute_capability": identity.compute_capability or None,
+        "dla_cores": identity.dla_cores,
+        "memory_mb": identity.memory_mb or 0,
+    }
+
+
+def _pipeline_info(served: Served) -> dict[str, object]:
+    engine = served.start.engine if served.start else None
+    return {"id": served.name, "camera": served.camera.name, "model": served.model, "engine": engine}
+
+
+def _link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
+    mqtt = config.mqtt
+    lost = Status(**stamp.header(topics.status), state="lost", reason="the link broke without a word")
+    return LinkSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=f"edgeagent-{config.device.fleet}-{config.device_id}",
+        tls=TlsSettings() if mqtt.tls else None,
+        protocol=mqtt.protocol,
+        keepalive_s=mqtt.keepalive_s,
+        username=mqtt.username,
+        password=_password(mqtt.password_file),
+        session_expiry_s=mqtt.session_expiry_s,
+        connect_timeout_s=mqtt.connect_timeout_s,
+        will=Will(topics.status, encode(lost)),
+    )
+
+
+def _password(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(
+            f"mqtt.password_file: {path} cannot be read or is empty", mend="write the password on its first line"
+        ) from error
+
+
+def run_agent(config: Config, clock: Clock, rng: Random) -> None:
+    """Run the agent of this configuration until it is told to stop. Raises EdgeAgentError when it cannot start."""
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(only_agent(Path(config.device.run_dir)))
+            agent = Agent(config, clock, rng)
+            anyio.run(agent.run)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error a person should read: our own kind before any other."""
+    ours, rest = group.split(EdgeAgentError)
+    found: BaseException | None = ours or rest
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if found is not None else group

@@ -1,0 +1,198 @@
+"""The cameras: a ring and a supervised capture child each, and what is known of their health.
+
+The agent makes the rings and keeps them: a restarted child goes on in the same memory, and readers notice nothing
+but a gap.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from edgeagent.app.publisher import Publisher
+from edgeagent.camera.messages import CAPTURE_WORDS, Begin, CaptureStart, CaptureStats, Ended, Opened, RingOutput
+from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
+from edgeagent.camera.ring_memory import create_ring, map_header
+from edgeagent.camera.spec import FileSpec, SourceSpec, describe_source
+from edgeagent.clock import Clock
+from edgeagent.supervise.child import ChildSpec
+from edgeagent.supervise.supervisor import ChildState, Supervisor
+
+
+class Ring:
+    """One ring of a camera: memory, the reader's wake-up, and the counters in its header."""
+
+    def __init__(self, camera: str, layout: RingLayout) -> None:
+        self.id = f"{camera}-{layout.width}x{layout.height}"
+        self.layout = layout
+        self.fd = create_ring(self.id, layout)
+        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._words = map_header(self.fd)
+
+    @property
+    def newest(self) -> int:
+        return self._words[W_NEWEST]
+
+    @property
+    def newest_ns(self) -> int:
+        return self._words[W_NEWEST_NS]
+
+    @property
+    def passed(self) -> int:
+        """Frames of a pass that must lose nothing, written so far."""
+        return self._words[W_NEWEST] - self._words[W_BASE]
+
+    @property
+    def drained(self) -> bool:
+        return self._words[W_CONSUMED] >= self._words[W_NEWEST]
+
+    def close(self) -> None:
+        self._words.release()
+        os.close(self.fd)
+        os.close(self.wake_fd)
+
+
+@dataclass
+class Tick:
+    """What the last measurement saw, to tell rates from totals."""
+
+    frames: int = 0
+    at_ns: int = 0
+
+
+@dataclass
+class CameraState:
+    """`word` is what dashboards show: starting, running, waiting, failing, refused, ended, stopped."""
+
+    word: str = "starting"
+    opened: Opened | None = None
+    frames: int = 0
+    unusable: int = 0
+    dropped: int = 0
+    begun: bool = False
+    ended: bool = False
+    end_told: bool = False
+    tick: Tick = field(default_factory=Tick)
+
+
+class Camera:
+    """One configured camera."""
+
+    def __init__(
+        self, name: str, source: SourceSpec, sizes: list[tuple[int, int]], publisher: Publisher, clock: Clock, rng: Random
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.state = CameraState()
+        self.on_change: Callable[[], None] = lambda: None
+        self._publisher = publisher
+        self._clock = clock
+        self.rings = {size: Ring(name, RingLayout(*size)) for size in sizes}
+        self.supervisor = Supervisor(f"capture-{name}", self._spec, self._take, self._child_changed, clock, rng)
+
+    @property
+    def once(self) -> bool:
+        return isinstance(self.source, FileSpec) and self.source.mode == "once"
+
+    def _spec(self) -> ChildSpec:
+        rings = [RingOutput(fd=ring.fd, wake_fds=[ring.wake_fd]) for ring in self.rings.values()]
+        return ChildSpec(
+            name=f"capture-{self.name}",
+            module="edgeagent.camera.capture_child",
+            first=CaptureStart(camera=self.name, source=self.source, rings=rings, resume_after=self._resume_after()),
+            pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, ring.wake_fd)],
+        )
+
+    def _take(self, line: bytes) -> None:
+        word = CAPTURE_WORDS.validate_json(line)
+        if isinstance(word, Opened):
+            self._opened(word)
+        elif isinstance(word, CaptureStats):
+            self.state.frames, self.state.unusable = word.frames, word.unusable
+        elif isinstance(word, Ended):
+            self._ended(word)
+
+    def _opened(self, word: Opened) -> None:
+        first = self.state.opened != word
+        self.state.opened = word
+        self._set("running")
+        self._publisher.note(f"camera/{self.name}", "ok")
+        if first:
+            self.on_change()
+
+    def _ended(self, word: Ended) -> None:
+        self.state.ended, self.state.frames = True, word.frames
+        self._set("ended")
+        if word.expected and word.frames < word.expected:
+            text = f"the file of camera {self.name} ended after {word.frames} of {word.expected} frames"
+            self._publisher.event("source-truncated", "warning", text, camera=self.name, frames=word.frames)
+
+    def _child_changed(self, child: ChildState) -> None:
+        if child.state == "stopped" and self.state.ended:
+            return
+        self._set(child.state)
+        if child.state in ("waiting", "failing", "refused"):
+            reason = f"{child.reason} ({child.mend})" if child.mend else child.reason
+            self._publisher.note(f"camera/{self.name}", "failed", reason)
+            self._publisher.event(
+                "camera-failed", "warning", reason, camera=self.name, code=child.code or None, restarts=child.restarts
+            )
+
+    def _set(self, word: str) -> None:
+        self.state.word = word
+
+    def _resume_after(self) -> int | None:
+        """Frames already written of a file played once; None before its pass has begun."""
+        if not (self.once and self.state.begun):
+            return None
+        return min((ring.passed for ring in self.rings.values()), default=0)
+
+    async def begin(self) -> None:
+        """The reader is ready: a file played once starts over, and from then on every frame counts."""
+        if not self.state.begun:
+            self.state.begun = True
+            await self.supervisor.send(Begin())
+
+    def measure(self) -> dict[str, object]:
+        """The values of this interval's camera measurement."""
+        now_ns = self._clock.monotonic_ns()
+        rings = list(self.rings.values())
+        frames = rings[0].newest if rings else self.state.frames
+        tick = self.state.tick
+        seconds = (now_ns - tick.at_ns) / 1e9
+        fps = (frames - tick.frames) / seconds if tick.at_ns and seconds > 0 else 0.0
+        self.state.tick = Tick(frames, now_ns)
+        values: dict[str, object] = {
+            "state": self.state.word,
+            "fps": round(max(0.0, fps), 2),
+            "frames": frames,
+            "dropped": self.state.dropped,
+            "unusable": self.state.unusable,
+            "restarts": self.supervisor.restarts,
+        }
+        if rings and rings[0].newest_ns:
+            values["frame_age_ms"] = round(max(0, now_ns - rings[0].newest_ns) / 1e6, 1)
+        return values
+
+    def told_end(self) -> bool:
+        """True once: when a file played once has ended and every result of it is out."""
+        if self.state.end_told or not self.state.ended:
+            return False
+        if not all(ring.drained for ring in self.rings.values()):
+            return False
+        self.state.end_told = True
+        return True
+
+    def info(self) -> dict[str, object]:
+        opened = self.state.opened
+        known = {"width": opened.width, "height": opened.height, "fps": opened.fps} if opened else {}
+        return {"id": self.name, "source": self.source.type, **known}
+
+    def describe(self) -> str:
+        return describe_source(self.source)
+
+    def close(self) -> None:
+        for ring in self.rings.values():
+            ring.close()

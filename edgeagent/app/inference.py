@@ -1,0 +1,178 @@
+"""The infer child and what it reports: engines go in, results come out and onto MQTT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from edgeagent.app.cameras import Camera, Ring
+from edgeagent.app.publisher import Publisher
+from edgeagent.clock import Clock
+from edgeagent.config.schema import PipelineSettings
+from edgeagent.engine.manifest import Manifest
+from edgeagent.fleet.results import Detection
+from edgeagent.health.latency import Gauge
+from edgeagent.inference.messages import (
+    INFER_WORDS,
+    FrameResult,
+    InferStart,
+    InferStats,
+    Loaded,
+    LoadFailed,
+    LoadPipeline,
+    PipelineStart,
+    RingInput,
+)
+from edgeagent.supervise.child import ChildSpec
+from edgeagent.supervise.supervisor import ChildState, Supervisor
+
+
+@dataclass
+class Served:
+    """A pipeline as the infer child runs it."""
+
+    name: str
+    settings: PipelineSettings
+    camera: Camera
+    ring: Ring
+    classes: list[str]
+    model: str
+    start: PipelineStart | None = None
+    loaded: bool = False
+    gauge: Gauge = field(default_factory=Gauge)
+    dropped_told: int = 0
+
+
+class InferDesk:
+    """One infer child (accelerator `cpu`) for all pipelines."""
+
+    def __init__(
+        self, pipelines: list[Served], threads: int, publisher: Publisher, clock: Clock, rng: Random
+    ) -> None:
+        self._pipelines = {served.name: served for served in pipelines}
+        self._threads = threads
+        self._publisher = publisher
+        self._clock = clock
+        self._torn = 0
+        self.on_loaded: Callable[[Served], None] = lambda served: None
+        self.name = "infer/cpu"
+        self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
+        self._rings = {served.ring.id: served.ring for served in pipelines}
+        self._dropped: dict[str, int] = {}
+        self._dropped_before: dict[str, int] = {}
+
+    def _spec(self) -> ChildSpec:
+        self._dropped_before = {ring: self.dropped(ring) for ring in self._rings}
+        self._dropped = {}
+        rings = [RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd) for ring in self._rings.values()]
+        starts = [served.start for served in self._pipelines.values() if served.start is not None]
+        return ChildSpec(
+            name="infer-cpu",
+            module="edgeagent.inference.infer_child",
+            first=InferStart(rings=rings, pipelines=starts, threads=self._threads),
+            pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
+            environment={"OMP_NUM_THREADS": str(self._threads)},
+        )
+
+    async def serve(self, name: str, manifest: Manifest, plan: str) -> None:
+        """Let the pipeline run on this engine from now on."""
+        served = self._pipelines[name]
+        settings = served.settings
+        keep = [served.classes.index(c) for c in settings.classes] if settings.classes else None
+        served.start = PipelineStart(
+            pipeline=name,
+            ring=served.ring.id,
+            backend=manifest.backend,
+            plan=plan,
+            engine=manifest.key,
+            classes=served.classes,
+            keep=keep,
+            min_score=settings.min_score,
+            iou=settings.iou,
+            max_detections=settings.max_detections,
+            min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
+        )
+        await self.supervisor.send(LoadPipeline(pipeline=served.start))
+
+    def dropped(self, ring: str) -> int:
+        """Frames of that ring nobody looked at, over all lives of the child."""
+        return self._dropped_before.get(ring, 0) + self._dropped.get(ring, 0)
+
+    def _take(self, line: bytes) -> None:
+        word = INFER_WORDS.validate_json(line)
+        if isinstance(word, FrameResult):
+            self._result(word)
+        elif isinstance(word, InferStats):
+            self._stats(word)
+        elif isinstance(word, Loaded):
+            self._loaded(word)
+        elif isinstance(word, LoadFailed):
+            self._load_failed(word)
+
+    def _result(self, word: FrameResult) -> None:
+        served = self._pipelines[word.pipeline]
+        classes = served.classes
+        detections = tuple(
+            Detection.rounded(classes[row[0]], row[0], row[1], (row[2], row[3], row[4], row[5])) for row in word.rows
+        )
+        latency_ms = (self._clock.monotonic_ns() - word.capture_ns) / 1e6
+        values = {
+            "frame": word.frame,
+            "capture_ts": word.capture_ms,
+            "lat_ms": round(latency_ms, 2),
+            "width": word.width,
+            "height": word.height,
+            "model": served.model,
+            "engine": served.start.engine if served.start else "",
+        }
+        self._publisher.result(values, detections, served.camera.name, served.name)
+        served.gauge.add(latency_ms, word.engine_ms, len(detections))
+
+    def _stats(self, word: InferStats) -> None:
+        self._dropped = dict(word.dropped)
+        for served in self._pipelines.values():
+            served.camera.state.dropped = self.dropped(served.ring.id)
+        if word.torn > self._torn:
+            self._torn = word.torn
+
+    def _loaded(self, word: Loaded) -> None:
+        served = self._pipelines[word.pipeline]
+        served.loaded = True
+        self._publisher.note(self.name, "ok")
+        self.on_loaded(served)
+
+    def _load_failed(self, word: LoadFailed) -> None:
+        self._publisher.note(f"engine/{word.pipeline}", "failed", word.text)
+        self._publisher.event("engine-load-failed", "error", word.text, pipeline=word.pipeline, engine=word.engine)
+
+    def _child_changed(self, child: ChildState) -> None:
+        if child.state in ("waiting", "failing", "refused"):
+            for served in self._pipelines.values():
+                served.loaded = False
+            self._publisher.note(self.name, "failed", child.reason)
+            self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
+
+    def measure(self, interval_s: float) -> None:
+        """Publish every serving pipeline's summary of the interval."""
+        for served in self._pipelines.values():
+            if served.start is None:
+                continue
+            window = served.gauge.take()
+            dropped = self.dropped(served.ring.id)
+            values: dict[str, object] = {
+                "interval_s": round(interval_s, 3),
+                "fps": round(window.results / interval_s, 2),
+                "results": window.results,
+                "detections": window.detections,
+                "dropped": max(0, dropped - served.dropped_told),
+            }
+            served.dropped_told = dropped
+            if window.results:
+                values |= {
+                    "lat_p50_ms": window.p50_ms,
+                    "lat_p95_ms": window.p95_ms,
+                    "lat_p99_ms": window.p99_ms,
+                    "engine_ms": window.engine_ms,
+                }
+            self._publisher.summary(served.camera.name, served.name, values)

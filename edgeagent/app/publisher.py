@@ -1,0 +1,161 @@
+"""What the agent says to the world: typed messages onto their topics, and the health book behind `status`.
+
+One place that knows topics, retain flags and qualities of service; the desks call it with plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from edgeagent.clock import Clock
+from edgeagent.fleet.envelope import Message, Stamp, encode
+from edgeagent.fleet.link_types import LinkStats, Outcome
+from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
+from edgeagent.fleet.results import Detection, Event, FactValue, Result, event_id
+from edgeagent.fleet.states import Alarm, ComponentHealth, EngineState, Health, Info, Severity, Status, StatusWord
+from edgeagent.fleet.topics import Topics
+from edgeagent.health.book import HealthBook, Word, note, overall
+
+MEASUREMENT_EXPIRY_S = 10
+RESULT_EXPIRY_S = 10
+EVENT_EXPIRY_S = 24 * 3600
+
+
+class Link(Protocol):
+    """What the publisher needs of a link."""
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, expiry_s: float | None = None
+    ) -> Outcome: ...
+
+    def stats(self) -> LinkStats: ...
+
+
+class Publisher:
+    """Publishes for one device. For the event loop only."""
+
+    def __init__(self, link: Link, topics: Topics, stamp: Stamp, clock: Clock, results_qos: int) -> None:
+        self._link = link
+        self._topics = topics
+        self._stamp = stamp
+        self._clock = clock
+        self._results_qos = results_qos
+        self._book = HealthBook()
+        self._retained: dict[str, Message] = {}
+        self._alarms: dict[str, Alarm] = {}
+        self._state: StatusWord = "init"
+        self.results = 0
+
+    def status(self, state: StatusWord, reason: str = "") -> bytes:
+        """Publish the device's state, retained; returns the payload."""
+        topic = self._topics.status
+        self._state = state
+        message = Status(**self._stamp.header(topic), state=state, reason=reason)
+        return self._keep(topic, message)
+
+    def last_words(self, reason: str) -> tuple[str, bytes]:
+        """The topic and payload that say that the device was stopped on purpose."""
+        topic = self._topics.status
+        return topic, encode(Status(**self._stamp.header(topic), state="stopped", reason=reason))
+
+    def info(self, values: Mapping[str, object]) -> None:
+        topic = self._topics.info
+        self._keep(topic, Info.model_validate({**self._stamp.header(topic), **values}))
+
+    def engine(self, pipeline: str, **values: object) -> None:
+        topic = self._topics.engine(pipeline)
+        self._keep(topic, EngineState.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
+
+    def note(self, name: str, health: Word, reason: str = "") -> None:
+        """A component's health; a change is published at once, and `status` with it."""
+        self._book, changed = note(self._book, name, health, reason, self._clock.wall_ms())
+        if changed:
+            self._publish_health()
+
+    def component(self, name: str) -> Word | None:
+        found = self._book.components.get(name)
+        return found.health if found else None
+
+    def _publish_health(self) -> None:
+        word, reason = overall(self._book)
+        components = tuple(
+            ComponentHealth(name=name, health=c.health, reason=c.reason, since_ts=c.since_ms)
+            for name, c in sorted(self._book.components.items())
+        )
+        topic = self._topics.health
+        self._keep(topic, Health(**self._stamp.header(topic), overall=word, components=components))
+        if self._state in ("ready", "degraded"):
+            self.status("ready" if word == "ok" else "degraded", reason)
+
+    def started(self) -> None:
+        """Everything has had its chance to start: from now on `status` follows the health."""
+        word, reason = overall(self._book)
+        self.status("ready" if word == "ok" else "degraded", reason)
+
+    def again(self) -> None:
+        """Say everything retained once more: the broker may have forgotten, or a will may have spoken for us."""
+        for topic, message in self._retained.items():
+            fresh = message.model_copy(update=dict(self._stamp.header(topic)))
+            self._retained[topic] = fresh
+            self._link.publish(topic, encode(fresh), qos=1, retain=True)
+
+    def result(self, values: Mapping[str, object], detections: tuple[Detection, ...], camera: str, pipeline: str) -> None:
+        topic = self._topics.result(camera, pipeline)
+        header = self._stamp.header(topic)
+        message = Result.model_construct(
+            **header, camera=camera, pipeline=pipeline, detections=detections, **values
+        )
+        outcome = self._link.publish(topic, encode(message), qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
+        if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
+            self.results += 1
+
+    def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
+        topic = self._topics.summary(camera, pipeline)
+        header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
+        self._pass(topic, Summary.model_validate({**header, **values}))
+
+    def camera(self, camera: str, values: Mapping[str, object]) -> None:
+        topic = self._topics.camera_measurement(camera)
+        header = {**self._stamp.header(topic), "camera": camera}
+        self._pass(topic, CameraMeasurement.model_validate({**header, **values}))
+
+    def measurement(self, group: str, values: Mapping[str, float]) -> None:
+        topic = self._topics.measurement(group)
+        model = GROUPS.get(group, Measurement)
+        self._pass(topic, model.model_validate({**self._stamp.header(topic), **values}))
+
+    def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
+        topic = self._topics.event(kind)
+        header = self._stamp.header(topic)
+        known = {key: value for key, value in facts.items() if value is not None}
+        unique = event_id(self._topics.device, kind, header)
+        message = Event(**header, id=unique, type=kind, severity=severity, text=text, facts=known)
+        self._link.publish(topic, encode(message), qos=1, retain=False, expiry_s=EVENT_EXPIRY_S)
+
+    def alarm(self, kind: str, severity: Severity, text: str) -> None:
+        """Raise an alarm, or count it once more when its text changed."""
+        old = self._alarms.get(kind)
+        if old is not None and old.text == text:
+            return
+        topic = self._topics.alarm(kind)
+        header = self._stamp.header(topic)
+        first, count = (old.first_ts, old.count + 1) if old else (header["ts"], 1)
+        alarm = Alarm(**header, type=kind, severity=severity, first_ts=first, count=count, text=text)
+        self._alarms[kind] = alarm
+        self._keep(topic, alarm)
+
+    def clear_alarm(self, kind: str) -> None:
+        if self._alarms.pop(kind, None) is not None:
+            topic = self._topics.alarm(kind)
+            self._retained.pop(topic, None)
+            self._link.publish(topic, b"", qos=1, retain=True)
+
+    def _keep(self, topic: str, message: Message) -> bytes:
+        self._retained[topic] = message
+        payload = encode(message)
+        self._link.publish(topic, payload, qos=1, retain=True)
+        return payload
+
+    def _pass(self, topic: str, message: Message) -> None:
+        self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=MEASUREMENT_EXPIRY_S)
