@@ -43,11 +43,13 @@ class Ending:
 
 @dataclass(frozen=True)
 class Attempts:
-    """`protocol` is tried next; `spoken` is what the broker has answered to; `failures` in a row on this schedule."""
+    """`protocol` is tried next; `spoken` is what the broker has answered to; `failures` in a row on this schedule;
+    `hang_ups` in a row without an answer."""
 
     protocol: Protocol
     spoken: Protocol | None = None
     failures: int = 0
+    hang_ups: int = 0
     slow: bool = False
 
 
@@ -64,10 +66,7 @@ def kind_of_refusal(code: int) -> EndKind:
 
 def after(state: Attempts, ending: Ending, settings: LinkSettings, rng: Random) -> tuple[Attempts, float]:
     """What to try next and in how many seconds."""
-    if ending.kind in {"lost", "displaced", "refused", "unavailable"}:
-        state = replace(state, spoken=state.protocol)
-    elif ending.kind in {"hung_up", "unsupported"} and state.failures >= _FORGET_AFTER:
-        state = replace(state, spoken=None)
+    state = _learn(state, ending)
     if settings.protocol == "auto" and state.spoken is None:
         if state.protocol == "5" and ending.kind in {"hung_up", "unsupported"}:
             return replace(state, protocol="3.1.1"), 0.0
@@ -77,3 +76,13 @@ def after(state: Attempts, ending: Ending, settings: LinkSettings, rng: Random) 
     failures = state.failures if slow == state.slow and not steady else 0
     delay_s = scheduled_delay(settings.refused if slow else settings.lost, failures, rng)
     return replace(state, failures=failures + 1, slow=slow), delay_s
+
+
+def _learn(state: Attempts, ending: Ending) -> Attempts:
+    """What this ending says about the protocol that the broker speaks."""
+    if ending.kind in {"lost", "displaced", "refused", "unavailable"}:
+        return replace(state, spoken=state.protocol, hang_ups=0)
+    if ending.kind not in {"hung_up", "unsupported"}:
+        return replace(state, hang_ups=0)
+    forget = state.hang_ups + 1 >= _FORGET_AFTER
+    return replace(state, spoken=None if forget else state.spoken, hang_ups=state.hang_ups + 1)

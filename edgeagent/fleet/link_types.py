@@ -15,8 +15,8 @@ WINDOW: Final = 20
 """QoS 1 messages that may be unacknowledged at once, unless the broker wants fewer."""
 
 PACKET_BYTES: Final = 128 * 1024
-"""The largest packet that we ever send: what the strictest of the large cloud brokers takes (AWS IoT Core). A QoS 1 message
-that the broker hangs up on would otherwise be sent again with every connection."""
+"""The largest packet that we ever send: what the strictest of the large cloud brokers takes (AWS IoT Core). A QoS 1
+message that the broker hangs up on would otherwise be sent again with every connection."""
 
 
 @dataclass(frozen=True)
