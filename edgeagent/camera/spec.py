@@ -113,12 +113,8 @@ class _Source(BaseModel):
 
     model_config = ConfigDict(**STRICT, json_schema_extra=_amend_schema)
 
-    open_timeout_s: float = Field(
-        default=10.0, gt=0, le=120, description="Seconds that opening the source may take before it counts as failed."
-    )
-    stall_timeout_s: float = Field(
-        default=5.0, gt=0, le=300, description="Seconds without a new frame after which the source is reopened."
-    )
+    open_timeout_s: float = Field(default=10.0, gt=0, le=120, description="Seconds that opening the source may take.")
+    stall_timeout_s: float = Field(default=5.0, gt=0, le=300, description="Seconds without a frame before a reopen.")
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -128,9 +124,7 @@ class _Source(BaseModel):
 class SyntheticSpec(_Source):
     """Frames drawn by edgeagent itself: needs no camera."""
 
-    type: Literal["synthetic"] = Field(
-        default="synthetic", description="Frames drawn by edgeagent itself; needs no camera."
-    )
+    type: Literal["synthetic"] = Field(default="synthetic", description="Frames that edgeagent draws itself.")
     width: Pixels = Field(default=640, description="Width of a frame in pixels.")
     height: Pixels = Field(default=480, description="Height of a frame in pixels.")
     fps: FramesPerSecond = Field(default=30.0, description="Frames a second.")
@@ -160,13 +154,13 @@ class V4l2Spec(_Source):
         examples=["/dev/video0"],
     )
     width: Pixels | None = Field(
-        default=None, description="Width to ask the camera for, in pixels; not set: what it offers.", examples=[1280]
+        default=None, description="Width in pixels; not set: the camera's own.", examples=[1280]
     )
     height: Pixels | None = Field(
-        default=None, description="Height to ask the camera for, in pixels; not set: what it offers.", examples=[720]
+        default=None, description="Height in pixels; not set: the camera's own.", examples=[720]
     )
     fps: FramesPerSecond | None = Field(
-        default=None, description="Frames a second to ask the camera for; not set: what it offers.", examples=[30.0]
+        default=None, description="Frames a second; not set: the camera's own.", examples=[30.0]
     )
 
     @model_validator(mode="after")

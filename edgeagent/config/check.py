@@ -142,6 +142,11 @@ def _refused(wrong: _Wrong) -> Mistake:
     return wrong.mistake(str(wrong.context["message"]), str(wrong.context["mend"]))
 
 
+def _not_unicode(wrong: _Wrong) -> Mistake:
+    """Pydantic names the table, not the key, when it is the key that is broken."""
+    return wrong.mistake("holds a key or a text that is not valid Unicode", "type it anew")
+
+
 def _anything_else(wrong: _Wrong) -> Mistake:
     message = f"{wrong.complaint[:1].lower()}{wrong.complaint[1:]}"
     return wrong.mistake(message, "`edgeagent config schema` prints what is wanted")
@@ -154,6 +159,7 @@ _REWRITES: dict[str, Callable[[_Wrong], Mistake]] = {
     "union_tag_not_found": _no_type,
     "union_tag_invalid": _unknown_type,
     "string_pattern_mismatch": _not_an_id,
+    "string_unicode": _not_unicode,
     "refused": _refused,
     **dict.fromkeys(("greater_than", "greater_than_equal", "less_than", "less_than_equal"), _out_of_range),
     "finite_number": _out_of_range,

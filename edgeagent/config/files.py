@@ -9,7 +9,6 @@ import re
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +17,26 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
-from edgeagent.config.check import find_mistakes
-from edgeagent.config.layers import Layer, leaves, merge_layers, too_deep
-from edgeagent.config.mistake import ConfigMistakesError
-from edgeagent.config.schema import Config
-from edgeagent.config.toml_text import dotted
+from edgeagent.config.effective import Loaded, compose, host_layer
+from edgeagent.config.layers import Layer, too_deep
 from edgeagent.errors import ConfigError
+
+__all__ = ["MAX_BYTES", "Loaded", "load_config", "read_toml"]
 
 MAX_BYTES = 1024 * 1024
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A config, and for the dotted path of each of its leaves the name of the layer that it came from."""
-
-    config: Config
-    provenance: dict[str, str] = field(repr=False)
-
-
 def load_config(path: Path | str | None, overrides: Mapping[str, Any], hostname: str) -> Loaded:
-    """The effective config of this device: defaults, the host name as device.id, the file, `overrides`.
+    """The config of this device: defaults, the host name as device.id, the file, `overrides`.
 
     `path` None means no file. Raises ConfigMistakesError with all mistakes at once, and ConfigError for a file that
     cannot be read.
     """
-    host = {"device": {"id": device_slug(hostname)}}
     file = read_toml(path) if path is not None else {}
-    merged = merge_layers([Layer("host name", host), Layer("file", file), Layer("command line", overrides)])
-    mistakes = find_mistakes(merged.data)
-    if mistakes:
-        origins = [str(path)] * (path is not None) + ["the command line"] * bool(overrides)
-        raise ConfigMistakesError(" with ".join(origins) or "the config", mistakes)
-    config = Config.model_validate(merged.data)
-    return Loaded(config, complete_provenance(config, merged.provenance))
-
-
-def complete_provenance(config: Config, written: Mapping[str, str]) -> dict[str, str]:
-    """A layer for each leaf of `config`: the one that wrote it, else "default"."""
-    paths = [dotted(path) for path, _ in leaves(config.model_dump(mode="json"))]
-    return {path: written.get(path, "default") for path in paths}
-
-
-def device_slug(hostname: str) -> str | None:
-    """A host name as a device id, or None where nothing of it is usable. Domain parts are left out."""
-    slug = re.sub(r"[^a-z0-9]+", "-", hostname.partition(".")[0].lower()).strip("-")
-    return slug[:64].rstrip("-") or None
+    layers = [host_layer(hostname), Layer("file", file), Layer("command line", overrides)]
+    origins = [str(path)] * (path is not None) + ["the command line"] * bool(overrides)
+    return compose(layers, where=" with ".join(origins) or "the config")
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:

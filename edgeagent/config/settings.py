@@ -106,7 +106,7 @@ def find(location: Sequence[object]) -> tuple[tuple[str, ...], Node | None]:
 def wants(node: Node) -> str:
     """What a node wants, in words: `a whole number, 16 to 8192`."""
     if choices(node):
-        return "one of " * ("enum" in node) + ", ".join(toml_value(value) for value in choices(node))
+        return "one of " * (len(choices(node)) > 1) + ", ".join(toml_value(value) for value in choices(node))
     if node.get("pattern") in _PATTERN_WORDS:
         return _PATTERN_WORDS[node["pattern"]]
     return ", ".join(part for part in (_TYPE_WORDS.get(node.get("type", "object"), "a value"), limits(node)) if part)

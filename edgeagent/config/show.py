@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeagent.camera.spec import redact_url
-from edgeagent.config.files import Loaded
+from edgeagent.config.effective import Loaded
 from edgeagent.config.layers import leaves
 from edgeagent.config.schema import Config
 from edgeagent.config.toml_text import dotted, toml_value

@@ -1,6 +1,6 @@
 """Laws of the layers: merging tables is associative, and provenance is complete and exact."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeagent.config.layers import ORDER, Layer, leaves, merge, merge_layers
@@ -31,16 +31,19 @@ LAYERS = st.lists(st.sampled_from(ORDER), unique=True).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(TABLES, TABLES, TABLES)
 def test_merging_tables_is_associative(one, two, three):
     assert merge(merge(one, two), three) == merge(one, merge(two, three))
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_merging_with_nothing_or_itself_changes_nothing(data):
     assert merge(data, {}) == merge({}, data) == merge(data, data) == data
 
 
+@settings(deadline=None)
 @given(ANYTHING, ANYTHING)
 def test_what_the_upper_layer_writes_is_in_force(below, above):
     result = dict(leaves(merge(below, above)))
@@ -48,6 +51,7 @@ def test_what_the_upper_layer_writes_is_in_force(below, above):
     assert all(result[path] == value for path, value in written.items())
 
 
+@settings(deadline=None)
 @given(LAYERS)
 def test_each_leaf_has_exactly_one_layer(layers):
     merged = merge_layers(layers)
@@ -55,6 +59,7 @@ def test_each_leaf_has_exactly_one_layer(layers):
     assert set(merged.provenance.values()) <= {layer.name for layer in layers}
 
 
+@settings(deadline=None)
 @given(LAYERS)
 def test_a_leafs_layer_is_the_last_one_that_writes_it(layers):
     merged = merge_layers(layers)
@@ -65,6 +70,7 @@ def test_a_leafs_layer_is_the_last_one_that_writes_it(layers):
             assert merged.provenance[dotted(path)] == writers[-1]
 
 
+@settings(deadline=None)
 @given(LAYERS)
 def test_no_deletion_is_left_over(layers):
     assert all(value is not None for _, value in leaves(merge_layers(layers).data))

@@ -69,6 +69,7 @@ def synthetic(**keys):
         ),
         ({"power": []}, "power: wants a table, got a list (for example power = {})"),
         ({"power": None}, "power: wants a table, got nothing (for example power = {})"),
+        ({"\ud800": 1}, "config: holds a key or a text that is not valid Unicode (type it anew)"),
         ([], "config: wants a table, got a list (for example [device])"),
         (
             {"models": {"m": {"path": "sample:conveyer"}}},

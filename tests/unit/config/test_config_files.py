@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from edgeagent.config.files import MAX_BYTES, device_slug, load_config, read_toml
+from edgeagent.config.effective import device_slug
+from edgeagent.config.files import MAX_BYTES, load_config, read_toml
 from edgeagent.config.mistake import ConfigMistakesError
 from edgeagent.errors import ConfigError
 
