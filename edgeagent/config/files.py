@@ -66,7 +66,9 @@ def _read_bytes(path: Path) -> bytes:
             f"{path} does not exist", mend="`edgeagent config template` prints one to start from"
         ) from error
     except PermissionError as error:
-        raise ConfigError(f"{path} may not be read by this user", mend=f"sudo chmod o+r {path}") from error
+        raise ConfigError(
+            f"{path} may not be read by this user", mend="use sudo, or let the group edgeagent read it"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{str(path)!r} cannot be read: {reason}", mend="name a TOML file") from error
