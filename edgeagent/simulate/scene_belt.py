@@ -285,7 +285,7 @@ def _shade_under_rails(gain: NDArray[np.float32], place: Surroundings) -> None:
     gain *= 1.0 - 0.45 * dark[:, None]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _noise_plate(height: int, width: int) -> Grid:
     """Standard normal noise, (height + NOISE_SHIFTS, width + NOISE_SHIFTS, 3): mostly brightness, partly colour."""
     rng = np.random.default_rng(0x5EED)
