@@ -1,9 +1,10 @@
 """Which protocol to try next and when: the link's decisions, apart from its sockets. Pure.
 
-With `auto` MQTT 5 goes first. A broker that hangs up without a word, or says that it does not know version 5, is tried
-with 3.1.1 at once, and what it has answered to is remembered. A hang-up alone proves nothing (a proxy whose broker is
-still starting does that too), so unless 3.1.1 gets an answer the next attempt is version 5 again; and after a few
-hang-ups in a row what was remembered is forgotten, because another broker may stand there now.
+With `auto` MQTT 5 goes first. A broker that hangs up or stays silent (amqtt does either, as the packet happens to look
+to it), or says that it does not know version 5, is tried with 3.1.1 at once, and what it has answered to is
+remembered. A hang-up alone proves nothing (a proxy whose broker is still starting does that too), so unless 3.1.1 gets
+an answer the next attempt is version 5 again; and after a few hang-ups in a row what was remembered is forgotten,
+because another broker may stand there now.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from edgeagent.fleet.backoff import scheduled_delay
 from edgeagent.fleet.link_types import LinkSettings, Protocol
 
 EndKind = Literal[
-    "unreachable",  # no TCP or TLS connection, or no answer in time
+    "unreachable",  # no TCP or TLS connection
     "hung_up",  # connected, then closed before any CONNACK
+    "silent",  # connected, then no CONNACK in time
     "unsupported",  # the broker does not speak this protocol version
     "unavailable",  # CONNACK: not now
     "refused",  # CONNACK: not you, not like this
@@ -25,6 +27,7 @@ EndKind = Literal[
     "displaced",  # was connected, until another client came with our client id
 ]
 
+_NO_WORD: Final = frozenset({"hung_up", "silent", "unsupported"})
 _WAIT_CODES: Final = frozenset({0x80, 0x83, 0x88, 0x89, 0x97, 0x9F})
 _UNSUPPORTED_CODE: Final = 0x84
 TAKEN_OVER_CODE: Final = 0x8E
@@ -68,7 +71,7 @@ def after(state: Attempts, ending: Ending, settings: LinkSettings, rng: Random) 
     """What to try next and in how many seconds."""
     state = _learn(state, ending)
     if settings.protocol == "auto" and state.spoken is None:
-        if state.protocol == "5" and ending.kind in {"hung_up", "unsupported"}:
+        if state.protocol == "5" and ending.kind in _NO_WORD:
             return replace(state, protocol="3.1.1"), 0.0
         state = replace(state, protocol="5")
     slow = ending.kind in {"refused", "displaced", "unsupported"}
@@ -82,7 +85,7 @@ def _learn(state: Attempts, ending: Ending) -> Attempts:
     """What this ending says about the protocol that the broker speaks."""
     if ending.kind in {"lost", "displaced", "refused", "unavailable"}:
         return replace(state, spoken=state.protocol, hang_ups=0)
-    if ending.kind not in {"hung_up", "unsupported"}:
+    if ending.kind not in _NO_WORD:
         return replace(state, hang_ups=0)
     forget = state.hang_ups + 1 >= _FORGET_AFTER
     return replace(state, spoken=None if forget else state.spoken, hang_ups=state.hang_ups + 1)

@@ -188,6 +188,7 @@ class _Connection:
         except (OSError, ValueError, ConfigError) as error:
             self._end("unreachable", str(error) or type(error).__name__)
             return
+        self._opened_ns = self._clock.monotonic_ns()
         self._socket = self._client.socket()
         if isinstance(self._socket, socket.socket):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -235,8 +236,8 @@ class _Connection:
 
     def _mind_connack(self) -> None:
         waited_s = (self._clock.monotonic_ns() - self._opened_ns) / NS
-        if self.line is None and waited_s > self._settings.connect_timeout_s + self._settings.connack_timeout_s:
-            self._end("unreachable", "the broker does not answer CONNECT")
+        if self.line is None and waited_s > self._settings.connack_timeout_s:
+            self._end("silent", f"the broker does not answer CONNECT with MQTT {self._protocol}")
 
     def drain(self, line: Line) -> None:
         """Does what other threads have asked for, and sends what waits while the socket takes it."""

@@ -57,7 +57,7 @@ class LinkSettings:
     queue_limit: int = 500
     drain_s: float = 1.0
     connect_timeout_s: float = 5.0
-    connack_timeout_s: float = 10.0
+    connack_timeout_s: float = 5.0
     stable_s: float = 30.0
     lost: Schedule = LOST
     refused: Schedule = REFUSED

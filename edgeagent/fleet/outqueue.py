@@ -1,8 +1,8 @@
 """What waits for the broker, in memory. Pure: no locks, no clock, no sockets; the desk locks around every call.
 
-QoS 1 keeps the order within a topic. A retained topic has at most one waiting message, the newest. When the queue is
-full the oldest message that is not retained goes, because a retained one is state and the others are history. QoS 0
-waits only for a slow socket, never for a connection.
+Three queues. State (QoS 1, retained): one message a topic, the newest; it goes first, so that after a reconnection the
+status is not behind a backlog. History (QoS 1, not retained): in order, the oldest dropped when full. Passing (QoS 0):
+waits for a slow socket only, never for a connection. Between topics no order is promised.
 """
 
 from __future__ import annotations
@@ -41,92 +41,75 @@ class QueueCounts:
 
 
 class OutQueue:
-    """`limit` bounds the QoS 1 messages, `limit_qos0` those of QoS 0 that a slow socket holds up."""
+    """`limit` bounds the history, and the topics of the state; `limit_qos0` what a slow socket holds up."""
 
     def __init__(self, limit: int, limit_qos0: int = 100) -> None:
         self._limit = limit
         self._limit_qos0 = limit_qos0
-        self._kept: OrderedDict[str | int, Outgoing] = OrderedDict()
+        self._state: OrderedDict[str, Outgoing] = OrderedDict()
+        self._history: deque[Outgoing] = deque()
         self._passing: deque[Outgoing] = deque()
-        self._next_key = 0
         self.counts = QueueCounts()
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._passing)
+        return len(self._state) + len(self._history) + len(self._passing)
 
     def put(self, message: Outgoing, *, online: bool) -> Outcome:
         """Takes the message in, or says that it is dropped."""
+        if message.qos == 0 and not online:
+            self.counts.dropped_offline += 1
+            return Outcome.DROPPED
         if message.qos == 0:
-            return self._put_passing(message, online)
-        key = self._key(message)
-        if key in self._kept:
+            self._append(self._passing, message, self._limit_qos0)
+        elif not message.retain:
+            self._append(self._history, message, self._limit)
+        elif message.topic in self._state:
+            self._state[message.topic] = message
             self.counts.superseded += 1
-        elif len(self._kept) >= self._limit and not self._make_room():
+        elif len(self._state) < self._limit:
+            self._state[message.topic] = message
+        else:
             self.counts.dropped_full += 1
             return Outcome.DROPPED
-        self._kept[key] = message
         return Outcome.ACCEPTED if online else Outcome.QUEUED
 
     def put_first(self, message: Outgoing) -> None:
-        """Ahead of everything, whatever the limits say: the last word before the link stops."""
-        key = self._key(message)
-        self._kept[key] = message
-        self._kept.move_to_end(key, last=False)
+        """Retained state ahead of everything, whatever the limits say: the last word before the link stops."""
+        self._state[message.topic] = message
+        self._state.move_to_end(message.topic, last=False)
 
     def take(self, now_ns: int, *, room: int) -> Outgoing | None:
         """The next to send: QoS 1 while the in-flight window has `room`, then QoS 0. None when nothing may go."""
-        while self._kept and room > 0:
-            _, message = self._kept.popitem(last=False)
-            if self._alive(message, now_ns):
+        while (message := self._next(room)) is not None:
+            if message.expires_ns is None or message.expires_ns > now_ns:
                 return message
-        while self._passing:
-            message = self._passing.popleft()
-            if self._alive(message, now_ns):
-                return message
+            self.counts.expired += 1
         return None
 
     def give_back(self, unacknowledged: Sequence[Outgoing]) -> None:
         """After a lost connection: what was sent and never acknowledged goes first again, in its order."""
         for message in reversed(unacknowledged):
-            key = self._key(message)
-            if key in self._kept:
+            if not message.retain:
+                self._history.appendleft(message)
+            elif message.topic in self._state:
                 self.counts.superseded += 1
-                continue
-            self._kept[key] = message
-            self._kept.move_to_end(key, last=False)
+            else:
+                self.put_first(message)
 
     def drop_passing(self) -> None:
         """After a lost connection: QoS 0 does not outlive it."""
         self.counts.dropped_offline += len(self._passing)
         self._passing.clear()
 
-    def _put_passing(self, message: Outgoing, online: bool) -> Outcome:
-        if not online:
-            self.counts.dropped_offline += 1
-            return Outcome.DROPPED
-        if len(self._passing) >= self._limit_qos0:
-            self._passing.popleft()
+    def _append(self, queue: deque[Outgoing], message: Outgoing, limit: int) -> None:
+        if len(queue) >= limit:
+            queue.popleft()
             self.counts.dropped_full += 1
-        self._passing.append(message)
-        return Outcome.ACCEPTED
+        queue.append(message)
 
-    def _key(self, message: Outgoing) -> str | int:
-        if message.retain:
-            return message.topic
-        self._next_key += 1
-        return self._next_key
-
-    def _make_room(self) -> bool:
-        """Drops the oldest message that is not retained; False when there is none."""
-        for key in self._kept:
-            if isinstance(key, int):
-                del self._kept[key]
-                self.counts.dropped_full += 1
-                return True
-        return False
-
-    def _alive(self, message: Outgoing, now_ns: int) -> bool:
-        if message.expires_ns is None or message.expires_ns > now_ns:
-            return True
-        self.counts.expired += 1
-        return False
+    def _next(self, room: int) -> Outgoing | None:
+        if self._state and room > 0:
+            return self._state.popitem(last=False)[1]
+        if self._history and room > 0:
+            return self._history.popleft()
+        return self._passing.popleft() if self._passing else None

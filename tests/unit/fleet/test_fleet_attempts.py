@@ -28,7 +28,7 @@ def test_auto_begins_with_5_and_a_wish_is_a_wish() -> None:
     assert first_attempt(settings("3.1.1")).protocol == "3.1.1"
 
 
-@pytest.mark.parametrize("kind", ["hung_up", "unsupported"])
+@pytest.mark.parametrize("kind", ["hung_up", "silent", "unsupported"])
 def test_a_broker_without_version_5_is_tried_with_3_1_1_at_once(kind: EndKind) -> None:
     state, delay_s = step(Attempts("5"), kind)
     assert (state.protocol, delay_s) == ("3.1.1", 0.0)
@@ -80,6 +80,7 @@ def test_a_wish_never_changes_the_protocol(wish: ProtocolWish) -> None:
         ("unavailable", False),
         ("lost", False),
         ("hung_up", False),
+        ("silent", False),
         ("refused", True),
         ("displaced", True),
         ("unsupported", True),

@@ -40,22 +40,29 @@ def test_of_a_retained_topic_only_the_newest_waits() -> None:
     assert queue.counts.superseded == 1
 
 
-def test_a_full_queue_drops_the_oldest_event_and_keeps_the_state() -> None:
-    queue = OutQueue(3)
+def test_full_history_drops_the_oldest_event_and_keeps_the_state() -> None:
+    queue = OutQueue(2)
     for message in (state("status", "s"), event("a"), event("b"), event("c"), state("info", "i")):
         assert queue.put(message, online=False) is Outcome.QUEUED
-    assert emptied(queue) == [b"s", b"c", b"i"]
-    assert queue.counts.dropped_full == 2
+    assert emptied(queue) == [b"s", b"i", b"b", b"c"]
+    assert queue.counts.dropped_full == 1
 
 
-def test_a_queue_full_of_state_refuses_and_counts() -> None:
+def test_state_is_bounded_too_but_known_topics_are_always_taken() -> None:
     queue = OutQueue(2)
     queue.put(state("a", "1"), online=False)
     queue.put(state("b", "2"), online=False)
-    assert queue.put(event("c"), online=False) is Outcome.DROPPED
-    assert queue.put(state("a", "3"), online=False) is Outcome.QUEUED
-    assert emptied(queue) == [b"3", b"2"]
+    assert queue.put(state("c", "3"), online=False) is Outcome.DROPPED
+    assert queue.put(state("a", "4"), online=False) is Outcome.QUEUED
+    assert emptied(queue) == [b"4", b"2"]
     assert queue.counts.dropped_full == 1
+
+
+def test_state_goes_before_history() -> None:
+    queue = OutQueue(10)
+    queue.put(event("a"), online=False)
+    queue.put(state("status", "ready"), online=True)
+    assert emptied(queue) == [b"ready", b"a"]
 
 
 def test_qos_0_waits_for_a_socket_but_not_for_a_connection() -> None:
