@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,13 +33,16 @@ from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.calibration import set_name
-from edgeagent.errors import ConfigError, EdgeAgentError
+from edgeagent.errors import ConfigError, EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp, encode
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings, Lost, Refused, TlsSettings, TooLarge, Will
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 log = structlog.get_logger("agent")
 
@@ -98,7 +102,7 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._loop = asyncio.get_running_loop()
-        self._engines.sweep()
+        self._sweep()
         self._link.start()
         reason = "ended by an error"
         try:
@@ -108,6 +112,12 @@ class Agent:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._stop(reason)
+
+    def _sweep(self) -> None:
+        try:
+            self._engines.sweep()
+        except StoreError as error:
+            log.error("store", reason=error.line())  # every engine that is wanted will say so on MQTT
 
     async def _run_tasks(self) -> None:
         for camera in self._cameras.values():

@@ -8,16 +8,20 @@ the same set means the same engine. Written whole or not at all (temporary name,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgeagent.engine.locks import try_lock
 from edgeagent.engine.store import store_error
 from edgeagent.errors import StoreError
 
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Frames = npt.NDArray[np.uint8]
+
+
+NEW_PREFIX = ".new-"
 
 
 class SetRecord(BaseModel):
@@ -75,7 +82,7 @@ def save_set(folder: Path, frames: list[Frames], holdout: int) -> CalibrationSet
     """Write `frames` (uint8 (H, W, 3) BGR, the held-out ones last) as the set `folder`. Raises StoreError."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".new-{folder.name}-", dir=folder.parent))
+        new = Path(tempfile.mkdtemp(prefix=f"{NEW_PREFIX}{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise store_error("write", folder, error) from error
     try:
@@ -123,12 +130,26 @@ def load_frames(found: CalibrationSet) -> tuple[list[Frames], list[Frames]]:
     return frames[:cut], frames[cut:]
 
 
+@contextlib.contextmanager
+def set_lock(folder: Path) -> Iterator[bool]:
+    """Hold the right to collect the set `folder`; yields False when another process collects it."""
+    with ExitStack() as stack:
+        try:
+            free = stack.enter_context(try_lock(folder.parent / ".locks" / folder.name))
+        except OSError as error:
+            raise store_error("lock", folder, error) from error
+        yield free
+
+
 def sweep_sets(root: Path) -> list[str]:
-    """Remove half-written sets of a killed build. Only while no build runs."""
-    left = sorted(root.glob(".new-*")) if root.is_dir() else []
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return [folder.name for folder in left]
+    """Remove what killed builds left half-written; returns the names. A set being collected now stays."""
+    swept = []
+    for new in sorted(root.glob(f"{NEW_PREFIX}*")) if root.is_dir() else []:
+        with set_lock(root / new.name.removeprefix(NEW_PREFIX).rsplit("-", 1)[0]) as free:
+            if free:
+                shutil.rmtree(new, ignore_errors=True)
+                swept.append(new.name)
+    return swept
 
 
 def _fsync(path: Path) -> None:

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from edgeagent.engine.locks import try_lock
 from edgeagent.engine.manifest import Manifest
 from edgeagent.errors import StoreError
 
@@ -113,12 +114,10 @@ class EngineStore:
     def build_lock(self, key: str) -> Iterator[bool]:
         """Hold the right to build `key`; yields False when another process holds it. The file is never deleted."""
         self._folder(key)
-        with _translated("lock", self._locks):
-            fd = os.open(self._locks / key, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            yield _try_lock(fd)
-        finally:
-            os.close(fd)
+        with ExitStack() as stack:
+            with _translated("lock", self._locks):
+                free = stack.enter_context(try_lock(self._locks / key))
+            yield free
 
     def sweep(self) -> list[str]:
         """Remove what dead writers left behind; returns the names removed. A living build's directory stays."""
@@ -143,14 +142,6 @@ class EngineStore:
         with _translated("set aside", folder):
             target = Path(tempfile.mkdtemp(prefix=f".damaged-{folder.name}-", dir=self._root))
             folder.rename(target / folder.name)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def sha256_of(path: Path) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from edgeagent.engine.build.messages import BuildStart, Built, Phase, Progress
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.engine.calibration import CalibrationSet, find_set, load_frames, save_set
+from edgeagent.engine.calibration import CalibrationSet, find_set, load_frames, save_set, set_lock
 from edgeagent.engine.key import engine_facts, engine_key
 from edgeagent.engine.manifest import Agreement, Manifest
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of, store_error
@@ -86,14 +86,24 @@ class Build:
                     return self._store.find(key)
 
     def _calibration_set(self, bundle: ModelBundle) -> CalibrationSet:
-        wish = self._start.calibration
-        folder = Path(wish.folder)
+        """The set that is there, or a new one. Two builds for one camera collect it once."""
+        folder = Path(self._start.calibration.folder)
+        while True:
+            with set_lock(folder) as free:
+                found = self._whole_set(folder)
+                if found is not None:
+                    return found
+                if free:
+                    wish = self._start.calibration
+                    frames = self._collect(wish.frames + wish.holdout, wish.interval_s)
+                    return save_set(folder, _holdout_last(frames, wish.holdout), wish.holdout)
+            self._tell("waiting", 0, "another process collects this camera's calibration frames", at_once=True)
+            self._pause(0.5)
+
+    def _whole_set(self, folder: Path) -> CalibrationSet | None:
         found = find_set(folder)
-        enough = found is not None and len(found.record.files) >= wish.frames + wish.holdout
-        if found is not None and enough:
-            return found
-        frames = self._collect(wish.frames + wish.holdout, wish.interval_s)
-        return save_set(folder, _holdout_last(frames, wish.holdout), wish.holdout)
+        wanted = self._start.calibration.frames + self._start.calibration.holdout
+        return found if found is not None and len(found.record.files) >= wanted else None
 
     def _collect(self, count: int, interval_s: float) -> list[npt.NDArray[np.uint8]]:
         import numpy as np

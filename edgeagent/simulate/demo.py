@@ -1,0 +1,371 @@
+"""`edgeagent demo`: the whole main job on one machine, in one command.
+
+A virtual Jetson, an embedded broker and a real agent are started; the demo then only watches, over MQTT, as any
+dashboard would. Nothing is left behind: no process, no shared memory, no file outside its state directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import TYPE_CHECKING, Literal
+
+from edgeagent.camera.spec import FileSpec, SourceSpec, V4l2Spec, describe_source, parse_source
+from edgeagent.clock import SystemClock
+from edgeagent.config.toml_text import toml_value
+from edgeagent.errors import EdgeAgentError, OperatorError
+from edgeagent.fleet.envelope import MessageError
+from edgeagent.fleet.link import MqttLink
+from edgeagent.fleet.link_types import LinkEvent, LinkSettings, Lost, Message, Refused, TlsSettings
+from edgeagent.fleet.messages import parse_message
+from edgeagent.fleet.topics import Topics
+from edgeagent.fleet.url import Broker, parse_broker_url
+from edgeagent.simulate.board import make_board
+from edgeagent.simulate.demo_processes import AgentDied, Processes, last_line, start_agent, start_broker, start_plant
+from edgeagent.simulate.demo_report import Cost, agent_cost, make_report, seconds_since_start
+from edgeagent.simulate.demo_state import DemoState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+FLEET, CAMERA, MODEL, PIPELINE = "demo", "belt", "conveyor", "parts"
+REFRESH_S = 0.25
+FIRST_RESULT_S = 180.0
+INSTANCES = 16
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the command line asked for. `duration_s` counts from the first result; None runs until Ctrl-C."""
+
+    duration_s: float | None
+    source: str
+    module: str
+    broker: str | None
+    port: int | None
+    headless: bool
+    report: Path | None
+    state_dir: Path
+    ambient_c: float
+
+
+def default_state_dir() -> Path:
+    """Inside the virtual environment where there is one (it goes with it), else the user's state directory."""
+    if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+        return Path(sys.prefix) / "var" / "edgeagent-demo"
+    state_home = os.environ.get("XDG_STATE_HOME")
+    return (Path(state_home) if state_home else Path.home() / ".local/state") / "edgeagent" / "demo"
+
+
+def checked_source(text: str) -> SourceSpec:
+    """The source, checked as far as that goes without opening it. Raises OperatorError."""
+    spec = parse_source(text)
+    if isinstance(spec, FileSpec):
+        path = Path(spec.path).absolute()
+        if not path.is_file():
+            raise OperatorError(f"--source: there is no file {spec.path}", mend="check the path", code="source_missing")
+        return spec.model_copy(update={"path": str(path)})
+    if isinstance(spec, V4l2Spec) and not Path(spec.device).exists():
+        raise OperatorError(f"--source: there is no device {spec.device}", mend="ls /dev/video*", code="source_missing")
+    return spec
+
+
+@contextlib.contextmanager
+def instance(state_dir: Path) -> Iterator[int]:
+    """The number of this demo among those that run beside each other with one state directory, from 1."""
+    try:
+        (state_dir / "instances").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot write {state_dir}: {(error.strerror or str(error)).lower()}", mend="name another with --state"
+        ) from error
+    for number in range(1, INSTANCES + 1):
+        fd = os.open(state_dir / "instances" / str(number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        try:
+            yield number
+        finally:
+            os.close(fd)
+        return
+    raise OperatorError(f"{INSTANCES} demos already run with {state_dir}", mend="stop one of them")
+
+
+@contextlib.contextmanager
+def run_directory(state_dir: Path, number: int) -> Iterator[Path]:
+    """A fresh directory for this run's files, gone afterwards; what a killed demo left under the number goes first."""
+    folder = state_dir / "run" / str(number)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_config(path: Path, options: DemoOptions, source: SourceSpec, broker: Broker, board: Path, device: str) -> None:
+    """The agent's configuration, as an operator would write it."""
+    tables: dict[str, dict[str, object]] = {
+        "device": {
+            "id": device,
+            "fleet": FLEET,
+            "state_dir": str(options.state_dir),
+            "run_dir": str(path.parent / "agent"),
+            "board_root": str(board),
+        },
+        "mqtt": {
+            "url": f"{'mqtts' if broker.tls else 'mqtt'}://{_host(broker)}:{broker.port}",
+            "protocol": _protocol(options),
+        },
+        f"cameras.{CAMERA}": {"source": source.model_dump(mode="json", exclude_none=True)},
+        f"models.{MODEL}": {"path": "sample:conveyor"},
+        f"pipelines.{PIPELINE}": {"camera": CAMERA, "model": MODEL},
+    }
+    if broker.username is not None:
+        tables["mqtt"]["username"] = broker.username
+        if broker.password is not None:
+            secret = path.parent / "mqtt-password"
+            secret.touch(mode=0o600)
+            secret.write_text(broker.password + "\n")
+            tables["mqtt"]["password_file"] = str(secret)
+    lines = []
+    for table, values in tables.items():
+        lines += [f"[{table}]", *(f"{key} = {toml_value(value)}" for key, value in values.items()), ""]
+    path.touch(mode=0o600)  # a source's URL may hold a password
+    path.write_text("\n".join(lines))
+
+
+def _protocol(options: DemoOptions) -> Literal["auto", "3.1.1"]:
+    """The embedded broker speaks 3.1.1 only, and says nothing at all to a client that tries 5 first."""
+    return "auto" if options.broker else "3.1.1"
+
+
+def _host(broker: Broker) -> str:
+    return f"[{broker.host}]" if ":" in broker.host else broker.host
+
+
+class Demo:
+    """One run: the processes, the watcher's link, and the loop that shows what it hears."""
+
+    def __init__(self, options: DemoOptions, processes: Processes, run_dir: Path, number: int) -> None:
+        self._options = options
+        self._processes = processes
+        self._run_dir = run_dir
+        self._device = f"virtual-{options.module}" + (f"-{number}" if number > 1 else "")
+        self._source = checked_source(options.source)
+        self._state = DemoState()
+        self._heard: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+        self._stopping = False
+        self._agent_pid = 0
+        self._at_first: Cost | None = None
+        self._at_end: Cost | None = None
+        self._last_plain: str | None = None
+        self._told_s = 0
+        self._trouble = ""
+
+    def run(self) -> int:
+        """Until the duration is over, the file has ended, the agent has died, or Ctrl-C. Returns the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        broker = self._start()
+        link = self._watch(broker)
+        try:
+            self._show(broker)
+        finally:
+            self._at_end = agent_cost(self._agent_pid) or self._at_end
+            self._processes.stop()
+            self._drain()
+            link.stop()
+        return self._finish()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start(self) -> Broker:
+        options = self._options
+        board = make_board(options.module, self._run_dir / "board", seed=int.from_bytes(os.urandom(3), "big"))
+        if options.broker is None:
+            broker = Broker(host="127.0.0.1", port=start_broker(self._processes, options.port), tls=False)
+        else:
+            broker = parse_broker_url(options.broker, allow_credentials=True)
+        start_plant(self._processes, board, options.ambient_c)
+        config = self._run_dir / "config.toml"
+        write_config(config, options, self._source, broker, board.root, self._device)
+        self._agent_pid = start_agent(self._processes, config, board.bin_dir)
+        return broker
+
+    def _watch(self, broker: Broker) -> MqttLink:
+        settings = LinkSettings(
+            host=broker.host,
+            port=broker.port,
+            client_id=f"edgeagent-demo-{os.getpid()}",
+            tls=TlsSettings() if broker.tls else None,
+            username=broker.username,
+            password=broker.password,
+            protocol=_protocol(self._options),
+            session_expiry_s=0,
+        )
+        link = MqttLink(settings, self._heard.put, SystemClock(), Random())  # noqa: S311  jitter
+        link.subscribe({Topics(FLEET, self._device).everything: 0})
+        link.start()
+        return link
+
+    def _show(self, broker: Broker) -> None:
+        from rich.console import Console
+
+        console = Console()
+        if self._options.headless or not console.is_terminal:
+            self._follow(broker, None, console)
+            return
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=4, screen=True) as live:
+            self._follow(broker, live, console)
+
+    def _follow(self, broker: Broker, live: Live | None, console: Console) -> None:
+        from edgeagent.simulate.demo_view import Surroundings, draw, plain_line
+
+        watch = _watch_line(broker, Topics(FLEET, self._device).everything)
+        around = Surroundings(watch, describe_source(self._source), f"{broker.host}:{broker.port}", "")
+        if live is None:
+            console.print(f"device {self._device} on {around.broker}, camera {around.source}", highlight=False, soft_wrap=True)
+            console.print(f"watch it: {watch}", highlight=False, soft_wrap=True)
+        while not self._is_over():
+            self._drain(wait_s=REFRESH_S)
+            if live is not None:
+                live.update(draw(self._state, around, seconds_since_start()))
+                continue
+            line = plain_line(self._state) or self._plain_result()
+            if line is not None and line != self._last_plain:
+                self._last_plain = line
+                console.print(line, highlight=False)
+
+    def _plain_result(self) -> str | None:
+        tally, status = self._state.tally, self._state.status
+        if not tally.results:
+            return self._trouble or None
+        seconds = int(tally.last_s - (tally.first_s or 0)) // 5 * 5
+        if seconds == self._told_s:
+            return self._last_plain
+        self._told_s = seconds
+        return f"running for {seconds} s: {tally.fps:.1f} results a second, {status.state if status else '-'}"
+
+    def _is_over(self) -> bool:
+        if self._stopping or self._state.ended:
+            return True
+        if (code := self._processes.exited("agent")) is not None:
+            raise AgentDied(f"the agent ended with code {code}: {last_line(self._run_dir / 'log')}")
+        engine = self._state.engine
+        if engine is not None and engine.state == "failed" and self._options.headless:
+            raise EdgeAgentError(f"no engine: {engine.reason}", code="no_engine")
+        first = self._state.tally.first_s
+        if first is None:
+            if self._options.duration_s is not None and seconds_since_start() > FIRST_RESULT_S:
+                raise EdgeAgentError(f"no result within {FIRST_RESULT_S:.0f} s: {self._why_nothing()}", code="no_result")
+            return False
+        return self._options.duration_s is not None and time.monotonic() - first >= self._options.duration_s
+
+    def _why_nothing(self) -> str:
+        health = self._state.health
+        ill = [f"{c.name}: {c.reason}" for c in health.components if c.health != "ok"] if health else []
+        return "; ".join(ill) or self._trouble or "the agent says nothing"
+
+    def _drain(self, wait_s: float = 0.0) -> None:
+        """Take in everything heard within `wait_s`."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                event = self._heard.get(timeout=max(0.0, deadline - time.monotonic()) or 0.001)
+            except queue.Empty:
+                return
+            self._take(event)
+            if self._stopping and wait_s:
+                return
+
+    def _take(self, event: LinkEvent) -> None:
+        if isinstance(event, Refused):
+            self._trouble = f"the broker refused: {event.reason}"
+        elif isinstance(event, Lost):
+            self._trouble = f"no broker: {event.reason}"
+        elif isinstance(event, Message):
+            try:
+                message = parse_message(event.topic, event.payload)
+            except MessageError as error:
+                self._trouble = error.line()
+                return
+            self._state.apply(event.topic, message, time.monotonic())
+            if self._at_first is None and self._state.tally.results:
+                self._at_first = agent_cost(self._agent_pid)
+
+    def _finish(self) -> int:
+        options, state = self._options, self._state
+        report = make_report(state, self._at_first, self._at_end)
+        if options.report is not None:
+            write_report(options.report, report)
+        sys.stdout.write(summary_text(report) + "\n")
+        return 0 if state.tally.results else 1
+
+
+def _watch_line(broker: Broker, topics: str) -> str:
+    user = f" -u {shlex.quote(broker.username)} -P ..." if broker.username else ""
+    tls = " --tls-use-os-certs" if broker.tls else ""
+    return f"mosquitto_sub -h {broker.host} -p {broker.port}{tls}{user} -v -t '{topics}'"
+
+
+def summary_text(report: dict[str, object]) -> str:
+    """The report's main figures as two lines."""
+    engine, latency = report["engine"], report["latency_ms"]
+    assert isinstance(engine, dict)  # noqa: S101  made by make_report
+    assert isinstance(latency, dict)  # noqa: S101
+    origin = "from the store" if engine["from_store"] else f"built in {engine['build_s']} s"
+    return (
+        f"{report['results_published']} results at {report['fps']} a second, {report['dropped']} frames dropped, "
+        f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms, first result after {report['first_result_s']} s\n"
+        f"engine {str(engine['key'])[:12]} {origin}, agreement with FP32 {engine['agreement']}; "
+        f"agent {report['agent_rss_mb']} MB, {report['agent_cpu_percent']} % of a core; health {report['health']}"
+    )
+
+
+def write_report(path: Path, report: dict[str, object]) -> None:
+    """Write the report whole or not at all."""
+    try:
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2)
+            file.write("\n")
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise OperatorError(f"cannot write the report {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo; returns the exit code. Raises OperatorError for what cannot work, before anything is started."""
+    checked_source(options.source)
+    if options.report is not None and not options.report.absolute().parent.is_dir():
+        raise OperatorError(f"--report: there is no directory {options.report.absolute().parent}")
+    with instance(options.state_dir) as number, run_directory(options.state_dir, number) as run_dir:
+        with (run_dir / "log").open("wb") as log:
+            processes = Processes(log)
+            try:
+                return Demo(options, processes, run_dir, number).run()
+            finally:
+                processes.stop()

@@ -1,0 +1,111 @@
+"""The demo's processes: embedded broker, the virtual board's plant, the agent. Started in order, stopped backwards.
+
+Each is tied to the demo by the kernel, so that killing the demo leaves nothing running, and sits in a session of its
+own, so that Ctrl-C reaches the demo alone, which then stops them in order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from edgeagent.errors import EdgeAgentError, OperatorError
+from edgeagent.simulate.board import VirtualBoard
+from edgeagent.simulate.broker import pick_port, port_is_free
+from edgeagent.supervise.lifeline import environment_for_child
+
+STOP_S = 1.5
+READY_S = 10.0
+
+
+@dataclass
+class Processes:
+    """What runs, in the order in which it was started."""
+
+    log: IO[bytes]
+    running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+
+    def start(self, name: str, arguments: list[str], *, environment: dict[str, str] | None = None) -> int:
+        """Start `python ARGUMENTS`; returns the pid."""
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=self.log,
+            stderr=self.log,
+            env=environment_for_child() | (environment or {}),
+            start_new_session=True,
+        )
+        self.running.append((name, process))
+        return process.pid
+
+    def start_ready(self, name: str, arguments: list[str]) -> int:
+        """Start it and wait for its line `ready`. Raises OperatorError with what it said instead."""
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment_for_child(),
+            start_new_session=True,
+        )
+        self.running.append((name, process))
+        assert process.stdout is not None  # noqa: S101  it was asked for above
+        if process.stdout.readline().strip() != b"ready":
+            said = process.communicate()[1].decode(errors="replace").strip().splitlines()
+            raise OperatorError(f"the {name} did not start: {said[-1] if said else 'it said nothing'}")
+        return process.pid
+
+    def exited(self, name: str) -> int | None:
+        """The exit code of a process that has ended, else None."""
+        return next((process.poll() for known, process in self.running if known == name), None)
+
+    def stop(self) -> None:
+        """Stop everything, last started first. A process that does not end in its time is killed."""
+        while self.running:
+            _, process = self.running.pop()
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+
+def start_broker(processes: Processes, port: int | None) -> int:
+    """The embedded broker on `port`, or on a free one; returns the port."""
+    if port is not None and not port_is_free(port):
+        raise OperatorError(f"port {port} is in use", mend="leave --port out, and a free one is picked", code="port_in_use")
+    chosen = pick_port() if port is None else port
+    processes.start_ready("broker", ["-m", "edgeagent.simulate.broker", "--port", str(chosen)])
+    return chosen
+
+
+def start_plant(processes: Processes, board: VirtualBoard, ambient_c: float) -> None:
+    processes.start(
+        "plant", ["-m", "edgeagent.simulate.plant_child", "--root", str(board.root), "--ambient", str(ambient_c)]
+    )
+
+
+def start_agent(processes: Processes, config: Path, tools: Path) -> int:
+    """The agent with the board's stand-in tools first in its PATH."""
+    path = f"{tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return processes.start("agent", ["-m", "edgeagent", "run", "--config", str(config)], environment={"PATH": path})
+
+
+class AgentDied(EdgeAgentError):
+    code = "agent_died"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log, for an error message."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-1] if lines else "it said nothing"
