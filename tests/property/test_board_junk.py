@@ -1,0 +1,104 @@
+"""Whatever a file holds, a board is decided and a sample is taken without an exception."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeagent.board import parse
+from edgeagent.board.fingerprint import board_fingerprint
+from edgeagent.board.identity import Evidence, decide_identity
+from edgeagent.board.reading import Reading, flat_measurements
+from edgeagent.board.report import board_json, render_board_text
+from edgeagent.board.telemetry import BoardReader
+from edgeagent.simulate.board import make_board
+
+NEAR_MISSES = [
+    b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0",
+    b"nvidia,+p3767\0nvidia,\0,nvidia",
+    b"# R36 (release), REVISION: 4.7, GCID",
+    b"# R36 (release), REVISION: ",
+    b"TNSPEC 3767-300-0005-S.1-1-1-board-\n",
+    b"TNSPEC ------\n",
+    b"MemTotal: 0 kB\n",
+    b"MemTotal: 99999999999999999999 kB\n",
+    b"cpu  1 2 3 4\ncpu9999 9 9 9 9\n",
+    b"9999999999999999999999\n",
+    b"-256000",
+    b'{"cuda": {"version": "....."}}',
+    b"0-9999",
+]
+junk = st.one_of(st.binary(max_size=200), st.sampled_from(NEAR_MISSES))
+versions = st.dictionaries(
+    st.sampled_from(["nvidia-l4t-core", "libnvinfer10", "tensorrt", "cuda-cudart-12-6"]), st.text(max_size=20)
+)
+evidences = st.builds(
+    Evidence,
+    compatible=junk,
+    model=junk,
+    serial=junk,
+    tegra_release=junk,
+    boot_control=junk,
+    meminfo=junk,
+    cpus_present=junk,
+    cuda_json=junk,
+    gpu_information=junk,
+    packages=versions,
+    libraries=versions,
+    machine=st.sampled_from(["aarch64", "x86_64", ""]),
+)
+
+
+@given(evidences)
+def test_any_evidence_is_decided_and_shown(evidence: Evidence) -> None:
+    identity = decide_identity(evidence)
+    assert identity.kind in ("jetson", "unknown-jetson", "not-a-jetson")
+    assert (identity.kind == "jetson") == bool(identity.module)
+    assert all(board_fingerprint(identity).values())
+    assert render_board_text(identity, Reading()).endswith("\n")
+    json.dumps(board_json(identity, Reading()), allow_nan=False)
+
+
+@given(junk)
+def test_any_bytes_are_parsed_or_refused_quietly(raw: bytes) -> None:
+    assert parse.parse_text(raw).isprintable()
+    assert all(text.isprintable() and text for text in parse.parse_strings(raw))
+    for parser in (parse.parse_int, parse.parse_uptime, parse.parse_tegra_release, parse.parse_tnspec):
+        parser(raw)
+    for times in parse.parse_proc_stat(raw).values():
+        assert 0 <= times.busy <= times.total
+    assert all(value >= 0 for value in parse.parse_meminfo(raw).values())
+    assert len(parse.parse_cpu_list(raw)) <= 10_000
+    parse.parse_dpkg_status(raw, ["nvidia-l4t-core"])
+
+
+counts = st.integers(min_value=0, max_value=10**9)
+times = st.builds(lambda busy, idle: parse.CpuTimes(busy, busy + idle), counts, counts)
+
+
+@given(times, times)
+def test_a_cpu_load_is_a_percentage_or_nothing(before: parse.CpuTimes, after: parse.CpuTimes) -> None:
+    load = parse.cpu_load(before, after)
+    assert load is None or 0.0 <= load <= 100.0
+    assert (load is None) == (after.total <= before.total)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_board_with_any_files_overwritten_is_read(tmp_path_factory, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]
+    root: Path = tmp_path_factory.mktemp("board")
+    board = make_board("orin-nano", root, seed=data.draw(st.integers(0, 99)))
+    files = sorted(p for p in (root / "sys").rglob("*") if p.is_file() and not p.is_symlink()) + [
+        board.path(role) for role in ("stat", "meminfo", "uptime")
+    ]
+    for path in data.draw(st.lists(st.sampled_from(files), max_size=12, unique=True)):
+        path.write_bytes(data.draw(junk))
+    with BoardReader(root) as reader:
+        reader.read()
+        reading = reader.read()
+    for group in flat_measurements(reading).values():
+        json.dumps(group, allow_nan=False)
+    assert all((zone.temperature_c is None) == bool(zone.absent) for zone in reading.zones)

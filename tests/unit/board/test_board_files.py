@@ -1,0 +1,93 @@
+"""Probes answer with a value or with a reason, never with an exception and never late."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeagent.board.files import Probe, list_names, read_bytes, reason_of
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "temp"
+    os.mkfifo(path)
+    yield path
+
+
+def test_a_probe_reads_the_file_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "temp"
+    path.write_text("45000\n")
+    probe = Probe(str(path))
+    assert probe.read() == (b"45000\n", "")
+    path.write_text("9500\n")
+    assert probe.read() == (b"9500\n", "")
+    probe.close()
+    assert probe.read() == (b"", "vanished")
+
+
+def test_a_fifo_with_a_writer_says_eagain_and_the_probe_offline(fifo: Path) -> None:
+    held = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    probe = Probe(str(fifo))
+    with pytest.raises(BlockingIOError):
+        os.read(held, 1)
+    assert probe.read() == (b"", "offline")
+    probe.close()
+    os.close(held)
+
+
+def test_a_fifo_without_a_writer_is_offline_too(fifo: Path) -> None:
+    probe = Probe(str(fifo))
+    assert probe.read() == (b"", "offline")
+    probe.close()
+    assert read_bytes(fifo) == b""
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.EAGAIN, "offline"),
+        (errno.EACCES, "permission"),
+        (errno.EPERM, "permission"),
+        (errno.ENOENT, "vanished"),
+        (errno.ENODEV, "vanished"),
+        (errno.EIO, "unreadable"),
+    ],
+)
+def test_reasons(number: int, reason: str) -> None:
+    assert reason_of(OSError(number, os.strerror(number))) == reason
+
+
+def test_a_missing_file_a_directory_and_a_strange_name(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none", "vanished"), (tmp_path, "unreadable"), ("a\0b", "vanished")):
+        probe = Probe(str(path))
+        assert probe.read() == (b"", reason)
+        probe.close()
+        assert read_bytes(path) == b""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_closed_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("1")
+    path.chmod(0)
+    probe = Probe(str(path))
+    assert not probe.is_open
+    assert probe.read() == (b"", "permission")
+
+
+def test_read_bytes_stops_at_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"x" * 100_000)
+    assert len(read_bytes(path, 70_000)) == 70_000
+
+
+def test_list_names_is_sorted_and_empty_for_nothing(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).touch()
+    assert list_names(tmp_path) == ("a", "b")
+    assert list_names(tmp_path / "none") == ()
