@@ -9,8 +9,9 @@ import argparse
 import json
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeagent import __version__
 from edgeagent.errors import EdgeAgentError, OperatorError
@@ -33,7 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("edgeagent", description="Turns an NVIDIA Jetson into a dependable vision appliance.")
+    parser = argparse.ArgumentParser(
+        "edgeagent", description="Turns an NVIDIA Jetson into a dependable vision appliance."
+    )
     parser.add_argument("--version", action="version", version=f"edgeagent {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
@@ -45,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _add_run(commands: Commands) -> None:
@@ -62,10 +66,13 @@ def _add_demo(commands: Commands) -> None:
         "--source",
         default="synthetic",
         metavar="SPEC",
-        help="camera: synthetic[:WxH@FPS], a video file (played once; FILE?mode=loop), rtsp://..., /dev/videoN, gst:PIPELINE",
+        help="camera: synthetic[:WxH@FPS], a video file (played once; FILE?mode=loop plays on and on), rtsp://..., "
+        "/dev/videoN, gst:PIPELINE",
     )
     demo.add_argument("--module", default="orin-nano", metavar="NAME", help="virtual Jetson (default: orin-nano)")
-    demo.add_argument("--broker", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT] instead of the embedded broker")
+    demo.add_argument(
+        "--broker", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT] instead of the embedded broker"
+    )
     demo.add_argument("--port", type=int, metavar="N", help="port of the embedded broker (default: 1883 or a free one)")
     demo.add_argument("--ambient", type=float, default=25.0, metavar="C", help="air temperature of the virtual board")
     demo.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
@@ -238,7 +245,7 @@ def command_bench_accuracy(options: argparse.Namespace) -> int:
     return _print_figures(measure_accuracy(options.scenes), options.json)
 
 
-def _print_figures(figures: dict[str, object], as_json: bool) -> int:
+def _print_figures(figures: Mapping[str, object], as_json: bool) -> int:
     if as_json:
         print(json.dumps(figures, indent=2))
     else:

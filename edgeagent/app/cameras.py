@@ -24,7 +24,8 @@ from edgeagent.supervise.supervisor import ChildState, Supervisor
 class Ring:
     """One ring of a camera: memory, the reader's wake-up, and the counters in its header."""
 
-    def __init__(self, camera: str, layout: RingLayout) -> None:
+    def __init__(self, camera: str, layout: RingLayout, *, lossless_only: bool) -> None:
+        self.lossless_only = lossless_only
         self.id = f"{camera}-{layout.width}x{layout.height}"
         self.layout = layout
         self.fd = create_ring(self.id, layout)
@@ -81,7 +82,13 @@ class Camera:
     """One configured camera."""
 
     def __init__(
-        self, name: str, source: SourceSpec, sizes: list[tuple[int, int]], publisher: Publisher, clock: Clock, rng: Random
+        self,
+        name: str,
+        source: SourceSpec,
+        sizes: list[tuple[int, int]],
+        publisher: Publisher,
+        clock: Clock,
+        rng: Random,
     ) -> None:
         self.name = name
         self.source = source
@@ -89,7 +96,7 @@ class Camera:
         self.on_change: Callable[[], None] = lambda: None
         self._publisher = publisher
         self._clock = clock
-        self.rings = {size: Ring(name, RingLayout(*size)) for size in sizes}
+        self.rings = {size: Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
         self.supervisor = Supervisor(f"capture-{name}", self._spec, self._take, self._child_changed, clock, rng)
 
     @property

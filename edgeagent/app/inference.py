@@ -47,9 +47,7 @@ class Served:
 class InferDesk:
     """One infer child (accelerator `cpu`) for all pipelines."""
 
-    def __init__(
-        self, pipelines: list[Served], threads: int, publisher: Publisher, clock: Clock, rng: Random
-    ) -> None:
+    def __init__(self, pipelines: list[Served], threads: int, publisher: Publisher, clock: Clock, rng: Random) -> None:
         self._pipelines = {served.name: served for served in pipelines}
         self._threads = threads
         self._publisher = publisher
@@ -65,7 +63,10 @@ class InferDesk:
     def _spec(self) -> ChildSpec:
         self._dropped_before = {ring: self.dropped(ring) for ring in self._rings}
         self._dropped = {}
-        rings = [RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd) for ring in self._rings.values()]
+        rings = [
+            RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
+            for ring in self._rings.values()
+        ]
         starts = [served.start for served in self._pipelines.values() if served.start is not None]
         return ChildSpec(
             name="infer-cpu",
@@ -133,8 +134,7 @@ class InferDesk:
         self._dropped = dict(word.dropped)
         for served in self._pipelines.values():
             served.camera.state.dropped = self.dropped(served.ring.id)
-        if word.torn > self._torn:
-            self._torn = word.torn
+        self._torn = max(self._torn, word.torn)
 
     def _loaded(self, word: Loaded) -> None:
         served = self._pipelines[word.pipeline]

@@ -117,7 +117,8 @@ class RingWriter(_Mapped):
         slot = (self.newest + 1) % self.layout.slots
         self._words[self._slot_word[slot] + S_BEGIN] = self.newest + 1
         _fence()
-        return self._frames[slot]
+        frame: Frame = self._frames[slot]
+        return frame
 
     def publish(self, capture_ns: int, capture_ms: int, box: Letterbox) -> int:
         """Make the frame filled since `start` the newest; returns its sequence number."""

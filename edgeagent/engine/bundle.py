@@ -73,7 +73,9 @@ def load_bundle(where: str) -> ModelBundle:
     spec = _read_spec(path)
     onnx_path = (path.parent / spec.onnx).resolve()
     if onnx_path.parent != path.parent.resolve():
-        raise ModelError(f"{path}: onnx = {spec.onnx!r} lies outside the bundle", mend="keep the ONNX beside model.toml")
+        raise ModelError(
+            f"{path}: onnx = {spec.onnx!r} lies outside the bundle", mend="keep the ONNX beside model.toml"
+        )
     if not onnx_path.is_file() or onnx_path.stat().st_size == 0:
         raise ModelError(f"{path}: {spec.onnx} is missing or empty", mend="copy the ONNX file beside model.toml")
     return ModelBundle(spec=spec, onnx_path=onnx_path, digest=digest_files([onnx_path, *_external_data(onnx_path)]))
@@ -97,7 +99,9 @@ def _read_spec(path: Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise ModelError(f"there is no model bundle at {path}", mend="a bundle is a directory with model.toml") from error
+        raise ModelError(
+            f"there is no model bundle at {path}", mend="a bundle is a directory with model.toml"
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ModelError(f"{path} cannot be read as TOML: {error}", mend="see docs/models.md") from error
     except ValidationError as error:

@@ -119,13 +119,16 @@ def _write(new: Path, frames: list[Frames], holdout: int) -> SetRecord:
 def load_frames(found: CalibrationSet) -> tuple[list[Frames], list[Frames]]:
     """The frames to calibrate with and the held-out ones, uint8 (H, W, 3) BGR."""
     import cv2
+    import numpy as np
 
-    frames = []
+    frames: list[Frames] = []
     for name in found.record.files:
         image = cv2.imread(str(found.folder / name), cv2.IMREAD_COLOR)
         if image is None or image.shape != (found.record.height, found.record.width, 3):
-            raise StoreError(f"{found.folder / name} is no picture of this set", mend="delete the set; it is collected anew")
-        frames.append(image)
+            raise StoreError(
+                f"{found.folder / name} is no picture of this set", mend="delete the set; it is collected anew"
+            )
+        frames.append(image.astype(np.uint8, copy=False))
     cut = len(frames) - found.record.holdout
     return frames[:cut], frames[cut:]
 

@@ -14,8 +14,10 @@ left. Operators are those that parse and build in every TensorRT from 8.6 on (do
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, shape_inference
 
@@ -36,7 +38,7 @@ def load_onnx(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
         return shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:  # noqa: BLE001  protobuf and onnx raise many kinds for a bad file
+    except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ModelError(
             f"{path.name} is no valid ONNX model: {first}", mend="export the network again", code="model_not_onnx"
@@ -108,12 +110,13 @@ def _check_output(model: onnx.ModelProto, spec: ModelSpec) -> int:
     )
 
 
-def _constant(name: str, array: np.ndarray) -> onnx.TensorProto:  # type: ignore[type-arg]
+def _constant(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
     return numpy_helper.from_array(array, f"{PREFIX}{name}")
 
 
-def _node(op: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
-    return helper.make_node(op, inputs, [output], name=f"{PREFIX}{op.lower()}_{output.split('/')[-1]}", **attributes)
+def _node(op: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:  # noqa: ANN401  onnx takes what the operator takes
+    name = f"{PREFIX}{op.lower()}_{output.rsplit('/', maxsplit=1)[-1]}"
+    return helper.make_node(op, inputs, [output], name=name, **attributes)
 
 
 def _model(graph: onnx.GraphProto, opset: int, ir_version: int) -> onnx.ModelProto:

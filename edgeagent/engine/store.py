@@ -172,6 +172,8 @@ def _translated(verb: str, path: Path) -> Iterator[None]:
 
 def store_error(verb: str, path: Path, error: OSError) -> StoreError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"the disk is full: cannot {verb} {path}", mend="free some space", code="disk_full", retry=True)
+        return StoreError(
+            f"the disk is full: cannot {verb} {path}", mend="free some space", code="disk_full", retry=True
+        )
     reason = (error.strerror or str(error)).lower()
     return StoreError(f"cannot {verb} {path}: {reason}", mend="check the directory's owner and the disk")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeagent.camera.ring import FrameMeta, RingReader
 from edgeagent.errors import EngineError
@@ -66,7 +67,8 @@ class Feed:
 
     ring: RingReader
     wake_fd: int
-    buffer: np.ndarray  # type: ignore[type-arg]
+    buffer: npt.NDArray[np.uint8]
+    lossless_only: bool = False
     pipelines: list[Pipeline] = field(default_factory=list)
     last: int = 0
     dropped: int = 0
@@ -75,6 +77,8 @@ class Feed:
         """The frame to look at now, copied into `buffer`; None when there is nothing new."""
         if self.ring.lossless:
             return self.ring.read_exactly(self.ring.consumed + 1, self.buffer[0])
+        if self.lossless_only:
+            return None
         meta = self.ring.read_newest(self.buffer[0], after=self.last)
         if meta is not None and self.last:
             self.dropped += meta.sequence - self.last - 1
@@ -206,7 +210,8 @@ class Infer:
 def _open_feed(stack: ExitStack, ring: RingInput) -> Feed:
     reader = stack.enter_context(RingReader(ring.fd))
     layout = reader.layout
-    return Feed(reader, ring.wake_fd, np.zeros((1, layout.height, layout.width, 3), np.uint8))
+    buffer = np.zeros((1, layout.height, layout.width, 3), np.uint8)
+    return Feed(reader, ring.wake_fd, buffer, ring.lossless_only)
 
 
 def main(channel: ControlChannel) -> int:

@@ -10,12 +10,16 @@ from edgeagent.supervise.messages import Message, Stop
 
 
 class RingInput(BaseModel):
-    """A ring to read from: its descriptor and the eventfd that tells of new frames."""
+    """A ring to read from: its descriptor and the eventfd that tells of new frames.
+
+    `lossless_only`: frames before the ring turns lossless are a rehearsal and get no result.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str
     fd: int
     wake_fd: int
+    lossless_only: bool = False
 
 
 class PipelineStart(BaseModel):

@@ -28,7 +28,7 @@ class OnnxRuntimeSession:
             self._session = onnxruntime.InferenceSession(
                 plan.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001  onnxruntime raises its own unrelated kinds
+        except Exception as error:
             first = str(error).splitlines()[0][:200]
             raise EngineError(f"ONNX Runtime does not load the engine: {first}", code="engine_load") from error
         inputs = self._session.get_inputs()

@@ -121,7 +121,9 @@ def run_directory(state_dir: Path, number: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_config(path: Path, options: DemoOptions, source: SourceSpec, broker: Broker, board: Path, device: str) -> None:
+def write_config(
+    path: Path, options: DemoOptions, source: SourceSpec, broker: Broker, board: Path, device: str
+) -> None:
     """The agent's configuration, as an operator would write it."""
     tables: dict[str, dict[str, object]] = {
         "device": {
@@ -246,7 +248,9 @@ class Demo:
         watch = _watch_line(broker, Topics(FLEET, self._device).everything)
         around = Surroundings(watch, describe_source(self._source), f"{broker.host}:{broker.port}", "")
         if live is None:
-            console.print(f"device {self._device} on {around.broker}, camera {around.source}", highlight=False, soft_wrap=True)
+            console.print(
+                f"device {self._device} on {around.broker}, camera {around.source}", highlight=False, soft_wrap=True
+            )
             console.print(f"watch it: {watch}", highlight=False, soft_wrap=True)
         while not self._is_over():
             self._drain(wait_s=REFRESH_S)
@@ -279,7 +283,9 @@ class Demo:
         first = self._state.tally.first_s
         if first is None:
             if self._options.duration_s is not None and seconds_since_start() > FIRST_RESULT_S:
-                raise EdgeAgentError(f"no result within {FIRST_RESULT_S:.0f} s: {self._why_nothing()}", code="no_result")
+                raise EdgeAgentError(
+                    f"no result within {FIRST_RESULT_S:.0f} s: {self._why_nothing()}", code="no_result"
+                )
             return False
         return self._options.duration_s is not None and time.monotonic() - first >= self._options.duration_s
 
@@ -351,8 +357,9 @@ def write_report(path: Path, report: dict[str, object]) -> None:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2)
             file.write("\n")
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        new = Path(name)
+        new.chmod(0o644)
+        new.replace(path)
     except OSError as error:
         raise OperatorError(f"cannot write the report {path}: {(error.strerror or str(error)).lower()}") from error
 
@@ -362,10 +369,13 @@ def run_demo(options: DemoOptions) -> int:
     checked_source(options.source)
     if options.report is not None and not options.report.absolute().parent.is_dir():
         raise OperatorError(f"--report: there is no directory {options.report.absolute().parent}")
-    with instance(options.state_dir) as number, run_directory(options.state_dir, number) as run_dir:
-        with (run_dir / "log").open("wb") as log:
-            processes = Processes(log)
-            try:
-                return Demo(options, processes, run_dir, number).run()
-            finally:
-                processes.stop()
+    with (
+        instance(options.state_dir) as number,
+        run_directory(options.state_dir, number) as run_dir,
+        (run_dir / "log").open("wb") as log,
+    ):
+        processes = Processes(log)
+        try:
+            return Demo(options, processes, run_dir, number).run()
+        finally:
+            processes.stop()

@@ -83,7 +83,9 @@ class Processes:
 def start_broker(processes: Processes, port: int | None) -> int:
     """The embedded broker on `port`, or on a free one; returns the port."""
     if port is not None and not port_is_free(port):
-        raise OperatorError(f"port {port} is in use", mend="leave --port out, and a free one is picked", code="port_in_use")
+        raise OperatorError(
+            f"port {port} is in use", mend="leave --port out, and a free one is picked", code="port_in_use"
+        )
     chosen = pick_port() if port is None else port
     processes.start_ready("broker", ["-m", "edgeagent.simulate.broker", "--port", str(chosen)])
     return chosen

@@ -68,7 +68,7 @@ class DemoState:
     tally: Tally = field(default_factory=Tally)
     ended: bool = False
 
-    def apply(self, topic: str, message: Message | None, now_s: float) -> None:  # noqa: C901, PLR0912
+    def apply(self, topic: str, message: Message | None, now_s: float) -> None:
         """Take in one message; None is the empty payload that clears an alarm."""
         self.topics[topic] = self.topics.get(topic, 0) + 1
         if message is None:

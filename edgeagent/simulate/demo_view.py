@@ -79,7 +79,10 @@ def _loop(state: DemoState) -> Panel:
         latency = f"{summary.lat_p50_ms:.1f} / {summary.lat_p95_ms or 0:.1f} / {summary.lat_p99_ms or 0:.1f} ms"
     rows: list[tuple[str, Any]] = [
         ("camera", f"{camera.state}, {camera.fps:.1f} fps" if camera else "..."),
-        ("results", f"{summary.fps:.1f} a second, {state.tally.results} in all" if summary else "waiting for the engine"),
+        (
+            "results",
+            f"{summary.fps:.1f} a second, {state.tally.results} in all" if summary else "waiting for the engine",
+        ),
         ("latency", f"{latency}  (p50 / p95 / p99, capture to publish)"),
         ("engine", _number(summary.engine_ms if summary else None, "ms a frame")),
         ("dropped", f"{state.tally.frames - state.tally.results} frames"),
@@ -95,7 +98,9 @@ def _engine(state: DemoState) -> Panel:
     rows: list[tuple[str, Any]] = [("state", engine.state), ("key", (engine.key or "-")[:12])]
     if engine.state == "ready":
         origin = "from the store" if engine.from_store else "built now"
-        rows.append(("origin", f"{origin}, {engine.precision} on {engine.backend}, built in {engine.build_s or 0:.1f} s"))
+        rows.append(
+            ("origin", f"{origin}, {engine.precision} on {engine.backend}, built in {engine.build_s or 0:.1f} s")
+        )
         rows.append(("agreement", f"{engine.agreement:.3f} with FP32" if engine.agreement is not None else "-"))
     else:
         rows.append(("progress", ProgressBar(total=100, completed=engine.percent, width=30)))

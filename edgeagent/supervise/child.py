@@ -21,7 +21,6 @@ from edgeagent.supervise.lifeline import environment_for_child
 from edgeagent.supervise.messages import LineBuffer, Message
 from edgeagent.supervise.program import CHANNEL_VARIABLE
 
-
 KILL_WAIT_S = 3.0
 
 

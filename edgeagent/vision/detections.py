@@ -13,7 +13,7 @@ IntArray = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes of one frame before NMS: boxes (K, 4) xyxy in input pixels, scores (K,) 0..1, class_ids (K,). K may be 0."""
+    """One frame before NMS: boxes (K, 4) xyxy in input pixels, scores (K,) 0..1, class_ids (K,). K may be 0."""
 
     boxes: FloatArray
     scores: FloatArray

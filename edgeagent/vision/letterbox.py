@@ -74,10 +74,10 @@ def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
     """Boxes (M, 4) xyxy in input pixels -> (M, 4) xyxy in source pixels, clipped to the frame. M may be 0."""
     mapped = (boxes - np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)) / np.float32(box.scale)
     limit = np.array([box.source_width, box.source_height] * 2, np.float32)
-    return np.clip(mapped, np.float32(0), limit).astype(np.float32, copy=False)
+    return np.asarray(np.clip(mapped, np.float32(0), limit), np.float32)
 
 
 def map_to_input(boxes: Boxes, box: Letterbox) -> Boxes:
     """Boxes (M, 4) xyxy in source pixels -> (M, 4) xyxy in input pixels. M may be 0."""
     offset = np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)
-    return (boxes * np.float32(box.scale) + offset).astype(np.float32, copy=False)
+    return np.asarray(boxes * np.float32(box.scale) + offset, np.float32)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from edgeagent.vision.detections import Candidates, Detections, no_detections
+
+Array = npt.NDArray[Any]
 
 
 def select_detections(
@@ -25,7 +30,7 @@ def select_detections(
     return Detections(boxes[kept], scores[kept], class_ids[kept].astype(np.int32, copy=False))
 
 
-def _is_usable(candidates: Candidates, min_score: float, keep: frozenset[int] | None) -> np.ndarray:  # type: ignore[type-arg]
+def _is_usable(candidates: Candidates, min_score: float, keep: frozenset[int] | None) -> Array:
     boxes = candidates.boxes
     usable = candidates.scores >= min_score  # NaN compares false
     if not usable.any():
@@ -37,13 +42,12 @@ def _is_usable(candidates: Candidates, min_score: float, keep: frozenset[int] | 
     return usable
 
 
-def _suppress(
-    boxes: np.ndarray, scores: np.ndarray, class_ids: np.ndarray, min_score: float, iou: float  # type: ignore[type-arg]
-) -> np.ndarray:  # type: ignore[type-arg]
+def _suppress(boxes: Array, scores: Array, class_ids: Array, min_score: float, iou: float) -> Array:
     import cv2
 
     low, high = boxes.min(), boxes.max()
     corners = boxes[:, :2] + (class_ids[:, None] * (high - low + 1.0))
     xywh = np.concatenate([corners, boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
-    kept = cv2.dnn.NMSBoxes(xywh, scores.astype(np.float32), float(np.nextafter(min_score, -1.0)), iou)
+    nms: Any = cv2.dnn.NMSBoxes  # its stub wants lists and copies; arrays are taken as they are
+    kept = nms(xywh, scores.astype(np.float32), float(np.nextafter(min_score, -1.0)), iou)
     return np.asarray(kept, np.int64).reshape(-1)

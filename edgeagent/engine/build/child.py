@@ -229,9 +229,7 @@ class Build:
             raise Cancelled
 
 
-def _holdout_last(
-    frames: list[npt.NDArray[np.uint8]], holdout: int
-) -> list[npt.NDArray[np.uint8]]:
+def _holdout_last(frames: list[npt.NDArray[np.uint8]], holdout: int) -> list[npt.NDArray[np.uint8]]:
     """Move every n-th frame to the end: held-out frames from the whole time, not from its last second."""
     step = max(1, len(frames) // max(1, holdout))
     picked = set(range(step // 2, len(frames), step)[:holdout])

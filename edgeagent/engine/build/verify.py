@@ -51,9 +51,7 @@ def verify_engine(request: VerifyRequest) -> Agreement:
     return compare(engine, reference, engine_ms, reference_ms)
 
 
-def _run_all(
-    session: InferenceSession, frames: list[npt.NDArray[np.uint8]]
-) -> tuple[list[Candidates], float]:
+def _run_all(session: InferenceSession, frames: list[npt.NDArray[np.uint8]]) -> tuple[list[Candidates], float]:
     """Candidates of every frame, and the median milliseconds a frame took."""
     found, times = [], []
     for frame in frames:
@@ -64,9 +62,7 @@ def _run_all(
     return found, sorted(times)[len(times) // 2]
 
 
-def compare(
-    engine: list[Candidates], reference: list[Candidates], engine_ms: float, reference_ms: float
-) -> Agreement:
+def compare(engine: list[Candidates], reference: list[Candidates], engine_ms: float, reference_ms: float) -> Agreement:
     """The engine's detections against the reference's, taken as truth (see `Agreement`)."""
     truths = [_select(candidates, TRUTH_SCORE) for candidates in reference]
     count = sum(len(truth) for truth in truths)
