@@ -96,10 +96,23 @@ def properties_of(packet_type: int, **values: int) -> Properties:
     return properties
 
 
+class _Expiry(Properties):
+    """A message's expiry, packed once: paho looks through all of MQTT 5's properties at every packing."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.MessageExpiryInterval = seconds
+        object.__setattr__(self, "_packed", super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        packed: bytes = object.__getattribute__(self, "_packed")
+        return packed
+
+
 @lru_cache(maxsize=64)
 def expiry_properties(seconds: int) -> Properties:
-    """Shared between messages, because making them costs a third of publishing one."""
-    return properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=seconds)
+    """Shared between messages: nothing in them is the message's own."""
+    return _Expiry(seconds)
 
 
 def read_limits(properties: Properties) -> ServerLimits:
@@ -134,7 +147,7 @@ class _Connection:
         self._protocol = protocol
         self._generation = generation
         self._clock = clock
-        self._opened_ns = clock.monotonic_ns()
+        self._opened_ns = self._ticked_ns = clock.monotonic_ns()
         self._selector = selectors.DefaultSelector()
         self._selector.register(desk.waker.reader, selectors.EVENT_READ)
         self._socket: Any = None
@@ -143,6 +156,7 @@ class _Connection:
         self.line: Line | None = None
         self.ending: Ending | None = None
         self._client = self._make_client()
+        self._answer = self._guarded(self._on_publish)
 
     def _make_client(self) -> Client:
         client = Client(
@@ -159,7 +173,6 @@ class _Connection:
         self._set_will(client)
         client.on_connect = self._guarded(self._on_connect)
         client.on_disconnect = self._guarded(self._on_disconnect)
-        client.on_publish = self._guarded(self._on_publish)
         client.on_message = self._guarded(self._on_message)
         client.on_subscribe = self._guarded(self._on_subscribe)
         return client
@@ -218,8 +231,7 @@ class _Connection:
                 self._client.loop_write()
         if pending:
             self._read()
-        self._client.loop_misc()
-        self._mind_connack()
+        self._mind_time()
         if self.ending is None and self._client.socket() is None:
             self._closed("connection closed")
 
@@ -234,13 +246,29 @@ class _Connection:
             self._selector.modify(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0))
             self._writing = wanted
 
-    def _mind_connack(self) -> None:
-        waited_s = (self._clock.monotonic_ns() - self._opened_ns) / NS
+    def _mind_time(self) -> None:
+        """Keepalive and the wait for CONNACK: once a tick, because rounds come with every message."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._ticked_ns < _TICK_S * NS:
+            return
+        self._ticked_ns = now_ns
+        self._client.loop_misc()
+        waited_s = (now_ns - self._opened_ns) / NS
         if self.line is None and waited_s > self._settings.connack_timeout_s:
             self._end("silent", f"the broker does not answer CONNECT with MQTT {self._protocol}")
 
     def drain(self, line: Line) -> None:
         """Does what other threads have asked for, and sends what waits while the socket takes it."""
+        if self._desk.asked:
+            self._do_tasks()
+        while self.ending is None and not self._client.want_write():
+            now_ns = self._clock.monotonic_ns()
+            message = self._desk.take(now_ns, line.room)
+            if message is None:
+                return
+            self._send(message, line, now_ns)
+
+    def _do_tasks(self) -> None:
         tasks = self._desk.take_tasks()
         if tasks.filters:
             _, mid = self._client.subscribe(list(tasks.filters.items()))
@@ -250,12 +278,6 @@ class _Connection:
                 self._client.ack(handle.mid, 1)
         for event in tasks.oversized:
             self._tell(event)
-        while self.ending is None and not self._client.want_write():
-            now_ns = self._clock.monotonic_ns()
-            message = self._desk.take(now_ns, line.room)
-            if message is None:
-                return
-            self._send(message, line, now_ns)
 
     def _send(self, message: Outgoing, line: Line, now_ns: int) -> None:
         """Hands a message to paho, without what this broker cannot do."""
@@ -268,6 +290,8 @@ class _Connection:
         remaining_s = message.remaining_s(now_ns)
         expiring = remaining_s is not None and self._protocol == "5"
         qos = min(message.qos, limits.max_qos)
+        if qos:
+            self._client.on_publish = self._answer
         info = self._client.publish(
             message.topic,
             message.payload,
@@ -332,6 +356,8 @@ class _Connection:
         message = None if self.line is None else self.line.in_flight.pop(mid, None)
         if message is None:
             return  # QoS 0, counted when it was sent
+        if self.line is not None and not self.line.in_flight:
+            self._client.on_publish = None  # paho calls it for QoS 0 too, and makes two costly objects for that
         if not reason.is_failure:
             self._arrived(message)
             return
@@ -421,7 +447,7 @@ class MqttLink:
         if final is not None:
             self._desk.put_final(Outgoing(final[0], final[1], 1, True))
         self._stopping.set()
-        self._desk.wake()
+        self._desk.waker.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(self._settings.drain_s + 0.5)
         if not self._thread.is_alive():

@@ -29,6 +29,7 @@ from edgeagent.fleet.outqueue import Outgoing, OutQueue
 NS: Final = 1_000_000_000
 _PUBLISH_OVERHEAD_BYTES: Final = 15
 """Fixed header, topic length, packet id and expiry property at their largest."""
+_FOR_THE_THREAD: Final = (Outcome.ACCEPTED, Outcome.TOO_LARGE)
 
 
 def packet_size(topic: str, payload: bytes) -> int:
@@ -37,7 +38,7 @@ def packet_size(topic: str, payload: bytes) -> int:
 
 
 class Waker:
-    """Ends the link thread's wait. `wake` and `close` are called under the desk's lock."""
+    """Ends the link thread's wait. Woken without the desk's lock: the thread would wake up only to wait for it."""
 
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
@@ -45,7 +46,7 @@ class Waker:
         self._writer.setblocking(False)
 
     def wake(self) -> None:
-        with suppress(BlockingIOError):  # full: the thread is awake already
+        with suppress(OSError):  # full: the thread is awake already; closed: there is no thread
             self._writer.send(b"w")
 
     def clear(self) -> None:
@@ -104,7 +105,7 @@ class Desk:
         self._counts = _Counts()
         self._line: Line | None = None
         self._filters: dict[str, int] = {}
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._confirmed: set[str] = set()
         self._acks: deque[AckHandle] = deque()
         self._oversized: deque[TooLarge] = deque(maxlen=16)
@@ -112,22 +113,30 @@ class Desk:
         self._final_arrived = False
         self._closed = False
         self.waker = Waker()
+        self.asked = False
+        """Read without the lock by the link's thread: something is there to take, at the latest in the next round."""
 
     # Called by the owner's threads.
 
     def put(self, message: Outgoing) -> Outcome:
+        outcome = self._put(message)
+        if outcome in _FOR_THE_THREAD:
+            self.waker.wake()
+        return outcome
+
+    def _put(self, message: Outgoing) -> Outcome:
         with self._lock:
             if self._closed:
                 return Outcome.DROPPED
             if self._line is None:
                 return self._queue.put(message, online=False)
-            self.waker.wake()
             limit = self._line.limits.max_packet_bytes
             size = packet_size(message.topic, message.payload)
             if size <= limit:
                 return self._queue.put(message, online=True)
             self._counts.too_large += 1
             self._oversized.append(TooLarge(message.topic, size, limit))
+            self.asked = True
             return Outcome.TOO_LARGE
 
     def put_final(self, message: Outgoing) -> None:
@@ -139,18 +148,16 @@ class Desk:
     def ask_filters(self, filters: Mapping[str, int]) -> None:
         with self._lock:
             self._filters.update(filters)
-            self._asked.difference_update(filters)
+            self._requested.difference_update(filters)
             self._confirmed.difference_update(filters)
-            self._wake()
+            self.asked = True
+        self.waker.wake()
 
     def ask_ack(self, handle: AckHandle) -> None:
         with self._lock:
             self._acks.append(handle)
-            self._wake()
-
-    def wake(self) -> None:
-        with self._lock:
-            self._wake()
+            self.asked = True
+        self.waker.wake()
 
     def close(self) -> None:
         """No message is taken any more."""
@@ -158,10 +165,6 @@ class Desk:
             if not self._closed:
                 self._closed = True
                 self.waker.close()
-
-    def _wake(self) -> None:
-        if not self._closed:
-            self.waker.wake()
 
     # Called by the link's thread.
 
@@ -172,7 +175,8 @@ class Desk:
             self._counts.connects += 1
             if not line.session_present:
                 self._confirmed.clear()
-            self._asked = set(self._confirmed)
+            self._requested = set(self._confirmed)
+            self.asked = True
 
     def offline(self, *, lost: bool) -> None:
         """The connection is gone: what was not acknowledged waits again, in its order. `lost`: not by our own wish."""
@@ -186,11 +190,12 @@ class Desk:
 
     def take_tasks(self) -> Tasks:
         with self._lock:
-            due = {name: qos for name, qos in self._filters.items() if name not in self._asked}
+            due = {name: qos for name, qos in self._filters.items() if name not in self._requested}
             tasks = Tasks(due, tuple(self._acks), tuple(self._oversized))
-            self._asked.update(due)
+            self._requested.update(due)
             self._acks.clear()
             self._oversized.clear()
+            self.asked = False
             return tasks
 
     def take(self, now_ns: int, room: int) -> Outgoing | None:
