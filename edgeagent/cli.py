@@ -9,12 +9,15 @@ import argparse
 import json
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeagent import __version__
-from edgeagent.errors import EdgeAgentError, OperatorError
+STARTED_S = time.monotonic()  # before anything else is imported
+
+from edgeagent import __version__  # noqa: E402
+from edgeagent.errors import EdgeAgentError, OperatorError  # noqa: E402
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -169,6 +172,7 @@ def command_demo(options: argparse.Namespace) -> int:
             report=options.report,
             state_dir=(options.state or default_state_dir()).absolute(),
             ambient_c=options.ambient,
+            started_s=STARTED_S,
         )
     )
 

@@ -36,7 +36,7 @@ from edgeagent.fleet.topics import Topics
 from edgeagent.fleet.url import Broker, parse_broker_url
 from edgeagent.simulate.board import make_board
 from edgeagent.simulate.demo_processes import AgentDied, Processes, last_line, start_agent, start_broker, start_plant
-from edgeagent.simulate.demo_report import Cost, agent_cost, make_report, seconds_since_start
+from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
 from edgeagent.simulate.demo_state import DemoState
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ INSTANCES = 16
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What the command line asked for. `duration_s` counts from the first result; None runs until Ctrl-C."""
+    """What the command line asked for. `duration_s` counts from the first result; None runs until Ctrl-C.
+
+    `started_s`: when the command was started, on the monotonic clock.
+    """
 
     duration_s: float | None
     source: str
@@ -62,6 +65,7 @@ class DemoOptions:
     report: Path | None
     state_dir: Path
     ambient_c: float
+    started_s: float
 
 
 def default_state_dir() -> Path:
@@ -255,7 +259,7 @@ class Demo:
         while not self._is_over():
             self._drain(wait_s=REFRESH_S)
             if live is not None:
-                live.update(draw(self._state, around, seconds_since_start()))
+                live.update(draw(self._state, around, self._elapsed_s()))
                 continue
             line = plain_line(self._state) or self._plain_result()
             if line is not None and line != self._last_plain:
@@ -282,12 +286,15 @@ class Demo:
             raise EdgeAgentError(f"no engine: {engine.reason}", code="no_engine")
         first = self._state.tally.first_s
         if first is None:
-            if self._options.duration_s is not None and seconds_since_start() > FIRST_RESULT_S:
+            if self._options.duration_s is not None and self._elapsed_s() > FIRST_RESULT_S:
                 raise EdgeAgentError(
                     f"no result within {FIRST_RESULT_S:.0f} s: {self._why_nothing()}", code="no_result"
                 )
             return False
         return self._options.duration_s is not None and time.monotonic() - first >= self._options.duration_s
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._options.started_s
 
     def _why_nothing(self) -> str:
         health = self._state.health
@@ -323,7 +330,7 @@ class Demo:
 
     def _finish(self) -> int:
         options, state = self._options, self._state
-        report = make_report(state, self._at_first, self._at_end)
+        report = make_report(state, options.started_s, self._at_first, self._at_end)
         if options.report is not None:
             write_report(options.report, report)
         sys.stdout.write(summary_text(report) + "\n")

@@ -37,19 +37,11 @@ def agent_cost(pid: int) -> Cost | None:
     return Cost(cpu_s, int(statm[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20, time.monotonic())
 
 
-def seconds_since_start() -> float:
-    """Seconds since this process was started, the interpreter's own start included."""
-    started_s = int(_stat(os.getpid())[19]) / TICKS
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+def make_report(state: DemoState, started_s: float, at_first: Cost | None, at_end: Cost | None) -> dict[str, object]:
+    """The report as JSON-ready values; `started_s` is when the demo was started, on the monotonic clock.
 
-
-def process_start_s() -> float:
-    """When this process was started, on the monotonic clock."""
-    return time.monotonic() - seconds_since_start()
-
-
-def make_report(state: DemoState, at_first: Cost | None, at_end: Cost | None) -> dict[str, object]:
-    """The report as JSON-ready values. Figures that could not be had are None."""
+    Figures that could not be had are None.
+    """
     engine, tally, agent = state.engine, state.tally, state.agent
     cpu_percent = None
     if at_first and at_end and at_end.at_s > at_first.at_s:
@@ -73,6 +65,6 @@ def make_report(state: DemoState, at_first: Cost | None, at_end: Cost | None) ->
         "dropped": tally.frames - tally.results,
         "agent_rss_mb": round(at_end.rss_mb, 1) if at_end else None,
         "agent_cpu_percent": cpu_percent,
-        "first_result_s": None if tally.first_s is None else round(tally.first_s - process_start_s(), 2),
+        "first_result_s": None if tally.first_s is None else round(tally.first_s - started_s, 2),
         "health": state.health.overall if state.health else None,
     }
