@@ -55,9 +55,9 @@ class Sink:
 
 
 @contextmanager
-def _broker() -> Iterator[tuple[str, int, Callable[[], float]]]:
+def _broker(*, sink_only: bool) -> Iterator[tuple[str, int, Callable[[], float]]]:
     """Name, port and the CPU seconds that it has taken from this process."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    program = None if sink_only else shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
         sink = Sink()
         try:
@@ -97,15 +97,18 @@ def sample_result(stamp: Stamp, topic: str, detections: int) -> Result:
     )
 
 
-def measure_publish_cost(messages: int = 2000, rate_hz: float = 200.0, detections: int = 20) -> dict[str, float | str]:
+def measure_publish_cost(
+    messages: int = 2000, rate_hz: float = 200.0, detections: int = 20, *, sink_only: bool = False
+) -> dict[str, float | str]:
     """Builds, encodes and publishes results at `rate_hz` over MQTT 5; the whole process's CPU time, by message.
 
-    Raises LinkError when no connection to the broker comes about within 20 s.
+    Takes messages / rate_hz seconds. With `sink_only` mosquitto is not looked for. Raises LinkError when no connection
+    to the broker comes about within 20 s.
     """
     stamp = Stamp("bench-1", lambda: time.time_ns() // 1_000_000)
     topic = _TOPICS.result("cam", "people")
     with ExitStack() as stack:
-        name, port, foreign_cpu_s = stack.enter_context(_broker())
+        name, port, foreign_cpu_s = stack.enter_context(_broker(sink_only=sink_only))
         link = _connected(port)
         stack.callback(link.stop)
         spent_s = _paced(lambda: _publish(link, topic, stamp, detections), messages, rate_hz, foreign_cpu_s)

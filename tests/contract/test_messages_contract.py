@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from edgeagent.fleet.examples import examples
 from edgeagent.fleet.messages import MODELS, encode, json_schemas, model_for, schema_names
-from edgeagent.fleet.topics import KINDS, parse_topic
+from edgeagent.fleet.reference import with_reference
+from edgeagent.fleet.topics import KINDS, parse_topic, topic_shapes
 
 SCHEMAS = json_schemas()
 EXAMPLES = examples()
+DOCUMENT = Path(__file__).parents[2] / "docs" / "mqtt.md"
 
 
 def test_schema_names_are_unique_and_versioned() -> None:
@@ -56,3 +59,14 @@ def test_measurements_are_flat_and_every_value_can_be_plotted() -> None:
     for topic, message in EXAMPLES.items():
         if parse_topic(topic).kind in {"measurement", "camera_measurement", "summary"}:
             assert all(isinstance(value, (str, int, float, bool)) for value in json.loads(encode(message)).values())
+
+
+def test_the_document_is_up_to_date() -> None:
+    document = DOCUMENT.read_text(encoding="utf-8")
+    assert with_reference(document) == document, "renew it: python -m edgeagent.fleet.reference docs/mqtt.md"
+
+
+def test_the_document_has_a_row_for_every_kind_of_topic() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").split("## Topics")[1].split("## What holds")[0]
+    for shape in topic_shapes().values():
+        assert f"| `{shape}` |" in table

@@ -26,7 +26,7 @@ BUSY = bytes.fromhex("20 03 00 89 00")
 WRONG_VERSION = bytes.fromhex("20 03 00 84 00")
 WRONG_VERSION_OLD = bytes.fromhex("20 02 00 01")
 ACCEPTED_OLD = bytes.fromhex("20 02 00 00")
-TAKEN_OVER = bytes.fromhex("e0 02 8e 00")
+TAKEN_OVER = bytes.fromhex("e0 07 8e 05 1f 00 02 6e 6f")  # with a reason string: paho 2.1 overlooks shorter ones
 SLOW = Schedule(base_s=500.0, cap_s=1000.0, floor_s=100.0)
 
 
