@@ -19,6 +19,7 @@ STARTED_S = time.monotonic()  # before anything else is imported
 from edgeagent import __version__  # noqa: E402
 from edgeagent.errors import EdgeAgentError, OperatorError  # noqa: E402
 
+LOAD_INTERVAL_S = 0.3
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -29,11 +30,19 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(command(options))
     except EdgeAgentError as error:
-        sys.stderr.write(f"edgeagent: {error.line()}\n")
+        for line in _lines_of(error):
+            sys.stderr.write(f"edgeagent: {line}\n")
         sys.exit(2 if isinstance(error, OperatorError) else 1)
     except BrokenPipeError:  # the reader of our output has gone: `edgeagent config schema | head`
         sys.stderr.close()
         sys.exit(1)
+
+
+def _lines_of(error: EdgeAgentError) -> list[str]:
+    """One line an error; a config with several mistakes has one for each."""
+    from edgeagent.config.mistake import ConfigMistakesError
+
+    return [m.line() for m in error.mistakes] if isinstance(error, ConfigMistakesError) else [error.line()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,8 +223,11 @@ def command_board(options: argparse.Namespace) -> int:
 
     identity = read_identity(options.root)
     with BoardReader(options.root) as reader:
+        reader.read()  # loads are differences between two readings
+        time.sleep(LOAD_INTERVAL_S)
         reading = reader.read()
-    print(json.dumps(board_json(identity, reading), indent=2) if options.json else render_board_text(identity, reading))
+    text = json.dumps(board_json(identity, reading), indent=2) if options.json else render_board_text(identity, reading)
+    print(text.rstrip("\n"))
     return 0
 
 

@@ -31,9 +31,9 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def pick_port(preferred: int = 1883) -> int:
-    """The preferred port when it is free, else one that the kernel hands out."""
-    if port_is_free(preferred):
+def pick_port(preferred: int) -> int:
+    """The preferred port when it is free, else (or for 0) one that the kernel hands out."""
+    if preferred and port_is_free(preferred):
         return preferred
     with socket.socket() as probe:
         probe.bind((HOST, 0))

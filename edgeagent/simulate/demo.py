@@ -35,7 +35,7 @@ from edgeagent.fleet.messages import parse_message
 from edgeagent.fleet.topics import Topics
 from edgeagent.fleet.url import Broker, parse_broker_url
 from edgeagent.simulate.board import make_board
-from edgeagent.simulate.demo_processes import AgentDied, Processes, last_line, start_agent, start_broker, start_plant
+from edgeagent.simulate.demo_processes import AgentDied, Processes, start_agent, start_broker, start_plant, why_ended
 from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
 from edgeagent.simulate.demo_state import DemoState
 
@@ -261,10 +261,16 @@ class Demo:
             if live is not None:
                 live.update(draw(self._state, around, self._elapsed_s()))
                 continue
+            self._tell_events(console)
             line = plain_line(self._state) or self._plain_result()
             if line is not None and line != self._last_plain:
                 self._last_plain = line
-                console.print(line, highlight=False)
+                console.print(line, highlight=False, soft_wrap=True)
+
+    def _tell_events(self, console: Console) -> None:
+        for event in self._state.take_news():
+            if event.severity != "info":
+                console.print(f"{event.severity}: {event.text}", highlight=False, soft_wrap=True)
 
     def _plain_result(self) -> str | None:
         tally, status = self._state.tally, self._state.status
@@ -280,10 +286,8 @@ class Demo:
         if self._stopping or self._state.ended:
             return True
         if (code := self._processes.exited("agent")) is not None:
-            raise AgentDied(f"the agent ended with code {code}: {last_line(self._run_dir / 'log')}")
-        engine = self._state.engine
-        if engine is not None and engine.state == "failed" and self._options.headless:
-            raise EdgeAgentError(f"no engine: {engine.reason}", code="no_engine")
+            raise AgentDied(why_ended(code, self._run_dir / "log"))
+        self._refuse_what_cannot_come()
         first = self._state.tally.first_s
         if first is None:
             if self._options.duration_s is not None and self._elapsed_s() > FIRST_RESULT_S:
@@ -296,10 +300,18 @@ class Demo:
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._options.started_s
 
+    def _refuse_what_cannot_come(self) -> None:
+        """A camera that only another --source can help, or, with nobody watching, an engine that failed."""
+        camera, engine = self._state.camera, self._state.engine
+        if camera is not None and camera.state == "refused":
+            raise OperatorError(self._why_nothing(), code="source_refused")
+        if engine is not None and engine.state == "failed" and self._options.headless:
+            raise EdgeAgentError(f"no engine: {engine.reason}", code="no_engine")
+
     def _why_nothing(self) -> str:
         health = self._state.health
-        ill = [f"{c.name}: {c.reason}" for c in health.components if c.health != "ok"] if health else []
-        return "; ".join(ill) or self._trouble or "the agent says nothing"
+        ill = [c.reason for c in health.components if c.health != "ok"] if health else []
+        return "; ".join(ill) or self._trouble or "the agent is still starting"
 
     def _drain(self, wait_s: float = 0.0) -> None:
         """Take in everything heard within `wait_s`."""
@@ -333,8 +345,10 @@ class Demo:
         report = make_report(state, options.started_s, self._at_first, self._at_end)
         if options.report is not None:
             write_report(options.report, report)
+        if not state.tally.results:
+            raise EdgeAgentError(f"stopped before the first result: {self._why_nothing()}", code="no_result")
         sys.stdout.write(summary_text(report) + "\n")
-        return 0 if state.tally.results else 1
+        return 0
 
 
 def _watch_line(broker: Broker, topics: str) -> str:

@@ -6,6 +6,7 @@ own, so that Ctrl-C reaches the demo alone, which then stops them in order.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,7 +21,11 @@ from edgeagent.simulate.broker import pick_port, port_is_free
 from edgeagent.supervise.lifeline import environment_for_child
 
 STOP_S = 1.5
-READY_S = 10.0
+DEFAULT_PORT = 1883
+
+
+class ChildDidNotStart(EdgeAgentError):
+    code = "child_did_not_start"
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Processes:
         return process.pid
 
     def start_ready(self, name: str, arguments: list[str]) -> int:
-        """Start it and wait for its line `ready`. Raises OperatorError with what it said instead."""
+        """Start it and wait for its line `ready`. Raises ChildDidNotStart with what it said instead."""
         process = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
@@ -57,7 +62,7 @@ class Processes:
         assert process.stdout is not None  # noqa: S101  it was asked for above
         if process.stdout.readline().strip() != b"ready":
             said = process.communicate()[1].decode(errors="replace").strip().splitlines()
-            raise OperatorError(f"the {name} did not start: {said[-1] if said else 'it said nothing'}")
+            raise ChildDidNotStart(f"the {name} did not start: {said[-1] if said else 'it said nothing'}")
         return process.pid
 
     def exited(self, name: str) -> int | None:
@@ -82,13 +87,23 @@ class Processes:
 
 def start_broker(processes: Processes, port: int | None) -> int:
     """The embedded broker on `port`, or on a free one; returns the port."""
-    if port is not None and not port_is_free(port):
+    if port is not None:
+        if port_is_free(port):
+            processes.start_ready("broker", _broker_arguments(port))
+            return port
         raise OperatorError(
             f"port {port} is in use", mend="leave --port out, and a free one is picked", code="port_in_use"
         )
-    chosen = pick_port() if port is None else port
-    processes.start_ready("broker", ["-m", "edgeagent.simulate.broker", "--port", str(chosen)])
-    return chosen
+    for preferred in (DEFAULT_PORT, 0, 0, 0):  # another program may take a free port before the broker does
+        chosen = pick_port(preferred)
+        with contextlib.suppress(ChildDidNotStart):
+            processes.start_ready("broker", _broker_arguments(chosen))
+            return chosen
+    raise OperatorError("the embedded broker finds no free port", mend="name one with --port", code="port_in_use")
+
+
+def _broker_arguments(port: int) -> list[str]:
+    return ["-m", "edgeagent.simulate.broker", "--port", str(port)]
 
 
 def start_plant(processes: Processes, board: VirtualBoard, ambient_c: float) -> None:
@@ -107,7 +122,9 @@ class AgentDied(EdgeAgentError):
     code = "agent_died"
 
 
-def last_line(path: Path) -> str:
-    """The last line of a log, for an error message."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    return lines[-1] if lines else "it said nothing"
+def why_ended(code: int, log: Path) -> str:
+    """How the agent ended, and, where it ended by itself, the last line of its log."""
+    if code < 0:
+        return f"the agent was ended by {signal.Signals(-code).name}"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return f"the agent ended with code {code}: {lines[-1] if lines else 'it said nothing'}"

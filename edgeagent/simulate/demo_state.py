@@ -64,6 +64,7 @@ class DemoState:
     groups: dict[str, Numbers] = field(default_factory=dict)
     alarms: dict[str, Alarm] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    news: list[Event] = field(default_factory=list)
     topics: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     ended: bool = False
@@ -100,6 +101,12 @@ class DemoState:
     def _event(self, event: Event) -> None:
         self.ended = self.ended or event.type == "source-ended"
         self.events = [*self.events, event][-LATEST_EVENTS:]
+        self.news.append(event)
+
+    def take_news(self) -> list[Event]:
+        """The events since this was last asked."""
+        news, self.news = self.news, []
+        return news
 
     def number(self, group: str, key: str) -> float | None:
         """A value of the latest measurement of a group, named or extra."""
