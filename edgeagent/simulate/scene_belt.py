@@ -63,14 +63,15 @@ def pick_surroundings(rng: np.random.Generator, width: int, height: int, speed_p
     scale = max(width, height) / 640.0
     rail = int(height * rng.uniform(0.03, 0.1)) if rng.random() < 0.55 else 0
     warm = rng.uniform(-0.14, 0.14)
+    base = _BELTS[rng.integers(len(_BELTS))]
     return Surroundings(
         unit=scale * rng.uniform(0.8, 1.25),
         top=rail,
         bottom=height - (rail if rng.random() < 0.8 else 0),
-        base=_BELTS[rng.integers(len(_BELTS))],
+        base=base,
         light=_pick_light(rng, scale),
         lens=Lens(scale * max(0.0, rng.uniform(-0.3, 1.5)), round(speed_px_s * rng.uniform(0.001, 0.018))),
-        gain=float(rng.uniform(0.7, 1.4)),
+        gain=min(float(rng.uniform(0.7, 1.4)), 195.0 / max(base)),  # as a camera's exposure control would
         tint=(1.0 - warm, 1.0 + rng.uniform(-0.04, 0.04), 1.0 + warm),
         slope=(float(rng.normal(0.0, 0.14)), float(rng.normal(0.0, 0.1))),
         noise=float(rng.uniform(1.0, 8.0)),

@@ -89,8 +89,8 @@ class ConveyorStream:
         self._place = pick_surroundings(rng, width, height, speed)
         self._step_px = speed / fps * float(rng.choice([-1.0, 1.0]))
         self._crowding = float(rng.uniform(0.3, 4.5))
-        self._mess = float(rng.uniform(0.0, 0.3))
-        self._flicker = float(rng.uniform(0.0, 0.03)), float(rng.uniform(0.1, 2.5))
+        self._mess = float(rng.uniform(0.0, 0.2))
+        self._flicker = float(rng.uniform(0.0, 0.02)), float(rng.uniform(0.1, 2.5))
         self._stretch = round(_STRETCH * self._place.unit)
         self._belt = _extended(draw_belt(self._place, loop * width, rng), width)
         self._loop_px = loop * width

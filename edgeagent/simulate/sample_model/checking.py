@@ -22,7 +22,7 @@ from edgeagent.vision.scoring import Detected, Precision, Truth, mean_average_pr
 
 MIN_SCORE: Final = 0.01
 OVERLAP: Final = 0.6
-_QUANTISED: Final = ["Conv", "MaxPool", "Resize", "Concat"]
+_QUANTISED: Final = ["Conv", "Relu", "MaxPool", "Resize", "Concat"]
 
 Image = NDArray[np.uint8]
 
@@ -109,8 +109,12 @@ class _Frames:
         return None if image is None else {"images": network_input(image)}
 
 
-def quantise(path: Path, out: Path, images: Iterable[Image]) -> None:
-    """Write an INT8 Q/DQ form of the model: symmetric, weights a channel, all but the `decode/` nodes."""
+def quantise(path: Path, out: Path, images: Iterable[Image], *, signed: bool) -> None:
+    """Write an INT8 Q/DQ form of the model: weights symmetric and per channel, all but the `decode/` nodes.
+
+    `signed`: activations symmetric around zero, the form that TensorRT takes. Otherwise from zero upwards, the form
+    that ONNX Runtime is fast with on x86: there a ReLU disappears into the convolution before it.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -118,7 +122,7 @@ def quantise(path: Path, out: Path, images: Iterable[Image]) -> None:
         pass
 
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises through the root logger
-    nodes = onnx.load(str(path)).graph.node
+    names = [node.name for node in onnx.load(str(path)).graph.node]
     quantize_static(
         str(path),
         str(out),
@@ -126,10 +130,10 @@ def quantise(path: Path, out: Path, images: Iterable[Image]) -> None:
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=_QUANTISED,
         per_channel=True,
-        activation_type=QuantType.QInt8,
+        activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[node.name for node in nodes if node.name.startswith("decode/") or node.name == "output0"],
-        extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
+        nodes_to_exclude=[name for name in names if name.startswith("decode/") or name == "output0"],
+        extra_options={"ActivationSymmetric": signed, "WeightSymmetric": True},
     )
 
 

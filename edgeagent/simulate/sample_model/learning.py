@@ -51,20 +51,24 @@ def boxes_from(sides: Tensor, cells: Cells) -> Tensor:
 def ious(first: Tensor, second: Tensor) -> Tensor:
     """Intersection over union of xyxy boxes, broadcast over the leading axes."""
     low, high = first[..., :2].maximum(second[..., :2]), first[..., 2:].minimum(second[..., 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (first, second)]
-    return shared / (areas[0] + areas[1] - shared + 1e-7)
+    shared = _area(low, high)
+    return shared / (_area(first[..., :2], first[..., 2:]) + _area(second[..., :2], second[..., 2:]) - shared + 1e-7)
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    sides = (high - low).clamp(min=0)
+    return sides[..., 0] * sides[..., 1]
 
 
 def complete_ious(first: Tensor, second: Tensor) -> Tensor:
-    """CIoU of xyxy boxes (K, 4) and (K, 4): IoU less the distance of the centres and the difference in shape."""
+    """CIoU of xyxy boxes (..., 4) and (..., 4): IoU less the distance of the centres and the difference in shape."""
     import torch
 
     overlap = ious(first, second)
-    low, high = first[:, :2].minimum(second[:, :2]), first[:, 2:].maximum(second[:, 2:])
+    low, high = first[..., :2].minimum(second[..., :2]), first[..., 2:].maximum(second[..., 2:])
     diagonal = ((high - low) ** 2).sum(-1) + 1e-7
-    apart = ((first[:, :2] + first[:, 2:] - second[:, :2] - second[:, 2:]) ** 2).sum(-1) / 4
-    angles = [torch.atan((b[:, 2] - b[:, 0]) / (b[:, 3] - b[:, 1]).clamp(min=1e-3)) for b in (first, second)]
+    apart = ((first[..., :2] + first[..., 2:] - second[..., :2] - second[..., 2:]) ** 2).sum(-1) / 4
+    angles = [torch.atan((b[..., 2] - b[..., 0]) / (b[..., 3] - b[..., 1]).clamp(min=1e-3)) for b in (first, second)]
     shape = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2
     with torch.no_grad():
         weight = shape / (1 - overlap + shape + 1e-7)
@@ -104,7 +108,10 @@ def _inside(goal: Tensor, is_part: Tensor, cells: Cells) -> Tensor:
 
 
 def loss_of(sides: Tensor, logits: Tensor, truth: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
-    """Box loss and class loss, two scalars, of the network's raw output (B, 4, N) and (B, C, N)."""
+    """Box loss and class loss, two scalars, of the network's raw output (B, 4, N) and (B, C, N).
+
+    No step waits for the device, so that the whole of it can be recorded and replayed.
+    """
     import torch
 
     logits = logits.float().transpose(1, 2)
@@ -114,7 +121,6 @@ def loss_of(sides: Tensor, logits: Tensor, truth: Tensor, cells: Cells) -> tuple
         weight = targets.sum(-1)
         total = weight.sum().clamp(min=1.0)
     class_loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / total
-    picture, cell = torch.nonzero(weight > 0, as_tuple=True)
-    goal = truth[picture, rows[picture, cell], :4]
-    box_loss = ((1 - complete_ious(boxes[picture, cell], goal)) * weight[picture, cell]).sum() / total
+    goal = truth[..., :4].gather(1, rows[..., None].expand(-1, -1, 4))
+    box_loss = ((1 - complete_ious(boxes, goal)) * weight).sum() / total
     return BOX_WEIGHT * box_loss, class_loss

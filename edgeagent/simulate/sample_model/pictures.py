@@ -1,7 +1,7 @@
 """The sample model's pictures: scenes letterboxed as the capture child does it, drawn by many processes at once.
 
-Seeds: scene i of a split is drawn with `numpy.random.default_rng([split, i])`. TRAINING and HELD_OUT are different
-splits, so no held-out scene was ever trained on. Calibration frames come from streams CALIBRATION_SEED, +1, ...
+Seeds: view i of a split is drawn with `numpy.random.default_rng([split, i])`. TRAINING and HELD_OUT are different
+splits, so no held-out view was ever trained on. Calibration frames come from streams CALIBRATION_SEED, +1, ...
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeagent.simulate.sample_model.network import SIDE
-from edgeagent.simulate.scenes import ConveyorStream, Scene, draw_scene
+from edgeagent.simulate.scenes import ConveyorStream, Scene
 from edgeagent.vision.letterbox import apply_letterbox, fit_letterbox, map_to_input
 
 Image: TypeAlias = NDArray[np.uint8]
 
 TRAINING: Final = 1
 HELD_OUT: Final = 2
+VIEWS: Final = {TRAINING: 4, HELD_OUT: 1}
+"""Pictures of each view. Belts and lamps vary less in their effect than parts do, and cost more to draw."""
 CALIBRATION_SEED: Final = 9_000_000
 MOST_PARTS: Final = 20
 """Rows kept for a scene's truth; scenes with more parts do not occur in practice and lose the rest."""
 _SIZES: Final = ((640, 480),) * 7 + ((1280, 720), (320, 320), (640, 640))
-_CHUNK: Final = 32
+_CHUNK: Final = 10
 
 
 @dataclass(frozen=True)
@@ -53,34 +55,51 @@ def letterboxed(scene: Scene) -> tuple[Image, NDArray[np.float32]]:
     return out, truth
 
 
-def draw_picture(split: int, number: int) -> tuple[Image, NDArray[np.float32]]:
-    """Picture `number` of a split; seven of ten come from a 640x480 camera, the others from three other sizes."""
+def draw_view(split: int, number: int) -> Iterator[tuple[Image, NDArray[np.float32]]]:
+    """The pictures of view `number` of a split: one camera over one belt, at VIEWS moments that share no part.
+
+    Seven of ten views are 640x480, the others have three other sizes.
+    """
     rng = np.random.default_rng([split, number])
     width, height = _SIZES[number % len(_SIZES)]
-    return letterboxed(draw_scene(rng, width, height))
+    stream = ConveyorStream(width, height, 30.0, int(rng.integers(2**62)), loop=1)
+    start = int(rng.integers(100_000))
+    for moment in range(VIEWS[split]):
+        yield letterboxed(stream.frame(start + 600 * moment))
 
 
 def draw_pictures(split: int, count: int, folder: Path, workers: int) -> Pictures:
-    """Draw pictures 0..count-1 of a split with `workers` processes; they lie in a file in `folder` while in use."""
+    """Draw the first `count` pictures of a split with `workers` processes; they lie in a file in `folder`.
+
+    `count` must be a multiple of the split's VIEWS.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"split{split}.npy"
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIDE, SIDE, 3))
     truth = np.empty((count, MOST_PARTS, 5), np.float32)
-    starts = range(0, count, _CHUNK)
+    views = VIEWS[split]
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_draw_chunk, path, split, start, min(count, start + _CHUNK)) for start in starts]
-        for start, rows in zip(starts, (job.result() for job in jobs), strict=True):
-            truth[start : start + len(rows)] = rows
+        jobs = [
+            pool.submit(_draw_views, path, split, range(first, min(count // views, first + _CHUNK)))
+            for first in range(0, count // views, _CHUNK)
+        ]
+        for number, job in enumerate(jobs):
+            rows = job.result()
+            truth[number * _CHUNK * views :][: len(rows)] = rows
     return Pictures(images, truth)
 
 
-def _draw_chunk(path: Path, split: int, start: int, stop: int) -> NDArray[np.float32]:
+def _draw_views(path: Path, split: int, numbers: range) -> NDArray[np.float32]:
+    """Draw some views into the file at `path`; returns their truth."""
     cv2.setNumThreads(1)
     images = np.lib.format.open_memmap(path, "r+")
-    truth = np.empty((stop - start, MOST_PARTS, 5), np.float32)
-    for number in range(start, stop):
-        images[number], truth[number - start] = draw_picture(split, number)
-    return truth
+    rows: list[NDArray[np.float32]] = []
+    at = numbers.start * VIEWS[split]
+    for number in numbers:
+        for image, truth in draw_view(split, number):
+            images[at + len(rows)] = image
+            rows.append(truth)
+    return np.stack(rows)
 
 
 def calibration_images(count: int) -> Iterator[Image]:
