@@ -18,6 +18,7 @@ def next_session(state_dir: Path) -> str:
     boot = _boot_id()
     path = state_dir / "starts"
     try:
+        state_dir.mkdir(parents=True, exist_ok=True)
         count = int(path.read_text()) + 1 if path.exists() else 1
         new = path.with_suffix(".new")
         new.write_text(f"{count}\n")

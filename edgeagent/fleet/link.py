@@ -125,6 +125,11 @@ def read_limits(properties: Properties) -> ServerLimits:
     )
 
 
+def _plain(error: Exception) -> str:
+    """What the system said, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 class _Connection:
     """One paho client for one connection, used by the link's thread only.
 
@@ -199,7 +204,7 @@ class _Connection:
                 self._client.tls_set_context(tls_context(settings.tls))
             self._connect(settings)
         except (OSError, ValueError, ConfigError) as error:
-            self._end("unreachable", str(error) or type(error).__name__)
+            self._end("unreachable", _plain(error))
             return
         self._opened_ns = self._clock.monotonic_ns()
         self._socket = self._client.socket()

@@ -56,7 +56,7 @@ class Ear:
 
         with self._changed:
             position = self._changed.wait_for(found, WAIT_S)
-            assert position, f"not heard within {WAIT_S} s; heard: {self.items}"
+            assert position, f"not heard within {WAIT_S} s; heard: {[str(item)[:160] for item in self.items[-25:]]}"
             self._next = position
             return self.items[position - 1]
 
