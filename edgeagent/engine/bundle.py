@@ -8,6 +8,10 @@
     scale = 0.00392156862745098  mean = [0.0, 0.0, 0.0]  std = [1.0, 1.0, 1.0]
 
 The network is fed `(pixel * scale - mean) / std`, channel by channel in the order `color` names.
+
+External weights. Which files an ONNX keeps its weights in stands inside the ONNX, and the agent does not read that.
+So their names are fixed: `<onnx>.data` or `<onnx>_data` beside the ONNX, as the exporters write them. The digest covers
+both, and the build refuses an ONNX that names any other file (edgeagent/engine/network.py).
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgeagent.errors import ModelError
 
@@ -26,7 +30,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Three = Annotated[list[float], Field(min_length=3, max_length=3)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]
 SAMPLE_PREFIX = "sample:"
 
@@ -38,11 +44,9 @@ class InputSpec(BaseModel):
     width: Side
     height: Side
     color: Literal["rgb", "bgr"] = "rgb"
-    scale: float = Field(default=1 / 255, gt=0)
-    mean: Three = Field(default_factory=lambda: [0.0, 0.0, 0.0])
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = Field(
-        default_factory=lambda: [1.0, 1.0, 1.0]
-    )
+    scale: Positive = 1 / 255
+    mean: list[Number] = Field(default=[0.0, 0.0, 0.0], min_length=3, max_length=3)
+    std: list[Positive] = Field(default=[1.0, 1.0, 1.0], min_length=3, max_length=3)
 
 
 class ModelSpec(BaseModel):
@@ -50,12 +54,24 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")
-    version: str
-    onnx: str
+    version: Name
+    onnx: Name
     task: Literal["detect"]
     family: Literal["yolov8"]
-    classes: list[str] = Field(min_length=1, max_length=10000)
+    classes: list[Name] = Field(min_length=1, max_length=10000)
     input: InputSpec
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, classes: list[str]) -> list[str]:
+        twice = (
+            sorted({name for name in classes if classes.count(name) > 1})[:3]
+            if len(set(classes)) < len(classes)
+            else []
+        )
+        if twice:
+            raise ValueError(f"class names must differ, and {', '.join(twice)} stands there twice")
+        return classes
 
 
 class ModelBundle(BaseModel):
@@ -71,14 +87,23 @@ def load_bundle(where: str) -> ModelBundle:
     """The bundle at `where`: a directory, a model.toml, or `sample:NAME`. Raises ModelError."""
     path = _toml_path(where)
     spec = _read_spec(path)
-    onnx_path = (path.parent / spec.onnx).resolve()
-    if onnx_path.parent != path.parent.resolve():
+    try:
+        onnx_path = _onnx_path(path, spec.onnx)
+        return ModelBundle(spec=spec, onnx_path=onnx_path, digest=digest_files([onnx_path, *data_files(onnx_path)]))
+    except OSError as error:
         raise ModelError(
-            f"{path}: onnx = {spec.onnx!r} lies outside the bundle", mend="keep the ONNX beside model.toml"
-        )
-    if not onnx_path.is_file() or onnx_path.stat().st_size == 0:
-        raise ModelError(f"{path}: {spec.onnx} is missing or empty", mend="copy the ONNX file beside model.toml")
-    return ModelBundle(spec=spec, onnx_path=onnx_path, digest=digest_files([onnx_path, *_external_data(onnx_path)]))
+            f"{path}: {spec.onnx} cannot be read: {error.strerror or error}", mend="check the file's owner and the disk"
+        ) from error
+
+
+def _onnx_path(toml: Path, name: str) -> Path:
+    folder = toml.parent.resolve()
+    path = folder / name
+    if "\0" in name or path.resolve().parent != folder:
+        raise ModelError(f"{toml}: onnx = {name!r} lies outside the bundle", mend="keep the ONNX beside model.toml")
+    if not path.is_file() or path.stat().st_size == 0:
+        raise ModelError(f"{toml}: {name} is missing or empty", mend="copy the ONNX file beside model.toml")
+    return path.resolve()
 
 
 def _toml_path(where: str) -> Path:
@@ -98,22 +123,26 @@ def sample_directory(name: str) -> Path:
 def _read_spec(path: Path) -> ModelSpec:
     try:
         return ModelSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"there is no model bundle at {path}", mend="a bundle is a directory with model.toml"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ModelError(f"{path} cannot be read as TOML: {error}", mend="see docs/models.md") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{path}: {where}: {first['msg']}", mend="see docs/models.md") from error
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8 and not TOML are ValueErrors
+        raise ModelError(f"{path} cannot be read as TOML: {error}", mend="see docs/models.md") from error
 
 
-def _external_data(onnx_path: Path) -> list[Path]:
-    """Files that exporters write beside an ONNX with external weights, by name."""
-    beside = (onnx_path.with_name(onnx_path.name + suffix) for suffix in (".data", "_data"))
-    return [path for path in beside if path.is_file()]
+def data_files(onnx_path: Path) -> list[Path]:
+    """The files of external weights that the digest covers: those that are there of the two that may be."""
+    return [path for path in (onnx_path.with_name(name) for name in data_names(onnx_path)) if path.is_file()]
+
+
+def data_names(onnx_path: Path) -> list[str]:
+    """The only names that external weights of this ONNX may have."""
+    return [f"{onnx_path.name}.data", f"{onnx_path.name}_data"]
 
 
 def digest_files(paths: list[Path]) -> str:

@@ -13,7 +13,6 @@ left. Operators are those that parse and build in every TensorRT from 8.6 on (do
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,93 +20,29 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, shape_inference
 
-from edgeagent.engine.bundle import InputSpec, ModelBundle, ModelSpec
-from edgeagent.errors import ModelError
+from edgeagent.engine.bundle import InputSpec, ModelBundle
+from edgeagent.engine.network import load_network, opset_of
 
 MAX_CANDIDATES = 300
 PREFIX = "edgeagent/"
 FRAMES, BOXES, SCORES, CLASSES = "frames", "boxes", "scores", "classes"
-MAX_MODEL_BYTES = 1 << 31
-
-
-def load_onnx(path: Path) -> onnx.ModelProto:
-    """The model in `path`, checked. Raises ModelError when it is no ONNX model."""
-    if path.stat().st_size > MAX_MODEL_BYTES:
-        raise ModelError(f"{path.name} is larger than 2 GiB", mend="export with external data")
-    try:
-        model = onnx.load(str(path))
-        onnx.checker.check_model(model)
-        return shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(
-            f"{path.name} is no valid ONNX model: {first}", mend="export the network again", code="model_not_onnx"
-        ) from error
 
 
 def graft_bundle(bundle: ModelBundle) -> onnx.ModelProto:
-    """The bundle's network with both grafts. Raises ModelError when its shapes do not fit what model.toml says."""
-    model = load_onnx(bundle.onnx_path)
-    spec = bundle.spec
-    _check_input(model, spec)
-    count, opset = _check_output(model, spec), _opset(model)
-    del model.functions[:]
+    """The bundle's network with both grafts and all shapes. Raises ModelError when it is not what model.toml says."""
+    model, count = load_network(bundle)
+    opset, spec = opset_of(model), bundle.spec
     body = compose.add_prefix(model, "model/")
-    body.ir_version = min(body.ir_version, 10)
     image, raw = body.graph.input[0].name, body.graph.output[0].name
     front = _front(spec.input, opset, body.ir_version)
     back = _back_yolov8(len(spec.classes), count, opset, body.ir_version)
     whole = compose.merge_models(front, body, io_map=[(f"{PREFIX}image", image)])
     whole = compose.merge_models(whole, back, io_map=[(raw, f"{PREFIX}raw")])
-    imports = sorted({(entry.domain, entry.version) for entry in whole.opset_import})  # the composer repeats them
-    del whole.opset_import[:]
-    whole.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in imports)
+    del whole.opset_import[:]  # the composer repeats them
+    whole.opset_import.append(helper.make_opsetid("", opset))
+    whole = shape_inference.infer_shapes(whole)
     onnx.checker.check_model(whole)
     return whole
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    if not 13 <= version <= 21:
-        raise ModelError(f"the network uses ONNX opset {version}", mend="export it with opset 17", code="model_opset")
-    return version
-
-
-def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
-    dims = value.type.tensor_type.shape.dim
-    return [dim.dim_value if dim.HasField("dim_value") else (dim.dim_param or "?") for dim in dims]
-
-
-def _check_input(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    initial = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in initial]
-    wanted: list[int | str] = [1, 3, spec.input.height, spec.input.width]
-    if len(inputs) != 1 or _shape(inputs[0]) != wanted:
-        found = ", ".join(f"{value.name} {_shape(value)}" for value in inputs) or "no input"
-        raise ModelError(
-            f"the network takes {found}, and model.toml says one input {wanted}",
-            mend="export with a fixed batch of 1 and the size that model.toml gives",
-            code="model_input",
-        )
-    if inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise ModelError("the network's input is not float32", mend="export it in float32", code="model_input")
-
-
-def _check_output(model: onnx.ModelProto, spec: ModelSpec) -> int:
-    """The number of boxes N of a (1, 4 + classes, N) output."""
-    outputs = [(value.name, _shape(value)) for value in model.graph.output]
-    rows = 4 + len(spec.classes)
-    if len(outputs) == 1:
-        shape = outputs[0][1]
-        if len(shape) == 3 and shape[0] == 1 and shape[1] == rows and isinstance(shape[2], int):
-            return shape[2]
-    found = ", ".join(f"{name} {shape}" for name, shape in outputs)
-    raise ModelError(
-        f"the outputs fit no known family: found {found}; family yolov8 with {len(spec.classes)} classes has one "
-        f"output [1, {rows}, N]",
-        mend="check the class list, and export without NMS",
-        code="model_family",
-    )
 
 
 def _constant(name: str, array: npt.NDArray[Any]) -> onnx.TensorProto:
