@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.key import EngineWish
 
-GRAFT_VERSION = 1  # raised whenever edgeagent/engine/graft.py makes another graph from the same model
+# Raised whenever edgeagent/engine/graft.py or quantise.py makes another graph from the same model and frames.
+GRAFT_VERSION = 1
 
 
 def wish_for(

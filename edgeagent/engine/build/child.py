@@ -3,60 +3,49 @@
 Collect calibration frames from the camera's ring (unless the set is there), graft, calibrate, quantise, prove the
 result against the FP32 reference in a fresh process, commit to the store. Whatever happens to this process, the
 store stays whole and the agent goes on serving.
+
+While the camera gives its frames, a thread reads the network and loads the libraries: a bad ONNX is refused within a
+second or two and not after the last frame, and the wait costs nothing.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeagent.engine.build.messages import BuildStart, Built, Phase, Progress
+from edgeagent.engine.build.messages import BuildStart, Built
+from edgeagent.engine.build.proof import ProofRun
+from edgeagent.engine.build.report import SILENCE_S, BuildReport, Cancelled
+from edgeagent.engine.build.verify import VerifyRequest
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.engine.calibration import CalibrationSet, find_set, load_frames, save_set, set_lock
+from edgeagent.engine.calibration import CalibrationSet, SetWriter, find_set, set_lock
 from edgeagent.engine.key import engine_facts, engine_key
 from edgeagent.engine.manifest import Agreement, Manifest
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of, store_error
 from edgeagent.engine.wish import wish_for
 from edgeagent.errors import EngineError
-from edgeagent.supervise.lifeline import environment_for_child
 from edgeagent.supervise.program import ControlChannel, run_child
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    import onnx
 
-SILENCE_S = 120.0  # a step between two words may take this long on a slow device
-NO_FRAME_S = 60.0
-VERIFY_S = 600.0
-SHARES: dict[Phase, tuple[float, float]] = {
-    "waiting": (0, 0),
-    "collecting": (0, 55),
-    "preparing": (55, 60),
-    "calibrating": (60, 85),
-    "verifying": (85, 98),
-    "storing": (98, 100),
-}
-
-
-class Cancelled(Exception):
-    """The agent wants this build no longer."""
+LOOK_EVERY_S = 0.02
+WAIT_FOR_OTHER_S = 0.5
+REFERENCE = "reference.onnx"
 
 
 class Build:
-    """One build: the channel to tell progress on, the request, and the store it ends in."""
+    """One build: what is asked for, whom to tell, and the store it ends in."""
 
-    def __init__(self, channel: ControlChannel, start: BuildStart) -> None:
-        self._channel = channel
+    def __init__(self, start: BuildStart, report: BuildReport, pool: ThreadPoolExecutor) -> None:
         self._start = start
+        self._report = report
+        self._pool = pool
         self._store = EngineStore(Path(start.store))
         self._started = time.monotonic()
-        self._key: str | None = None
-        self._told = 0.0
+        self._network: Future[onnx.ModelProto] | None = None
 
     def run(self) -> None:
         bundle = load_bundle(self._start.model)
@@ -68,85 +57,106 @@ class Build:
             backend=self._start.backend,
             fingerprint=self._start.fingerprint,
         )
-        self._key = engine_key(wish)
-        with self._store.build_lock(self._key) as free:
-            entry = self._store.find(self._key) if free else self._wait_for_other(self._key)
-            if entry is not None:
-                self._say_built(entry, from_store=True)
-                return
-            self._say_built(self._make(bundle, found, engine_facts(wish)), from_store=False)
-
-    def _wait_for_other(self, key: str) -> Entry | None:
-        """Another process builds this very engine: wait for it; take over when it dies without one."""
+        key = self._report.key = engine_key(wish)
         while True:
-            self._tell("waiting", 0, "another process builds this engine", at_once=True)
-            self._pause(1.0)
             with self._store.build_lock(key) as free:
                 if free:
-                    return self._store.find(key)
+                    entry = self._store.find(key)
+                    made = entry or self._make(key, bundle, found, engine_facts(wish))
+                    self._say_built(made, from_store=entry is not None)
+                    return
+            self._wait("another process builds this engine")
+
+    def _wait(self, text: str) -> None:
+        self._report.tell("waiting", 0, text)
+        self._report.pause(WAIT_FOR_OTHER_S)
+
+    def _say_built(self, entry: Entry, *, from_store: bool) -> None:
+        manifest = entry.manifest
+        self._report.send(
+            Built(key=manifest.key, from_store=from_store, build_s=manifest.build_s, agreement=manifest.agreement)
+        )
 
     def _calibration_set(self, bundle: ModelBundle) -> CalibrationSet:
         """The set that is there, or a new one. Two builds for one camera collect it once."""
         folder = Path(self._start.calibration.folder)
         while True:
             with set_lock(folder) as free:
-                found = self._whole_set(folder)
-                if found is not None:
+                found = find_set(folder)
+                if found is not None and self._fits(found, bundle):
                     return found
                 if free:
-                    wish = self._start.calibration
-                    frames = self._collect(wish.frames + wish.holdout, wish.interval_s)
-                    return save_set(folder, _holdout_last(frames, wish.holdout), wish.holdout)
-            self._tell("waiting", 0, "another process collects this camera's calibration frames", at_once=True)
-            self._pause(0.5)
+                    with SetWriter(folder) as writer:
+                        self._collect(writer, bundle)
+                        return writer.commit(self._start.calibration.holdout)
+            self._wait("another process collects this camera's calibration frames")
 
-    def _whole_set(self, folder: Path) -> CalibrationSet | None:
-        found = find_set(folder)
-        wanted = self._start.calibration.frames + self._start.calibration.holdout
-        return found if found is not None and len(found.record.files) >= wanted else None
+    def _fits(self, found: CalibrationSet, bundle: ModelBundle) -> bool:
+        record, wish = found.record, self._start.calibration
+        size = (bundle.spec.input.width, bundle.spec.input.height)
+        enough = record.holdout >= wish.holdout and len(record.files) >= wish.frames + wish.holdout
+        return enough and (record.width, record.height) == size
 
-    def _collect(self, count: int, interval_s: float) -> list[npt.NDArray[np.uint8]]:
+    def _collect(self, writer: SetWriter, bundle: ModelBundle) -> None:
+        """Put as many frames as are asked for into the set, each `interval_s` after the last or later."""
         import numpy as np
 
         from edgeagent.camera.ring import RingReader
 
-        frames: list[npt.NDArray[np.uint8]] = []
-        last, waited_since = 0, time.monotonic()
+        wish = self._start.calibration
+        count = wish.frames + wish.holdout
+        network = self._network_of(bundle)
         with RingReader(self._start.ring_fd) as ring:
-            while len(frames) < count:
-                frame = np.empty((ring.layout.height, ring.layout.width, 3), np.uint8)
-                meta = ring.read_newest(frame, after=last)
-                if meta is None:
-                    self._wait_for_frame(waited_since)
-                    continue
-                last, waited_since = meta.sequence, time.monotonic()
-                frames.append(frame)
-                text = f"calibration frame {len(frames)} of {count} from the camera"
-                self._tell("collecting", 100 * len(frames) / count, text)
-                self._pause(interval_s)
-        return frames
+            layout, size = ring.layout, bundle.spec.input
+            if (layout.width, layout.height) != (size.width, size.height):
+                raise EngineError(
+                    f"the ring holds {layout.width}x{layout.height}, the model takes {size.width}x{size.height}"
+                )
+            frame = np.empty((layout.height, layout.width, 3), np.uint8)
+            last, taken_s = 0, time.monotonic()
+            for number in range(count):
+                while (meta := ring.read_newest(frame, after=last)) is None:
+                    self._wait_for_frame(100 * number / count, time.monotonic() - taken_s)
+                last, taken_s = meta.sequence, time.monotonic()
+                writer.add(frame)
+                text = f"calibration frame {number + 1} of {count} from the camera"
+                self._report.tell("collecting", 100 * (number + 1) / count, text)
+                if network.done():
+                    network.result()  # a network that cannot be used is told at once
+                if number + 1 < count:
+                    self._report.pause(taken_s + wish.interval_s - time.monotonic())
 
-    def _wait_for_frame(self, since: float) -> None:
-        if time.monotonic() - since > NO_FRAME_S:
+    def _wait_for_frame(self, percent: float, waited_s: float) -> None:
+        patience_s = self._start.calibration.patience_s
+        if waited_s > patience_s:
             raise EngineError(
-                f"the camera gave no frame to calibrate with for {NO_FRAME_S:.0f} s",
+                f"the camera gave no frame to calibrate with for {patience_s:g} s",
                 mend="see the camera's health",
                 code="no_calibration",
                 retry=True,
             )
-        self._tell("collecting", 0, "waiting for the camera's first frame")
-        self._pause(0.02)
+        if percent == 0 and waited_s > 1:
+            self._report.tell("collecting", 0.001, "waiting for the camera's first frame")
+        self._report.pause(LOOK_EVERY_S)
 
-    def _make(self, bundle: ModelBundle, found: CalibrationSet, facts: dict[str, object]) -> Entry:
-        key = str(self._key)
-        with self._store.staging(key) as staging:
-            self._tell("preparing", 0, "grafting normalisation and selection onto the network", at_once=True)
+    def _network_of(self, bundle: ModelBundle) -> Future[onnx.ModelProto]:
+        """The grafted network, being read in the background from the first call on."""
+        if self._network is None:
+            self._network = self._pool.submit(_prepare, bundle, self._start.precision, self._start.threads)
+        return self._network
+
+    def _make(self, key: str, bundle: ModelBundle, found: CalibrationSet, facts: dict[str, object]) -> Entry:
+        with self._store.staging(key) as staging, ProofRun() as proof:
+            self._report.tell("preparing", 0, "grafting normalisation and selection onto the network")
+            network = self._network_of(bundle)
+            while not network.done():
+                self._report.pause(LOOK_EVERY_S)
             try:
-                self._write_plan(bundle, found, staging)
-                agreement = self._verify(found, staging)
+                self._write_plan(network.result(), found, staging)
             except OSError as error:
                 raise store_error("write", staging, error) from error
-            self._tell("storing", 0, "writing the engine to the store", at_once=True)
+            agreement = self._prove(proof, found, staging)
+            self._report.tell("storing", 0, "writing the engine to the store")
             manifest = Manifest(
                 key=key,
                 facts=facts,
@@ -162,41 +172,30 @@ class Build:
             )
             return self._store.commit(staging, manifest)
 
-    def _write_plan(self, bundle: ModelBundle, found: CalibrationSet, staging: Path) -> None:
-        import onnx
-
-        from edgeagent.engine.graft import graft_bundle
+    def _write_plan(self, network: onnx.ModelProto, found: CalibrationSet, staging: Path) -> None:
         from edgeagent.engine.quantise import quantise
 
-        reference = staging / "reference.onnx"
-        onnx.save(graft_bundle(bundle), str(reference))
-        if self._start.precision == "fp32":
-            (staging / PLAN).write_bytes(reference.read_bytes())
-            return
-        frames, _ = load_frames(found)
-        os.environ["TMPDIR"] = str(staging)  # the quantiser's scratch files go with the staging directory
-        quantise(reference, staging / PLAN, frames, lambda p: self._tell("calibrating", p, "measuring INT8 ranges"))
+        (staging / REFERENCE).write_bytes(network.SerializeToString(deterministic=True))
+        plan = network
+        if self._start.precision == "int8":
+            plan = quantise(
+                network,
+                found.to_calibrate(),
+                self._start.threads,
+                lambda percent: self._report.tell("calibrating", percent, "measuring INT8 ranges"),
+            )
+        (staging / PLAN).write_bytes(plan.SerializeToString(deterministic=True))
 
-    def _verify(self, found: CalibrationSet, staging: Path) -> Agreement:
-        """Load and run the engine in a process of its own: a bad plan must not take this one along."""
-        self._tell("verifying", 0, "comparing with the FP32 network on held-out frames", at_once=True)
-        request = {
-            "backend": self._start.backend,
-            "plan": str(staging / PLAN),
-            "reference": str(staging / "reference.onnx"),
-            "calibration": str(found.folder),
-            "threads": self._start.threads,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "edgeagent.engine.build.verify", json.dumps(request)],
-            stdout=subprocess.PIPE,
-            env=environment_for_child(),
-            timeout=VERIFY_S,
-            check=False,
+    def _prove(self, proof: ProofRun, found: CalibrationSet, staging: Path) -> Agreement:
+        self._report.tell("verifying", 0, "comparing with the FP32 network on held-out frames")
+        request = VerifyRequest(
+            backend=self._start.backend,
+            plan=str(staging / PLAN),
+            reference=str(staging / REFERENCE),
+            calibration=str(found.folder),
+            threads=self._start.threads,
         )
-        if done.returncode != 0:
-            raise EngineError(f"the engine failed in its proof run (exit {done.returncode})", code="engine_crashed")
-        agreement = Agreement.model_validate_json(done.stdout)
+        agreement = proof.judge(request, self._report.pause)
         if agreement.value < self._start.min_agreement:
             raise EngineError(
                 f"the {self._start.precision} engine agrees with the FP32 network to {agreement.value:.3f} only, and "
@@ -206,35 +205,18 @@ class Build:
             )
         return agreement
 
-    def _say_built(self, entry: Entry, *, from_store: bool) -> None:
-        manifest = entry.manifest
-        self._channel.send(
-            Built(key=manifest.key, from_store=from_store, build_s=manifest.build_s, agreement=manifest.agreement)
-        )
 
-    def _tell(self, phase: Phase, percent: float, text: str, *, at_once: bool = False) -> None:
-        """Tell the agent, at most ten times a second, and hear whether it still wants the build."""
-        now = time.monotonic()
-        if now - self._told < 0.1 and not at_once:
-            return
-        self._told = now
-        low, high = SHARES[phase]
-        whole = low + (high - low) * percent / 100
-        self._channel.send(Progress(phase=phase, percent=round(whole, 1), text=text, key=self._key))
-        self._channel.beat(SILENCE_S if phase != "verifying" else VERIFY_S)
-        self._pause(0.0)
+def _prepare(bundle: ModelBundle, precision: str, threads: int) -> onnx.ModelProto:
+    """The grafted network, proven to run, and everything imported that comes next."""
+    from edgeagent.engine.graft import graft_bundle
+    from edgeagent.engine.ranges import RangeMeter
 
-    def _pause(self, seconds: float) -> None:
-        if self._channel.receive(seconds) is not None or self._channel.stopping:
-            raise Cancelled
-
-
-def _holdout_last(frames: list[npt.NDArray[np.uint8]], holdout: int) -> list[npt.NDArray[np.uint8]]:
-    """Move every n-th frame to the end: held-out frames from the whole time, not from its last second."""
-    step = max(1, len(frames) // max(1, holdout))
-    picked = set(range(step // 2, len(frames), step)[:holdout])
-    rest = [frame for index, frame in enumerate(frames) if index not in picked]
-    return rest + [frames[index] for index in sorted(picked)]
+    network = graft_bundle(bundle)
+    with RangeMeter(network, [], threads):
+        pass
+    if precision == "int8":
+        import onnxruntime.quantization  # noqa: F401
+    return network
 
 
 def main(channel: ControlChannel) -> int:
@@ -246,10 +228,11 @@ def main(channel: ControlChannel) -> int:
     from edgeagent.camera.sources import quiet_opencv
 
     quiet_opencv()
-    try:
-        Build(channel, start).run()
-    except Cancelled:
-        return 0
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            Build(start, BuildReport(channel), pool).run()
+        except Cancelled:
+            return 0
     return 0
 
 

@@ -13,13 +13,17 @@ Phase = Literal["waiting", "collecting", "preparing", "calibrating", "verifying"
 
 
 class CalibrationWish(BaseModel):
-    """Where the calibration set lies or shall lie, and how to collect it when it is not there."""
+    """Where the calibration set lies or shall lie, and how to collect it when it is not there.
+
+    `patience_s`: how long the camera may give no frame before the build gives up.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str
     frames: int
     holdout: int
     interval_s: float
+    patience_s: float = 60.0
 
 
 class BuildStart(Message):

@@ -1,11 +1,12 @@
-"""The proof run: does the engine say what the FP32 network says? `python -m edgeagent.engine.build.verify JSON`.
+"""The proof run: does the engine say what the FP32 network says? `python -m edgeagent.engine.build.verify`.
 
-A process of its own, so that an engine that crashes is noticed and nothing else falls. Prints an `Agreement` as one
-JSON line on stdout.
+A process of its own, so that an engine that crashes is noticed and nothing else falls. Reads a `VerifyRequest` as one
+JSON line from stdin, prints an `Agreement` as one on stdout, or a `Fault` and exits 1.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from edgeagent.engine.calibration import find_set, load_frames
+from edgeagent.engine.calibration import find_set
 from edgeagent.engine.manifest import Agreement
-from edgeagent.errors import EngineError
+from edgeagent.errors import EdgeAgentError, EngineError
 from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.lifeline import tie_to_parent
+from edgeagent.supervise.program import fault_of
 from edgeagent.vision.detections import Candidates, Detections
 from edgeagent.vision.nms import select_detections
 from edgeagent.vision.scoring import Detected, agreement, mean_average_precision_50
@@ -41,11 +43,11 @@ class VerifyRequest(BaseModel):
 
 
 def verify_engine(request: VerifyRequest) -> Agreement:
-    """Run plan and reference over the held-out frames. Raises EngineError when either does not load."""
+    """Run plan and reference over the held-out frames. Raises EngineError when either does not load or run."""
     found = find_set(Path(request.calibration))
-    if found is None:
-        raise EngineError("the calibration set is gone", retry=True)
-    _, frames = load_frames(found)
+    if found is None or found.record.holdout == 0:
+        raise EngineError("there are no held-out frames to compare on", code="no_calibration", retry=True)
+    frames = list(found.held_out())
     reference, reference_ms = _run_all(open_session("onnxruntime", Path(request.reference), request.threads), frames)
     engine, engine_ms = _run_all(open_session(request.backend, Path(request.plan), request.threads), frames)
     return compare(engine, reference, engine_ms, reference_ms)
@@ -93,17 +95,23 @@ def _select(candidates: Candidates, min_score: float) -> Detections:
 
 
 def _mean_score_difference(engine: list[Candidates], reference: list[Candidates]) -> float:
-    """Mean absolute difference of the ten best scores a frame."""
-    pairs = [abs(a.scores[:10] - b.scores[:10]).mean() for a, b in zip(engine, reference, strict=True)]
-    return float(sum(pairs) / max(1, len(pairs)))
+    """Mean absolute difference of the ten best scores a frame, 1.0 where one of them is not a number."""
+    pairs = [float(abs(a.scores[:10] - b.scores[:10]).mean()) for a, b in zip(engine, reference, strict=True)]
+    return sum(pair if math.isfinite(pair) else 1.0 for pair in pairs) / max(1, len(pairs))
 
 
 def main() -> int:
     tie_to_parent()
+    import cv2  # noqa: F401  needed in a moment; loaded while the plan is still being made
+    import onnxruntime  # noqa: F401
+
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0
     try:
-        agreement = verify_engine(VerifyRequest.model_validate_json(sys.argv[1]))
-    except EngineError as error:
-        sys.stderr.write(error.line() + "\n")
+        agreement = verify_engine(VerifyRequest.model_validate_json(line))
+    except EdgeAgentError as error:
+        sys.stdout.write(fault_of(error).model_dump_json() + "\n")
         return 1
     sys.stdout.write(agreement.model_dump_json() + "\n")
     return 0
