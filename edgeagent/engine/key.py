@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 KEY_SCHEMA = 1
 KEY_LENGTH = 32  # hex digits, 128 bits
@@ -42,9 +42,8 @@ def canonical_json(value: object) -> bytes:
 
 def engine_facts(wish: EngineWish) -> dict[str, object]:
     """The facts that the key digests, as they stand in the manifest."""
-    facts = asdict(wish)
-    facts["options"], facts["fingerprint"] = dict(wish.options), dict(wish.fingerprint)
-    return {"key_schema": KEY_SCHEMA, **facts}
+    facts = {field.name: getattr(wish, field.name) for field in fields(wish)}
+    return {"key_schema": KEY_SCHEMA, **facts, "options": dict(wish.options), "fingerprint": dict(wish.fingerprint)}
 
 
 def engine_key(wish: EngineWish) -> str:

@@ -3,10 +3,11 @@
     engines/<key>/plan            the engine's bytes
     engines/<key>/manifest.json   what it is, and the SHA-256 of the plan
     engines/.new-<key>-XXXX/      being written; swept at the next start when its writer is gone
+    engines/.damaged-<key>/       the last entry of that key that was not what its manifest says; for a person to see
     engines/.locks/<key>          held while one process builds that key; never deleted
 
 An entry is written under a temporary name, every file is fsynced, the directory is renamed, and its parent fsynced.
-A plan is read only through `load`, which compares its digest first: an unverified plan is foreign code.
+A plan is handed out only by `find`, which compares its digest first: an unverified plan is foreign code.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from edgeagent.engine.manifest import Manifest
 from edgeagent.errors import StoreError
 
 PLAN, MANIFEST = "plan", "manifest.json"
-NEW_PREFIX = ".new-"
+NEW_PREFIX, DAMAGED_PREFIX = ".new-", ".damaged-"
+# What the file system says of a damaged entry. Anything else (no right, no descriptor left) says nothing about it.
+DAMAGE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ELOOP, errno.EUCLEAN})
 KEY_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -54,21 +57,20 @@ class EngineStore:
     def find(self, key: str) -> Entry | None:
         """The entry for `key`, verified; None when there is none. A damaged one is set aside and counts as none."""
         folder = self._folder(key)
-        if not folder.is_dir():
-            return None
-        try:
-            manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-            if manifest.key == key and sha256_of(folder / PLAN) == manifest.plan_sha256:
-                return Entry(manifest, folder / PLAN)
-        except (OSError, ValidationError):
-            pass
-        self._set_aside(folder)
-        return None
+        with _translated("read", folder):
+            if not os.path.lexists(folder):
+                return None
+            entry = _verified(folder, key)
+        if entry is None:
+            self._set_aside(folder)
+        return entry
 
     def entries(self) -> list[Manifest]:
         """The manifests of all entries, by key. Not verified."""
         found = []
-        for folder in sorted(self._root.iterdir()):
+        with _translated("read", self._root):
+            folders = sorted(self._root.iterdir())
+        for folder in folders:
             if KEY_PATTERN.fullmatch(folder.name):
                 with contextlib.suppress(OSError, ValidationError):
                     found.append(Manifest.model_validate_json((folder / MANIFEST).read_bytes()))
@@ -86,9 +88,12 @@ class EngineStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, staging: Path, manifest: Manifest) -> Entry:
-        """Make `staging` (it holds the plan) the entry of `manifest.key`. An entry that is there stays."""
-        folder = self._folder(manifest.key)
-        with _translated("write", folder):
+        """Make `staging` (it holds the plan) the entry of `manifest.key`. A whole entry that is there stays."""
+        key = manifest.key
+        there = self.find(key)
+        if there is not None:
+            return there
+        with _translated("write", self._folder(key)):
             for path in staging.iterdir():
                 if path.name != PLAN:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -96,19 +101,15 @@ class EngineStore:
             for name in (PLAN, MANIFEST):
                 _fsync(staging / name)
             _fsync(staging)
-            self._rename(staging, folder)
+            with contextlib.suppress(
+                FileExistsError
+            ):  # another writer was first; `find` tells whether its entry is whole
+                _rename_to_new(staging, self._folder(key))
             _fsync(self._root)
-        entry = self.find(manifest.key)
+        entry = self.find(key)
         if entry is None:
-            raise StoreError(f"the engine {manifest.key} did not read back from {folder}", mend="check the disk")
+            raise StoreError(f"the engine {key} did not read back from {self._root}", mend="check the disk", retry=True)
         return entry
-
-    def _rename(self, staging: Path, folder: Path) -> None:
-        try:
-            staging.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
 
     @contextlib.contextmanager
     def build_lock(self, key: str) -> Iterator[bool]:
@@ -122,7 +123,7 @@ class EngineStore:
     def sweep(self) -> list[str]:
         """Remove what dead writers left behind; returns the names removed. A living build's directory stays."""
         swept = []
-        for folder in self._root.glob(f"{NEW_PREFIX}*"):
+        for folder in sorted(self._root.glob(f"{NEW_PREFIX}*")):
             key = folder.name.removeprefix(NEW_PREFIX).split("-")[0]
             if KEY_PATTERN.fullmatch(key) is None:
                 continue
@@ -138,10 +139,38 @@ class EngineStore:
         return self._root / key
 
     def _set_aside(self, folder: Path) -> None:
-        """A damaged entry is kept under another name for a person to look at, never loaded."""
-        with _translated("set aside", folder):
-            target = Path(tempfile.mkdtemp(prefix=f".damaged-{folder.name}-", dir=self._root))
-            folder.rename(target / folder.name)
+        """A damaged entry is kept under another name for a person to look at, never loaded; the last one of its key."""
+        target = self._root / f"{DAMAGED_PREFIX}{folder.name}"
+        with _translated("set aside", folder), contextlib.suppress(FileNotFoundError):  # another process was first
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+            folder.rename(target)
+
+
+def _verified(folder: Path, key: str) -> Entry | None:
+    """The entry in `folder` if it is whole and of that key. Raises OSError where that cannot be told."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        plan = folder / PLAN
+        whole = manifest.key == key and plan.stat().st_size == manifest.plan_bytes
+        return Entry(manifest, plan) if whole and sha256_of(plan) == manifest.plan_sha256 else None
+    except ValidationError:
+        return None
+    except OSError as error:
+        if error.errno in DAMAGE:
+            return None
+        raise
+
+
+def _rename_to_new(staging: Path, folder: Path) -> None:
+    try:
+        staging.rename(folder)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(errno.EEXIST, "the entry is there", str(folder)) from error
+        raise
 
 
 def sha256_of(path: Path) -> str:
