@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 
+from edgeagent.errors import ChildError
 from edgeagent.supervise.lifeline import environment_for_child
 from edgeagent.supervise.messages import LineBuffer, Message
 from edgeagent.supervise.program import CHANNEL_VARIABLE
@@ -39,32 +41,37 @@ class ChildSpec:
 
 
 class Child:
-    """A running child. One owner reads `lines()`; `close()` leaves no process and no descriptor behind."""
+    """A running child. One owner reads `lines()`; `close()` leaves no process and no descriptor behind.
+
+    Raises OSError when it cannot be started: out of memory, processes or descriptors.
+    """
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
-        ours, theirs = socket.socketpair()
+        self._sock, theirs = socket.socketpair()
         with theirs:
-            ours.setblocking(False)
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", spec.module],
-                stdin=subprocess.DEVNULL,
-                env={**environment_for_child(), **spec.environment, CHANNEL_VARIABLE: str(theirs.fileno())},
-                pass_fds=[theirs.fileno(), *spec.pass_fds],
-                start_new_session=spec.own_group,
-            )
-        self._sock = ours
+            self._sock.setblocking(False)
+            try:
+                self._process = _start(spec, theirs.fileno())
+            except BaseException:
+                self._sock.close()
+                raise
         self._buffer = LineBuffer()
-        self._pidfd = os.pidfd_open(self._process.pid)
+        self._outgoing = bytearray()
+        self._flushing = False
+        self._closed = False
+        self._given_up = False
+        try:
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except OSError:
+            self._pidfd = -1
+            self.close()
+            raise
         self._weigh()
 
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.poll()
 
     def _weigh(self) -> None:
         """Make the child the kernel's first choice when memory or processors run short."""
@@ -76,19 +83,46 @@ class Child:
                 file.write(str(self.spec.oom_score_adj))
 
     async def send(self, message: Message) -> None:
-        """Send a line; a child that has gone away is left to `lines()` to notice."""
-        data = memoryview(message.line())
-        try:
-            while data:
-                try:
-                    data = data[self._sock.send(data) :]
-                except BlockingIOError:
-                    await anyio.wait_writable(self._sock)
-        except (BrokenPipeError, ConnectionResetError):
+        """Send a line; a child that has gone away is left to `lines()` to notice.
+
+        Two senders never mix their lines, and a cancelled one never leaves half a line: what was not sent is sent
+        before the next message. While one task sends, another only adds to what it sends.
+        """
+        self._outgoing += message.line()
+        if self._flushing or self._closed:
             return
+        self._flushing = True
+        try:
+            await self._flush()
+        finally:
+            self._flushing = False
+            self._let_go_of_socket()
+
+    def _let_go_of_socket(self) -> None:
+        """Close it once nobody sends: a descriptor closed under a waiting sender would leave it waiting for ever."""
+        if self._closed and self._flushing:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)  # wakes the sender, which comes back here
+        elif self._closed:
+            self._sock.close()
+
+    async def _flush(self) -> None:
+        while self._outgoing and not self._closed:
+            try:
+                sent = self._sock.send(self._outgoing)
+            except BlockingIOError:
+                await anyio.wait_writable(self._sock)
+            except (BrokenPipeError, ConnectionResetError):
+                self._outgoing.clear()
+            else:
+                del self._outgoing[:sent]
 
     async def lines(self) -> list[bytes]:
-        """The next lines the child said; an empty list when it closed its end."""
+        """The next lines the child said; an empty list when it closed its end.
+
+        Lines that are already here are returned even when the caller's time is up. Other tasks get their turn
+        between any two reads, however fast the child talks. Raises ChildError when a line has no end.
+        """
         while True:
             try:
                 data = self._sock.recv(1 << 16)
@@ -99,22 +133,38 @@ class Child:
                 return []
             if not data:
                 return []
-            lines = self._buffer.feed(data)
-            if lines:
+            if lines := self._feed(data):
+                await anyio.lowlevel.cancel_shielded_checkpoint()
                 return lines
+            await anyio.lowlevel.checkpoint()
+
+    def _feed(self, data: bytes) -> list[bytes]:
+        try:
+            return self._buffer.feed(data)
+        except ValueError as error:
+            raise ChildError(f"{self.spec.name}: {error}", retry=True) from error
 
     async def wait(self) -> int:
         """The exit code once the process has ended (negative: the signal that ended it)."""
-        while (code := self._process.poll()) is None:
+        while (code := self._reaped()) is None:
             await anyio.wait_readable(self._pidfd)
         return code
 
+    def _reaped(self) -> int | None:
+        """The exit code, None while it runs. What is left of its own group ends with it: before the process is
+        reaped, because afterwards its number may belong to somebody else."""
+        if self.spec.own_group and self._process.returncode is None and _has_ended(self.pid):
+            self.signal(signal.SIGKILL)
+        return self._process.poll()
+
     def signal(self, sig: signal.Signals) -> None:
+        if self._process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             if self.spec.own_group:
                 os.killpg(self.pid, sig)
-            elif self._process.poll() is None:
-                self._process.send_signal(sig)
+            else:
+                os.kill(self.pid, sig)  # not yet reaped, so the number is still its own
 
     async def end(self, message: Message, grace_s: float) -> int:
         """Ask, wait, then kill. SIGCONT first: a stopped child could not hear us."""
@@ -126,18 +176,35 @@ class Child:
 
     async def kill(self) -> int:
         """End it now. A process stuck inside a driver cannot die yet: it is left to the kernel after a while."""
-        if self._process.poll() is None or self.spec.own_group:
-            self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         with anyio.move_on_after(KILL_WAIT_S, shield=True):
             return await self.wait()
+        self._given_up = True
         return -signal.SIGKILL
 
     def close(self) -> None:
-        if self._process.poll() is None:
+        """Let go of it, killing it first if it still runs. May block for a moment then; `kill()` does not."""
+        self._closed = True
+        if self._reaped() is None and not self._given_up:
             self.signal(signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=KILL_WAIT_S)
-        self._sock.close()
+        self._let_go_of_socket()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+def _start(spec: ChildSpec, channel_fd: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", spec.module],
+        stdin=subprocess.DEVNULL,
+        env={**environment_for_child(), **spec.environment, CHANNEL_VARIABLE: str(channel_fd)},
+        pass_fds=[channel_fd, *spec.pass_fds],
+        start_new_session=spec.own_group,
+    )
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether our child has ended, without reaping it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

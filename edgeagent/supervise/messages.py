@@ -5,13 +5,14 @@ The rooms add their own messages by subclassing `Message`; this module holds the
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from edgeagent.errors import Who
 
 MAX_LINE_BYTES = 1 << 20
+MAX_ALLOWANCE_S = 3600.0
 
 
 class Message(BaseModel):
@@ -31,10 +32,10 @@ class Stop(Message):
 
 
 class Heartbeat(Message):
-    """Child to agent, from its main loop. The next word comes within `allow_s` seconds, or the child hangs."""
+    """Child to agent, from its main loop. Each next word comes within `allow_s` seconds, or the child hangs."""
 
     kind: Literal["heartbeat"] = "heartbeat"
-    allow_s: float
+    allow_s: Annotated[float, Field(gt=0, le=MAX_ALLOWANCE_S, allow_inf_nan=False)]
 
 
 class Fault(Message):
@@ -57,7 +58,7 @@ class LineBuffer:
 
     def feed(self, data: bytes) -> list[bytes]:
         parts = (self._rest + data).split(b"\n")
-        self._rest = parts.pop()
-        if len(self._rest) > self._limit:
+        if any(len(part) > self._limit for part in parts):
             raise ValueError(f"a control line is longer than {self._limit} bytes")
+        self._rest = parts.pop()
         return [part for part in parts if part]

@@ -2,12 +2,15 @@
 
 A child that dies is started again after a delay that doubles with each death inside the window and is jittered.
 When too many deaths fall inside the window the child counts as failing: it is still tried, at the slow pace,
-because nobody stands beside the device to press a button.
+because nobody stands beside the device to press a button. It stays failing until a whole window passes without a
+death: the slow pace must not make the window forget and bring the fast pace back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
+MAX_DOUBLINGS = 64  # far beyond any cap, and still a float
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class RestartState:
 
     deaths: tuple[float, ...] = ()
     restarts: int = 0
+    failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def decide_restart(
 ) -> tuple[RestartState, Restart]:
     """What follows a death at `now_s`. `jitter` in [0, 1) spreads the delay over its upper half."""
     deaths = (*(t for t in state.deaths if now_s - t < rules.window_s), now_s)
-    failing = len(deaths) >= rules.max_deaths
-    full = rules.slow_s if failing else min(rules.cap_s, rules.base_s * 2.0 ** (len(deaths) - 1))
+    failing = len(deaths) >= rules.max_deaths or (state.failing and len(deaths) > 1)
+    full = rules.slow_s if failing else min(rules.cap_s, rules.base_s * 2.0 ** min(len(deaths) - 1, MAX_DOUBLINGS))
     delay = full * (0.5 + 0.5 * jitter)
-    return replace(state, deaths=deaths, restarts=state.restarts + 1), Restart(delay, failing)
+    return replace(state, deaths=deaths, restarts=state.restarts + 1, failing=failing), Restart(delay, failing)

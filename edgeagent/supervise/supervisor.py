@@ -1,7 +1,9 @@
 """Keeps one child alive: start, listen, notice silence, restart with backoff, stop.
 
 The supervisor decides nothing about the child's work: it hands each line to its owner and tells it each change of
-state. Silence is measured against what the child itself announced (`Heartbeat.allow_s`).
+state. Silence is measured against what the child itself announced (`Heartbeat.allow_s`). Whatever a child does ends
+in a state, never in an exception here: a child that cannot be started waits like one that died, and one that breaks
+its protocol (a line that its owner's model refuses, a line without an end) is killed and started again.
 """
 
 from __future__ import annotations
@@ -13,18 +15,23 @@ from random import Random
 from typing import Literal
 
 import anyio
+import anyio.lowlevel
 import structlog
+from pydantic import ValidationError
 
 from edgeagent.clock import Clock
+from edgeagent.errors import ChildError, Who
 from edgeagent.supervise.child import Child, ChildSpec
 from edgeagent.supervise.messages import Fault, Heartbeat, Message, Stop
 from edgeagent.supervise.policy import RestartRules, RestartState, decide_restart
-from edgeagent.supervise.program import EXIT_WRONG_REQUEST
+from edgeagent.supervise.program import EXIT_WRONG_REQUEST, one_line
 
 log = structlog.get_logger("supervise")
 
 State = Literal["starting", "waiting", "failing", "refused", "stopped"]
 START_ALLOWANCE_S = 30.0
+EXIT_WAIT_S = 5.0  # from the end of a child's words to its end: a driver may take its time to let go
+NOT_STARTED = 1
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,21 @@ class ChildState:
 
 @dataclass
 class Allowance:
-    """How long the child may stay silent: until `deadline_s` on the monotonic clock."""
+    """How long the child may stay silent: `allow_s` from its last word, until `deadline_s` on the monotonic clock."""
 
-    deadline_s: float
+    allow_s: float
+    deadline_s: float = 0.0
 
-    def grant(self, now_s: float, allow_s: float) -> None:
-        self.deadline_s = now_s + allow_s
+    def heard(self, now_s: float) -> None:
+        self.deadline_s = now_s + self.allow_s
 
 
 class Supervisor:
     """Owns one child for as long as `run()` runs.
 
     `make_spec` is asked anew for each start, so a restarted child gets the settings of now. `on_line` is handed
-    every line that is neither a heartbeat nor a fault.
+    every line that is neither a heartbeat nor a fault; when it raises ValidationError or ChildError, the child has
+    broken its protocol.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class Supervisor:
         rng: Random,
         rules: RestartRules | None = None,
         grace_s: float = 1.0,
+        start_allowance_s: float = START_ALLOWANCE_S,
     ) -> None:
         self.name = name
         self._make_spec = make_spec
@@ -76,6 +86,7 @@ class Supervisor:
         self._rng = rng
         self._rules = rules or RestartRules()
         self._grace_s = grace_s
+        self._start_allowance_s = start_allowance_s
         self._restart = RestartState()
         self._fault: Fault | None = None
         self._child: Child | None = None
@@ -115,7 +126,12 @@ class Supervisor:
 
     async def _one_life(self) -> int:
         self._fault = None
-        child = Child(self._make_spec())
+        spec = self._make_spec()
+        try:
+            child = Child(spec)
+        except OSError as error:
+            self._blame("not_started", "hardware", f"{self.name} could not be started: {error.strerror or error}")
+            return NOT_STARTED
         self._child = child
         try:
             self._tell("starting")
@@ -128,46 +144,56 @@ class Supervisor:
             child.close()
 
     async def _listen(self, child: Child) -> int:
-        allowance = Allowance(self._now_s() + START_ALLOWANCE_S)
-        await child.send(child.spec.first)
-        while True:
-            lines = await self._lines_in_time(child, allowance)
-            if lines is None:
-                return await self._end_hung(child)
+        """The exit code of the child's life, however it ends."""
+        try:
+            return await self._hear_out(child)
+        except (ValidationError, ChildError) as error:
+            log.warning("protocol", child=self.name, detail=one_line(str(error)))
+            self._blame("protocol", "us", f"{self.name} broke its protocol and was killed")
+        return await child.kill()
+
+    async def _hear_out(self, child: Child) -> int:
+        allowance = Allowance(self._start_allowance_s)
+        allowance.heard(self._now_s())
+        with anyio.move_on_after(self._start_allowance_s):
+            await child.send(child.spec.first)
+        while (lines := await self._lines_in_time(child, allowance)) is not None:
             if not lines:
-                with anyio.move_on_after(1.0):
+                with anyio.move_on_after(EXIT_WAIT_S):
                     return await child.wait()
                 return await child.kill()
             for line in lines:
                 self._take(line, allowance)
+            allowance.heard(self._now_s())
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a child that never pauses must not outlive its owner
+        self._blame("hung", "hardware", f"{self.name} said nothing in its time and was killed")
+        return await child.kill()
 
     async def _lines_in_time(self, child: Child, allowance: Allowance) -> list[bytes] | None:
         with anyio.move_on_after(max(0.0, allowance.deadline_s - self._now_s())):
             return await child.lines()
         return None
 
-    async def _end_hung(self, child: Child) -> int:
-        self._fault = Fault(code="hung", who="hardware", text=f"{self.name} said nothing in its time and was killed")
-        return await child.kill()
-
     def _take(self, line: bytes, allowance: Allowance) -> None:
         if line.startswith(b'{"kind":"heartbeat"'):
-            allowance.grant(self._now_s(), _allow_s(line))
-            return
-        if line.startswith(b'{"kind":"fault"'):
+            allowance.allow_s = Heartbeat.model_validate_json(line).allow_s
+        elif line.startswith(b'{"kind":"fault"'):
             self._fault = Fault.model_validate_json(line)
-            return
-        self._on_line(line)
+        else:
+            self._on_line(line)
+
+    def _blame(self, code: str, who: Who, text: str) -> None:
+        self._fault = Fault(code=code, who=who, text=text)
 
     def _reason(self, code: int) -> str:
         if self._fault is not None:
-            return self._fault.text
+            return one_line(self._fault.text)
         if code < 0:
-            return f"{self.name} was ended by {signal.Signals(-code).name}"
+            return f"{self.name} was ended by {_signal_name(-code)}"
         return f"{self.name} exited with code {code}"
 
     def _tell(self, state: State, reason: str = "") -> None:
-        fault = self._fault
+        fault = self._fault if reason else None
         told = ChildState(
             self.name,
             state,
@@ -185,5 +211,9 @@ class Supervisor:
         return self._clock.monotonic_ns() / 1e9
 
 
-def _allow_s(line: bytes) -> float:
-    return Heartbeat.model_validate_json(line).allow_s
+def _signal_name(number: int) -> str:
+    """Real-time signals but the first and the last have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
