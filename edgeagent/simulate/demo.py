@@ -250,7 +250,7 @@ class Demo:
         from edgeagent.simulate.demo_view import Surroundings, draw, plain_line
 
         watch = _watch_line(broker, Topics(FLEET, self._device).everything)
-        around = Surroundings(watch, describe_source(self._source), f"{broker.host}:{broker.port}", "")
+        around = Surroundings(watch, describe_source(self._source), f"{broker.host}:{broker.port}")
         if live is None:
             console.print(
                 f"device {self._device} on {around.broker}, camera {around.source}", highlight=False, soft_wrap=True
@@ -259,7 +259,7 @@ class Demo:
         while not self._is_over():
             self._drain(wait_s=REFRESH_S)
             if live is not None:
-                live.update(draw(self._state, around, self._elapsed_s()))
+                live.update(draw(self._state, around, self._elapsed_s(), *console.size))
                 continue
             self._tell_events(console)
             line = plain_line(self._state) or self._plain_result()

@@ -16,6 +16,8 @@ from edgeagent.simulate.demo_state import DemoState
 HEALTH_STYLES = {"ok": "green", "ready": "green", "degraded": "yellow", "failed": "red", "lost": "red", "init": "cyan"}
 SHOWN_DETECTIONS = 6
 SHOWN_TOPICS = 12
+WIDE_COLUMNS = 110
+TALL_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,33 @@ class Surroundings:
     watch: str
     source: str
     broker: str
-    report: str
 
 
-def draw(state: DemoState, around: Surroundings, elapsed_s: float) -> Panel:
-    """The whole view as one renderable."""
+def draw(state: DemoState, around: Surroundings, elapsed_s: float, width: int, height: int) -> Panel:
+    """The whole view as one renderable for a terminal of that many columns and rows; small ones get less of it."""
+    hint = Text.assemble(("watch it  ", "dim"), (around.watch, "bold"), "\n", ("stop      ", "dim"), "Ctrl-C")
+    title = f"edgeagent demo · {around.source} · {around.broker} · {elapsed_s:.0f} s"
+    body = _wide(state, height) if width >= WIDE_COLUMNS else _narrow(state, height)
+    return Panel(Group(body, hint), title=title, border_style="cyan")
+
+
+def _wide(state: DemoState, height: int) -> Table:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
     grid.add_row(_board(state), _loop(state))
     grid.add_row(_engine(state), _health(state))
-    grid.add_row(_detections(state), _topics(state))
-    hint = Text.assemble(("watch it  ", "dim"), (around.watch, "bold"), "\n", ("stop      ", "dim"), "Ctrl-C")
-    title = f"edgeagent demo · {around.source} · {around.broker} · {elapsed_s:.0f} s"
-    return Panel(Group(grid, hint), title=title, border_style="cyan")
+    if height >= TALL_ROWS:
+        grid.add_row(_detections(state), _topics(state))
+    return grid
+
+
+def _narrow(state: DemoState, height: int) -> Table:
+    grid = Table.grid(expand=True)
+    panels = [_loop, _engine, _health, _board, _detections]
+    for panel in panels if height >= TALL_ROWS else panels[:2]:
+        grid.add_row(panel(state))
+    return grid
 
 
 def _pairs(title: str, rows: list[tuple[str, Any]]) -> Panel:
