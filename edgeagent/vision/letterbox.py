@@ -64,10 +64,11 @@ def apply_letterbox(image: Image, box: Letterbox, out: Image) -> None:
     if image.shape == inner.shape:
         np.copyto(inner, image)
         return
-    area = box.scale < 0.5
-    cv2.resize(
-        image, (inner_width, inner_height), dst=inner, interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR
-    )
+    how = cv2.INTER_AREA if box.scale < 0.5 else cv2.INTER_LINEAR
+    if inner.strides[1:] == (3, 1):  # OpenCV writes in place into rows of packed pixels only
+        cv2.resize(image, (inner_width, inner_height), dst=inner, interpolation=how)
+    else:
+        np.copyto(inner, cv2.resize(image, (inner_width, inner_height), interpolation=how))
 
 
 def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
