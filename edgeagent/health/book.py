@@ -38,19 +38,27 @@ def note(book: HealthBook, name: str, health: Word, reason: str, now_ms: int) ->
 
 
 def overall(book: HealthBook) -> tuple[Word, str]:
-    """The health of the whole and the reason that binds: the first failed component's, else the first degraded's."""
+    """The health of the whole and the reason that binds: of the kind that nothing works of when there is one, else
+    the first failed component's, else the first degraded's."""
+    lost = _lost_kind(book)
+    if lost:
+        return "failed", _first(book, "failed", lost)
     for word in ("failed", "degraded"):
-        ill = [(name, c) for name, c in sorted(book.components.items()) if c.health == word]
-        if ill:
-            name, component = ill[0]
-            return ("failed" if _nothing_works(book) else "degraded"), f"{name}: {component.reason}"
+        if reason := _first(book, word):
+            return "degraded", reason
     return "ok", ""
 
 
-def _nothing_works(book: HealthBook) -> bool:
-    """Every component of one vital kind has failed."""
+def _first(book: HealthBook, word: str, kind: str = "") -> str:
+    """The first component of that kind in that health, with its reason; empty when there is none."""
+    ill = (name for name, c in sorted(book.components.items()) if c.health == word and name.startswith(kind))
+    return next((f"{name}: {book.components[name].reason}" for name in ill), "")
+
+
+def _lost_kind(book: HealthBook) -> str:
+    """The vital kind of which every component has failed; empty when there is none."""
     for kind in VITAL:
         words = [c.health for name, c in book.components.items() if name.startswith(kind)]
         if words and all(word == "failed" for word in words):
-            return True
-    return False
+            return kind
+    return ""
