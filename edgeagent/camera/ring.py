@@ -6,10 +6,12 @@ everything before against everything after (release and acquire of C11 atomics),
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ from edgeagent.vision.letterbox import Letterbox
 Frame = npt.NDArray[np.uint8]
 READ_TRIES = 16
 _lock = threading.Lock()
+End = TypeVar("End", bound="_Mapped")
 
 
 def _fence() -> None:
@@ -84,9 +87,10 @@ class _Mapped:
         self._words.release()
         self._floats.release()
         self._view.release()
-        self._map.close()
+        with contextlib.suppress(BufferError):  # somebody still holds a frame (an error's traceback does): it goes
+            self._map.close()  # with the last of them, and must not hide that error here
 
-    def __enter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    def __enter__(self: End) -> End:
         return self
 
     def __exit__(
@@ -103,10 +107,19 @@ class RingWriter(_Mapped):
         self._wake_fds = wake_fds
 
     def begin_pass(self, reader: int = 0) -> None:
-        """From the next frame on nothing may be lost: `reader` starts behind the frames shown before."""
+        """From the next frame on nothing may be lost: `reader` starts behind the frames shown before.
+
+        The reader must not look before it is told by `lossless`: it would set its progress back.
+        """
         self._words[W_BASE] = self.newest
         self._words[W_CONSUMED + reader] = self.newest
+        _fence()
         self._words[W_LOSSLESS] = 1
+
+    @property
+    def passed(self) -> int | None:
+        """Frames of the pass that are written; None before its begin."""
+        return self.newest - self._words[W_BASE] if self.lossless else None
 
     def backlog(self, reader: int = 0) -> int:
         """Frames written that `reader` has not finished."""
@@ -137,10 +150,11 @@ class RingWriter(_Mapped):
         _fence()
         words[W_NEWEST_NS] = capture_ns
         words[W_NEWEST] = sequence
-        self._wake()
+        self.wake()
         return sequence
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the readers look: after each frame, and in place of a writer that died before it could."""
         for fd in self._wake_fds:
             os.eventfd_write(fd, 1)
 
@@ -149,9 +163,9 @@ class RingReader(_Mapped):
     """A reader. `index` is its place among the readers whose progress the writer can see."""
 
     def __init__(self, fd: int, index: int = 0) -> None:
-        super().__init__(fd)
         if not 0 <= index < READERS:
             raise ValueError(f"a ring knows {READERS} readers, there is no number {index}")
+        super().__init__(fd)
         self._index = index
         self.torn = 0
 
@@ -163,7 +177,10 @@ class RingReader(_Mapped):
         self._words[W_CONSUMED + self._index] = sequence
 
     def read_newest(self, out: Frame, after: int = 0) -> FrameMeta | None:
-        """Copy the newest frame into `out` (uint8 (H, W, 3)); None when there is none newer than `after`."""
+        """Copy the newest frame into `out` (uint8 (H, W, 3)); None when there is none newer than `after`.
+
+        Also None, with `out` torn, when the writer was faster than the copy READ_TRIES times in a row.
+        """
         for _ in range(READ_TRIES):
             sequence = self.newest
             if sequence <= after:
@@ -175,7 +192,7 @@ class RingReader(_Mapped):
         return None
 
     def read_exactly(self, sequence: int, out: Frame) -> FrameMeta | None:
-        """Copy that very frame; None when it is not written yet or already overwritten."""
+        """Copy that very frame; None when it is not written yet or already overwritten (`out` is torn then)."""
         return self._copy(sequence, out) if self.newest >= sequence else None
 
     def _copy(self, sequence: int, out: Frame) -> FrameMeta | None:

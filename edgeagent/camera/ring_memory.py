@@ -16,10 +16,11 @@ from edgeagent.camera.ring_layout import MAGIC, PAGE, VERSION, RingLayout
 
 
 def create_ring(name: str, layout: RingLayout) -> int:
-    """A new ring's descriptor. Raises OSError when memory is short."""
+    """A new ring's descriptor. Its pages are there from the start: raises OSError when memory is short, and no
+    process dies of a page that cannot be had later."""
     fd = os.memfd_create(f"edgeagent-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(fd, layout.total_bytes)
+        os.posix_fallocate(fd, 0, layout.total_bytes)
         os.pwrite(fd, struct.pack("=5Q", MAGIC, VERSION, layout.width, layout.height, layout.slots), 0)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except OSError:
@@ -30,16 +31,22 @@ def create_ring(name: str, layout: RingLayout) -> int:
 
 def open_ring(fd: int) -> tuple[RingLayout, mmap.mmap]:
     """The layout and the mapping of an inherited ring. Raises ValueError when `fd` is no ring of ours."""
-    head = os.pread(fd, 40, 0)
+    try:
+        layout = _read_layout(os.pread(fd, 40, 0))
+        if os.fstat(fd).st_size < layout.total_bytes:
+            raise ValueError("the ring is shorter than its header says")
+        return layout, mmap.mmap(fd, layout.total_bytes)
+    except OSError as error:
+        raise ValueError(f"descriptor {fd} is no frame ring: {error.strerror}") from error
+
+
+def _read_layout(head: bytes) -> RingLayout:
     if len(head) < 40:
         raise ValueError("the ring is too short")
     magic, version, width, height, slots = struct.unpack("=5Q", head)
     if magic != MAGIC or version != VERSION:
         raise ValueError("this is no frame ring of this version")
-    layout = RingLayout(width, height, slots)
-    if os.fstat(fd).st_size < layout.total_bytes:
-        raise ValueError("the ring is shorter than its header says")
-    return layout, mmap.mmap(fd, layout.total_bytes)
+    return RingLayout(width, height, slots)
 
 
 def map_header(fd: int) -> memoryview:

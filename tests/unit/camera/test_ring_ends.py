@@ -1,0 +1,157 @@
+"""Writer and reader of a ring in one process, step by step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from edgeagent.camera.ring import READ_TRIES, Frame, FrameMeta, RingReader, RingWriter
+from edgeagent.camera.ring_layout import READERS, RingLayout
+from edgeagent.camera.ring_memory import create_ring
+from edgeagent.vision.letterbox import fit_letterbox
+
+LAYOUT = RingLayout(8, 4, 3)
+BOX = fit_letterbox(1920, 1080, 8, 4)
+
+
+@pytest.fixture
+def fd() -> Iterator[int]:
+    number = create_ring("ends", LAYOUT)
+    yield number
+    os.close(number)
+
+
+@pytest.fixture
+def ends(fd: int) -> Iterator[tuple[RingWriter, RingReader]]:
+    with RingWriter(fd, []) as writer, RingReader(fd) as reader:
+        yield writer, reader
+
+
+def write(writer: RingWriter, count: int = 1) -> None:
+    for _ in range(count):
+        number = writer.newest + 1
+        writer.start()[:] = number
+        writer.publish(number * 10, number * 100, BOX)
+
+
+def empty() -> Frame:
+    return np.zeros((4, 8, 3), np.uint8)
+
+
+def test_a_new_ring_has_no_frame(ends: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ends
+    assert (writer.newest, reader.newest, reader.torn, reader.lossless, writer.passed) == (0, 0, 0, False, None)
+    assert reader.read_newest(empty()) is None
+    assert reader.read_exactly(1, empty()) is None
+
+
+def test_the_newest_frame_wins(ends: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ends
+    write(writer, 5)
+    out = empty()
+    assert reader.read_newest(out) == FrameMeta(5, 50, 500, BOX)
+    assert (out == 5).all()
+    assert reader.read_newest(out, after=5) is None
+    write(writer)
+    meta = reader.read_newest(out, after=5)
+    assert meta is not None
+    assert meta.sequence == 6
+
+
+def test_a_frame_that_is_being_written_is_not_there_yet(ends: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ends
+    writer.start()[:] = 9
+    assert reader.read_newest(empty()) is None
+    write(writer, 3)
+    writer.start()[:] = 99  # over frame 1
+    assert reader.read_exactly(1, empty()) is None
+    for sequence in (2, 3):
+        assert reader.read_exactly(sequence, empty()) == FrameMeta(sequence, sequence * 10, sequence * 100, BOX)
+    assert reader.read_exactly(4, empty()) is None
+
+
+def test_an_overwritten_frame_is_gone(ends: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ends
+    write(writer, 4)
+    assert reader.read_exactly(1, empty()) is None
+    assert reader.read_exactly(2, empty()) is not None
+
+
+def test_a_writer_that_is_always_faster_is_given_up_on(
+    ends: tuple[RingWriter, RingReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy's copy stands in for the moment in which the writer overtakes the reader by a whole ring."""
+    writer, reader = ends
+    write(writer)
+    copy = np.copyto
+
+    def overtaken(out: Frame, frame: Frame) -> None:
+        copy(out, frame)
+        write(writer, LAYOUT.slots)
+
+    monkeypatch.setattr(np, "copyto", overtaken)
+    assert reader.read_newest(empty()) is None
+    assert reader.torn == READ_TRIES
+
+
+def test_a_restarted_writer_goes_on_counting(fd: int) -> None:
+    with RingWriter(fd, []) as first:
+        write(first, 7)
+        first.start()[:] = 77  # and dies here
+    with RingWriter(fd, []) as second, RingReader(fd) as reader:
+        assert second.newest == 7
+        write(second)
+        out = empty()
+        meta = reader.read_newest(out)
+        assert meta is not None
+        assert (meta.sequence, int(out.min()), int(out.max())) == (8, 8, 8)
+
+
+def test_a_pass_counts_from_where_it_begins(fd: int) -> None:
+    with RingWriter(fd, []) as writer, RingReader(fd) as reader:
+        write(writer, 10)
+        writer.begin_pass()
+        assert (writer.lossless, reader.lossless, writer.passed, reader.consumed, writer.backlog()) == (
+            True, True, 0, 10, 0,
+        )  # fmt: skip
+        write(writer, 2)
+        assert (writer.passed, writer.backlog()) == (2, 2)
+        reader.set_consumed(11)
+        assert (writer.passed, writer.backlog()) == (2, 1)
+    with RingWriter(fd, []) as successor:
+        assert (successor.passed, successor.backlog()) == (2, 1)
+
+
+@pytest.mark.parametrize("index", [-1, READERS, 100])
+def test_there_are_only_so_many_readers(fd: int, index: int) -> None:
+    with pytest.raises(ValueError, match="there is no number"):
+        RingReader(fd, index)
+
+
+def test_readers_count_for_themselves(fd: int) -> None:
+    with RingWriter(fd, []) as writer, RingReader(fd, 0) as one, RingReader(fd, READERS - 1) as last:
+        write(writer, 3)
+        one.set_consumed(3)
+        last.set_consumed(1)
+        assert (writer.backlog(0), writer.backlog(READERS - 1)) == (0, 2)
+
+
+def test_closing_does_not_hide_the_error_that_led_to_it(fd: int) -> None:
+    """The error's traceback still holds the frame that was being filled."""
+
+    def fill(frame: Frame) -> None:
+        raise ZeroDivisionError(len(frame))
+
+    with pytest.raises(ZeroDivisionError):
+        with RingWriter(fd, []) as writer:
+            fill(writer.start())
+
+
+def test_a_picture_of_another_size_is_not_copied(ends: tuple[RingWriter, RingReader]) -> None:
+    writer, reader = ends
+    write(writer)
+    with pytest.raises(ValueError, match="broadcast"):
+        reader.read_newest(np.zeros((5, 8, 3), np.uint8))
