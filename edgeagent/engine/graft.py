@@ -22,6 +22,7 @@ from onnx import TensorProto, compose, helper, numpy_helper, shape_inference
 
 from edgeagent.engine.bundle import InputSpec, ModelBundle
 from edgeagent.engine.network import load_network, opset_of
+from edgeagent.errors import ModelError
 
 MAX_CANDIDATES = 300
 PREFIX = "edgeagent/"
@@ -63,8 +64,7 @@ def _model(graph: onnx.GraphProto, opset: int, ir_version: int) -> onnx.ModelPro
 def _front(spec: InputSpec, opset: int, ir_version: int) -> onnx.ModelProto:
     """uint8 (1, H, W, 3) BGR -> float32 (1, 3, H, W) in the network's colours and scale."""
     p = PREFIX
-    factor = (spec.scale / np.array(spec.std)).astype(np.float32).reshape(1, 3, 1, 1)
-    offset = (-np.array(spec.mean) / np.array(spec.std)).astype(np.float32).reshape(1, 3, 1, 1)
+    factor, offset = _scaling(spec)
     order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]
     nodes = [_node("Cast", [FRAMES], f"{p}float", to=TensorProto.FLOAT)]
     nodes.append(_node("Transpose", [f"{p}float"], f"{p}planes", perm=[0, 3, 1, 2]))
@@ -83,6 +83,20 @@ def _front(spec: InputSpec, opset: int, ir_version: int) -> onnx.ModelProto:
         constants,
     )
     return _model(graph, opset, ir_version)
+
+
+def _scaling(spec: InputSpec) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(pixel * scale - mean) / std as one factor and one offset a channel, float32 (1, 3, 1, 1) each."""
+    std = np.array(spec.std)
+    with np.errstate(over="ignore", under="ignore"):
+        factor, offset = (spec.scale / std).astype(np.float32), (-np.array(spec.mean) / std).astype(np.float32)
+    if not (np.isfinite(factor).all() and np.isfinite(offset).all() and factor.all()):
+        raise ModelError(
+            f"scale {spec.scale:g}, mean {spec.mean} and std {spec.std} leave the range of float32",
+            mend="check them in model.toml",
+            code="model_scaling",
+        )
+    return factor.reshape(1, 3, 1, 1), offset.reshape(1, 3, 1, 1)
 
 
 # (cx, cy, w, h) as a row times this is (x1, y1, x2, y2)

@@ -3,6 +3,8 @@
 Whatever is wrong with the file ends here in a ModelError of one line. Its `error_code` is one of
 
     model_too_large  model_data  model_not_onnx  model_opset  model_operators  model_input  model_family
+
+and later, in graft.py and ranges.py, model_scaling, model_does_not_run or model_not_finite.
 """
 
 from __future__ import annotations
