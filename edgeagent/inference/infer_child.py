@@ -2,7 +2,8 @@
 
 Its main loop waits for a ring's eventfd, copies the newest frame, runs every pipeline of that ring on it, and
 reports. A ring in lossless mode (a file played once) is read frame by frame instead, and a frame counts as consumed
-only after its result has been sent.
+only after its result has been sent. Rings take turns, a frame each, and the agent is heard after every turn: a ring
+that always has a next frame starves nobody.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from edgeagent.vision.letterbox import map_to_source
 from edgeagent.vision.nms import select_detections
 
 REPORT_EVERY_S = 1.0
+LISTEN_EVERY_S = 0.25  # SIGTERM does not end a wait
 SILENCE_S = 10.0
 LOAD_SILENCE_S = 120.0
 
@@ -49,10 +51,15 @@ class Pipeline:
     start: PipelineStart
     session: InferenceSession
     keep: frozenset[int] | None
-    last_ns: int = 0
+    due_ns: int = 0
 
     def is_due(self, capture_ns: int) -> bool:
-        return capture_ns - self.last_ns >= self.start.min_interval_s * 1e9
+        return capture_ns >= self.due_ns
+
+    def looked(self, capture_ns: int) -> None:
+        """Set when the next frame is due: the wanted interval on average, whatever the camera's own interval is."""
+        step = int(self.start.min_interval_s * 1e9)
+        self.due_ns = self.due_ns + step if self.due_ns + step > capture_ns else capture_ns + step
 
     def pick(self, candidates: Candidates) -> Detections:
         start = self.start
@@ -63,12 +70,13 @@ class Pipeline:
 
 @dataclass
 class Feed:
-    """A ring, the frame buffer it is copied into, and who looks at it."""
+    """A ring, the frame buffer it is copied into, and who looks at it. `awake`: it may hold a frame to look at."""
 
     ring: RingReader
     wake_fd: int
     buffer: npt.NDArray[np.uint8]
     lossless_only: bool = False
+    awake: bool = True
     pipelines: list[Pipeline] = field(default_factory=list)
     last: int = 0
     dropped: int = 0
@@ -108,12 +116,15 @@ class Infer:
 
     def run(self) -> int:
         while not self._channel.stopping:
-            ready = self._poller.poll(REPORT_EVERY_S * 1000)
+            busy = any(feed.awake for feed in self._feeds.values())
+            ready = self._poller.poll(0 if busy else LISTEN_EVERY_S * 1000)
             if not self._listen():
                 return 0
             for fd, _ in ready:
-                if fd in self._by_wake:
-                    self._drain(self._by_wake[fd])
+                self._wake(fd)
+            for feed in self._feeds.values():
+                if feed.awake:
+                    feed.awake = self._look(feed)
             self._report()
         return 0
 
@@ -122,8 +133,7 @@ class Infer:
         self._channel.beat(LOAD_SILENCE_S)
         began = time.monotonic()
         try:
-            session = open_session(start.backend, Path(start.plan), self._threads)
-            self._warm(session, self._feeds[start.ring])
+            session = self._opened(start)
         except EngineError as error:
             text = error.line()
             self._channel.send(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
@@ -132,6 +142,19 @@ class Infer:
         self._replace(Pipeline(start, session, keep))
         took = round(time.monotonic() - began, 3)
         self._channel.send(Loaded(pipeline=start.pipeline, engine=start.engine, load_s=took))
+
+    def _opened(self, start: PipelineStart) -> InferenceSession:
+        """The engine, run once: the first frame must not wait for what an engine does at its first run."""
+        feed = self._feeds.get(start.ring)
+        if feed is None:
+            raise EngineError(f"there is no ring {start.ring!r}")
+        session = open_session(start.backend, Path(start.plan), self._threads)
+        try:
+            self._warm(session, feed)
+        except EngineError:
+            session.close()
+            raise
+        return session
 
     def _warm(self, session: InferenceSession, feed: Feed) -> None:
         if (session.height, session.width) != feed.buffer.shape[1:3]:
@@ -143,7 +166,9 @@ class Infer:
             for old in [p for p in feed.pipelines if p.start.pipeline == pipeline.start.pipeline]:
                 feed.pipelines.remove(old)
                 old.session.close()
-        self._feeds[pipeline.start.ring].pipelines.append(pipeline)
+        feed = self._feeds[pipeline.start.ring]
+        feed.pipelines.append(pipeline)
+        feed.awake = True  # a writer that waits for its reader wakes nobody again
 
     def _listen(self) -> bool:
         while (line := self._channel.receive(0.0)) is not None:
@@ -153,29 +178,31 @@ class Infer:
             self.load(word.pipeline)
         return True
 
-    def _drain(self, feed: Feed) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(feed.wake_fd)
-        self.look(feed)
+    def _wake(self, fd: int) -> None:
+        feed = self._by_wake.get(fd)
+        if feed is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(fd)
+            feed.awake = True
 
-    def look(self, feed: Feed) -> None:
-        """Run what is due on the ring's frames: the newest one, or every one of a lossless ring."""
-        while feed.pipelines and not self._channel.stopping:
-            meta = feed.next_frame()
-            if meta is None:
-                return
-            for pipeline in feed.pipelines:
-                if pipeline.is_due(meta.capture_ns):
-                    self._infer(pipeline, feed, meta)
-            feed.finished(meta)
-            self._report()
+    def _look(self, feed: Feed) -> bool:
+        """Run what is due on the ring's next frame. False when there is none for anybody."""
+        meta = feed.next_frame() if feed.pipelines else None
+        if meta is None:
+            return False
+        for pipeline in feed.pipelines:
+            if pipeline.is_due(meta.capture_ns):
+                self._infer(pipeline, feed, meta)
+                pipeline.looked(meta.capture_ns)
+        feed.finished(meta)
+        return True
 
     def _infer(self, pipeline: Pipeline, feed: Feed, meta: FrameMeta) -> None:
         begun = time.monotonic_ns()
         candidates = pipeline.session.run(feed.buffer)[0]
         ran = time.monotonic_ns()
-        if not np.isfinite(candidates.scores[:1]).all():
-            self._invalid += 1
+        if not (np.isfinite(candidates.scores).all() and np.isfinite(candidates.boxes).all()):
+            self._invalid += 1  # its rows are left out below; the rest of the frame counts
         detections = pipeline.pick(candidates)
         boxes = map_to_source(detections.boxes, meta.box)
         rows = list(zip(detections.class_ids.tolist(), detections.scores.tolist(), *boxes.T.tolist(), strict=True))
@@ -193,7 +220,6 @@ class Infer:
                 rows=rows,
             )
         )
-        pipeline.last_ns = meta.capture_ns
         self._frames += 1
 
     def _report(self) -> None:
@@ -228,8 +254,6 @@ def main(channel: ControlChannel) -> int:
         infer = Infer(channel, start, feeds)
         for pipeline in start.pipelines:
             infer.load(pipeline)
-        for feed in feeds.values():
-            infer.look(feed)
         return infer.run()
 
 

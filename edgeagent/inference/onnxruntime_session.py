@@ -12,6 +12,7 @@ from edgeagent.errors import EngineError
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
+OUTPUTS = ["boxes", "scores", "classes"]
 
 
 class OnnxRuntimeSession:
@@ -25,24 +26,46 @@ class OnnxRuntimeSession:
         # spinning threads answer a little sooner and burn a core while no frame is there
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(
+            session = onnxruntime.InferenceSession(
                 plan.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            first = str(error).splitlines()[0][:200]
-            raise EngineError(f"ONNX Runtime does not load the engine: {first}", code="engine_load") from error
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(uint8)" or len(inputs[0].shape) != 4:
-            raise EngineError("the plan is no grafted engine: it does not take uint8 frames", code="engine_load")
-        self._name = inputs[0].name
-        self.batch, self.height, self.width = (int(side) for side in inputs[0].shape[:3])
+            raise EngineError(f"ONNX Runtime does not load the engine: {_line(error)}", code="engine_load") from error
+        self._name, self._shape = _checked(session)
+        self.batch, self.height, self.width = self._shape[:3]
+        self._session: onnxruntime.InferenceSession | None = session
 
     def run(self, frames: Frames) -> list[Candidates]:
-        boxes, scores, classes = self._session.run(["boxes", "scores", "classes"], {self._name: frames})
+        if self._session is None:
+            raise EngineError("the engine is closed", code="engine_run")
+        if frames.dtype != np.uint8 or frames.shape != self._shape:
+            raise EngineError(
+                f"the engine takes uint8 {self._shape}, not {frames.dtype} {frames.shape}", code="engine_run"
+            )
+        try:
+            boxes, scores, classes = self._session.run(OUTPUTS, {self._name: frames})
+        except Exception as error:
+            raise EngineError(f"the engine failed: {_line(error)}", code="engine_run", retry=True) from error
         return [
             Candidates(np.asarray(b), np.asarray(s), np.asarray(c))
             for b, s, c in zip(boxes, scores, classes, strict=True)
         ]
 
     def close(self) -> None:
-        del self._session
+        self._session = None
+
+
+def _checked(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int, int, int, int]]:
+    """The input's name and shape. Raises EngineError when the plan is no grafted engine."""
+    inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+    shape = tuple(inputs[0].shape) if len(inputs) == 1 and inputs[0].type == "tensor(uint8)" else ()
+    if len(shape) != 4 or not all(isinstance(side, int) for side in shape) or shape[3] != 3:
+        raise EngineError("the plan is no grafted engine: it does not take uint8 frames", code="engine_load")
+    if not set(OUTPUTS) <= set(outputs):
+        raise EngineError("the plan is no grafted engine: it does not give candidates", code="engine_load")
+    return inputs[0].name, (shape[0], shape[1], shape[2], shape[3])
+
+
+def _line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -15,7 +15,11 @@ Frames = npt.NDArray[np.uint8]
 
 
 class InferenceSession(Protocol):
-    """`run` takes uint8 (N, H, W, 3) BGR frames, N at most `batch`, and returns the candidates of each."""
+    """`run` takes uint8 (batch, height, width, 3) BGR frames and returns the candidates of each.
+
+    `run` raises EngineError for frames of another shape, when the engine fails, and after `close`; closing twice is
+    allowed. The arrays that it returns belong to the caller.
+    """
 
     batch: int
     width: int
