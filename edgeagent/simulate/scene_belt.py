@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -274,7 +274,7 @@ def draw_gain(place: Surroundings, width: int, height: int, rng: np.random.Gener
     return np.round(np.clip(colour, 0, 255)).astype(np.uint8)
 
 
-def _shade_under_rails(gain: NDArray[np.float32], place: Surroundings) -> None:
+def _shade_under_rails(gain: NDArray[np.floating[Any]], place: Surroundings) -> None:
     rows = gain.shape[0]
     line = np.arange(rows, dtype=np.float32)
     fall = 8.0 * place.unit

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 Grid: TypeAlias = NDArray[np.float32]
 Image: TypeAlias = NDArray[np.uint8]
-Relief: TypeAlias = tuple[Grid, Grid, Grid]
+Field: TypeAlias = NDArray[np.floating[Any]]
+Relief: TypeAlias = tuple[Field, Field, Field]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 Shape: TypeAlias = Callable[[Grid, Grid, float, np.random.Generator], Relief]
 
@@ -99,8 +100,8 @@ def blur_for(lens: Lens, image: NDArray[Pixel]) -> NDArray[Pixel]:
 # Shapes. u, v: pixel coordinates in the part's own axes, centre 0; s: half of the longest extent, in pixels.
 
 
-def _plate(distance: Grid, thickness: float, bevel: float) -> Grid:
-    return np.asarray(thickness * np.clip(-distance / max(bevel, 1.0), 0.0, 1.0), np.float32)
+def _plate(distance: Field, thickness: float, bevel: float) -> Field:
+    return np.asarray(thickness * np.clip(-distance / max(bevel, 1.0), 0.0, 1.0))
 
 
 def _washer(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
@@ -119,7 +120,7 @@ def _nut(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
     chamfer = 0.5 * np.maximum(radius - 0.9 * across, 0.0) + 0.9 * np.maximum(1.12 * hole - radius, 0.0)
     height = _plate(distance, 0.45 * s, 0.1 * s) - chamfer
     tone = np.where(radius < hole, 0.45 + 0.2 * np.sin(radius * (9.0 / max(hole - bore, 1.0))), 1.0)
-    return distance, height, tone.astype(np.float32)
+    return distance, height, tone
 
 
 def _gear(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
@@ -133,11 +134,11 @@ def _gear(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
         distance = np.maximum(distance, _ring_of_holes(u, v, 0.53 * s, s * rng.uniform(0.11, 0.16), rng))
     height = _plate(distance, 0.2 * s, 0.06 * s)
     web = (radius > bore * 1.8) & (radius < s - 1.7 * depth)
-    height = np.where(web, height * (0.55 if style == 1 else 1.0), height).astype(np.float32)
-    return distance, height, np.where(web & (style == 1), 0.85, 1.0).astype(np.float32)
+    height = np.where(web, height * (0.55 if style == 1 else 1.0), height)
+    return distance, height, np.where(web & (style == 1), 0.85, 1.0)
 
 
-def _ring_of_holes(u: Grid, v: Grid, at: float, hole: float, rng: np.random.Generator) -> Grid:
+def _ring_of_holes(u: Grid, v: Grid, at: float, hole: float, rng: np.random.Generator) -> Field:
     count = int(rng.integers(3, 7))
     cut = np.full_like(u, -1e3)
     for turn in np.arange(count) * (2 * np.pi / count):
@@ -156,13 +157,13 @@ def _bracket(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
     for x, y in ((0.62 * a, a - leg / 2), (leg / 2 - a, top + leg / 2), (0.02 * a, a - leg / 2))[: rng.integers(2, 4)]:
         distance = np.maximum(distance, hole - np.hypot(u - x, v - y))
     bent = v < a - leg
-    tone = np.where(bent, rng.uniform(0.7, 0.95), 1.0).astype(np.float32)
+    tone = np.where(bent, rng.uniform(0.7, 0.95), 1.0)
     return distance, _plate(distance, 0.1 * s, 0.05 * s), tone
 
 
-def _shaft(v: Grid, half: Grid) -> Grid:
+def _shaft(v: Field, half: Field) -> Field:
     """Height of a round shaft of half width `half` that lies on its side."""
-    return np.asarray(np.sqrt(np.maximum(half * half - v * v, 0.0)), np.float32)
+    return np.asarray(np.sqrt(np.maximum(half * half - v * v, 0.0)))
 
 
 def _bolt(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
@@ -176,9 +177,9 @@ def _bolt(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
     rounding = 0.5 * np.maximum(0.0, -(u + s) + 0.3 * head)
     turns = np.sin((u + 0.22 * v) * (2 * np.pi / pitch))
     shaft = _shaft(v, width) + np.where(u > plain, 0.2 * pitch * turns, 0.0)
-    height = np.where(u < neck, facets - rounding, shaft).astype(np.float32)
+    height = np.where(u < neck, facets - rounding, shaft)
     groove = np.where((u > plain) & (u >= neck), 0.9 + 0.16 * turns, 1.0)
-    return np.minimum(block, rod), height, groove.astype(np.float32)
+    return np.minimum(block, rod), height, groove
 
 
 def _screw(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
@@ -194,15 +195,15 @@ def _screw(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
     turns = (u + 0.3 * v) * (2 * np.pi / pitch)
     shaft = _shaft(v, core * crest) + np.where(u > neck, 0.12 * pitch * np.sin(turns), 0.0)
     head_round = np.sqrt(np.maximum((wide * np.clip(1.1 - taper, 0.1, 1.0)) ** 2 - v * v, 0.0))
-    height = np.where(u < neck, 0.8 * head_round, shaft).astype(np.float32)
+    height = np.where(u < neck, 0.8 * head_round, shaft)
     groove = np.where(u > neck, 0.84 + 0.24 * np.cos(turns), 1.0)
-    return np.minimum(block, rod), height, groove.astype(np.float32)
+    return np.minimum(block, rod), height, groove
 
 
 def _label(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
     distance = np.maximum(np.abs(u) - 0.85 * s, np.abs(v) - s * rng.uniform(0.3, 0.55))
     print_ = (np.sin(v * (2 * np.pi / (0.22 * s))) > 0.5) & (np.abs(u) < 0.65 * s) & (np.sin(u * (9.0 / s)) > -0.8)
-    return distance, _plate(distance, 0.4, 1.0), np.where(print_, 0.35, 1.0).astype(np.float32)
+    return distance, _plate(distance, 0.4, 1.0), np.where(print_, 0.35, 1.0)
 
 
 def _pebble(u: Grid, v: Grid, s: float, rng: np.random.Generator) -> Relief:
@@ -276,13 +277,22 @@ def draw_sprite(part: Part, light: Light, lens: Lens, rng: np.random.Generator) 
     """Draw one part at a random turn, in a random material, lit by `light` and seen through `lens`."""
     turn = rng.uniform(0.0, 2 * np.pi)
     u, v = _axes(part, light, lens, turn, rng)
-    distance, height, tone = part.kind.shape(u, v, part.reach, rng)
+    fields = part.kind.shape(u, v, part.reach, rng)
+    distance, height, tone = (np.asarray(field, np.float32) for field in fields)
     opacity = np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32)
-    colour = _shade(part, height, tone, light, rng) * opacity[..., None]
+    colour = np.zeros((*opacity.shape, 3), np.uint8)
+    own = _bounds(opacity > 0.0)
+    colour[own] = _shade(part, height[own], tone[own], light, rng) * opacity[own][..., None]
     keep = (1.0 - opacity) * _shadow(opacity, float(height.max()), light)
-    mask = opacity >= 0.5
-    colour, keep = blur_for(lens, colour), blur_for(lens, keep)
-    return _cropped(colour, keep, mask, part.class_id)
+    return _cropped(blur_for(lens, colour), blur_for(lens, keep), opacity >= 0.5, part.class_id)
+
+
+def _bounds(used: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest window with all true pixels; one pixel where there is none."""
+    rows, columns = np.flatnonzero(used.any(1)), np.flatnonzero(used.any(0))
+    if not rows.size:
+        return slice(0, 1), slice(0, 1)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _axes(part: Part, light: Light, lens: Lens, turn: float, rng: np.random.Generator) -> tuple[Grid, Grid]:
@@ -301,7 +311,7 @@ def _axes(part: Part, light: Light, lens: Lens, turn: float, rng: np.random.Gene
 
 def _centred(half: float, rng: np.random.Generator) -> Grid:
     whole = int(np.ceil(half))
-    return np.arange(-whole, whole + 1, dtype=np.float32) + np.float32(rng.uniform(-0.5, 0.5))
+    return np.asarray(np.arange(-whole, whole + 1) + rng.uniform(-0.5, 0.5), np.float32)
 
 
 def _throw(height: float, light: Light) -> float:
@@ -311,33 +321,31 @@ def _throw(height: float, light: Light) -> float:
 
 def _shade(part: Part, height: Grid, tone: Grid, light: Light, rng: np.random.Generator) -> Grid:
     """BGR colour of every pixel, float32 (h, w, 3) 0..255, from the slope of `height` under `light`."""
-    (base, gloss) = _material(part, rng)
+    base, gloss = _material(part, rng)
     relief = cv2.GaussianBlur(height, (3, 3), 0)
-    slope_x, slope_y = (
-        cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=0.125),
-        cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=0.125),
-    )
+    slope_x = cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=0.125)
+    slope_y = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=0.125)
     upright = 1.0 / np.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
     lx, ly, lz = light.towards
     lit = np.clip((lz - slope_x * lx - slope_y * ly) * upright / lz, 0.0, 1.9)
     matte = light.ambient + (1.0 - light.ambient) * lit
-    half = np.array([lx, ly, lz + 1.0]) / np.sqrt(2.0 + 2.0 * lz)
-    mirror = np.clip((half[2] - slope_x * half[0] - slope_y * half[1]) * upright, 0.0, 1.0)
+    between = 1.0 / (2.0 + 2.0 * lz) ** 0.5  # scales lamp + camera direction to a unit vector
+    mirror = np.clip(((lz + 1.0 - slope_x * lx - slope_y * ly) * between) * upright, 0.0, 1.0)
     glint = gloss * rng.uniform(0.4, 1.0) * (mirror ** rng.uniform(18, 50))
     room = 1.0 + gloss * 0.22 * np.sin(3.0 * slope_x + 2.0 * slope_y + rng.uniform(0, 6.3))  # reflected surroundings
     shade = tone * matte * room * _grain(height.shape, rng)
     colour = shade[..., None] * np.asarray(base, np.float32) + (70.0 * glint * tone)[..., None]
-    return _soiled(np.clip(colour, 0.0, 255.0).astype(np.float32), rng)
+    return _soiled(np.asarray(np.clip(colour, 0.0, 255.0), np.float32), rng)
 
 
 def _material(part: Part, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+    """BGR and gloss: paper and stone for clutter, metal for parts, paint or plastic for some of the larger ones."""
+    base: Colour
     if part.class_id == CLUTTER:
-        base, gloss = (
-            ((150 + 90 * rng.random(),) * 3, 0.1)
-            if part.kind.shape is _label
-            else ((40 + 120 * rng.random(),) * 3, 0.4)
-        )
-    elif part.class_id >= 4 and rng.random() < 0.4:
+        is_paper = part.kind.shape is _label
+        grey = 150 + 90 * rng.random() if is_paper else 40 + 120 * rng.random()
+        base, gloss = (grey, grey, grey), 0.1 if is_paper else 0.4
+    elif part.class_id >= CLASSES.index("gear") and rng.random() < 0.4:
         base, gloss = _PAINTS[rng.integers(len(_PAINTS))]
     else:
         base, gloss = _METALS[rng.integers(len(_METALS))]
@@ -347,9 +355,9 @@ def _material(part: Part, rng: np.random.Generator) -> tuple[NDArray[np.float64]
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
     """Brushed metal and uneven reflection: about 1.0, float32 (h, w)."""
     coarse = rng.normal(1.0, 0.16, (4, 4)).astype(np.float32)
-    fine = rng.normal(0.0, 0.05, shape).astype(np.float32) if rng.random() < 0.6 else np.zeros(shape, np.float32)
+    fine = 0.05 * rng.standard_normal(shape, np.float32) if rng.random() < 0.6 else np.zeros(shape, np.float32)
     big = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    return np.clip(big + fine, 0.5, 1.5).astype(np.float32)
+    return np.asarray(np.clip(big + fine, 0.5, 1.5), np.float32)
 
 
 def _soiled(colour: Grid, rng: np.random.Generator) -> Grid:
@@ -377,14 +385,9 @@ def _shadow(opacity: Grid, height: float, light: Light) -> Grid:
     return np.asarray((1.0 - cast) * (1.0 - contact), np.float32)
 
 
-def _cropped(colour: Grid, keep: Grid, mask: NDArray[np.bool_], class_id: int) -> Sprite:
+def _cropped(colour: Image, keep: Grid, mask: NDArray[np.bool_], class_id: int) -> Sprite:
     """Cut away the rim where the sprite changes nothing, and go to bytes."""
     keep8 = np.round(keep * 255.0).astype(np.uint8)
-    used = keep8 < 254
-    rows, columns = np.flatnonzero(used.any(1)), np.flatnonzero(used.any(0))
-    if not rows.size:
-        rows, columns = np.array([0]), np.array([0])
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    window = _bounds(keep8 < 254)
     keep3 = np.ascontiguousarray(np.repeat(keep8[window][..., None], 3, axis=2))
-    colour8 = np.ascontiguousarray(np.round(np.clip(colour[window], 0, 255)).astype(np.uint8))
-    return Sprite(colour8, keep3, np.ascontiguousarray(mask[window]), class_id)
+    return Sprite(np.ascontiguousarray(colour[window]), keep3, np.ascontiguousarray(mask[window]), class_id)
