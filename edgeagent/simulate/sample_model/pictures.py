@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -78,7 +79,8 @@ def draw_pictures(split: int, count: int, folder: Path, workers: int) -> Picture
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, SIDE, SIDE, 3))
     truth = np.empty((count, MOST_PARTS, 5), np.float32)
     views = VIEWS[split]
-    with ProcessPoolExecutor(workers) as pool:
+    fresh = get_context("spawn")  # a forked child would inherit the locks of threads that it does not have
+    with ProcessPoolExecutor(workers, fresh) as pool:
         jobs = [
             pool.submit(_draw_views, path, split, range(first, min(count // views, first + _CHUNK)))
             for first in range(0, count // views, _CHUNK)

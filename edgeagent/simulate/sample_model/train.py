@@ -4,6 +4,7 @@
 
 writes conveyor.onnx and scores.json to DIRECTORY. One data-centre GPU and sixteen cores take about eight minutes;
 `--scenes 256 --held-out 50 --epochs 2 --device cpu` shows in a minute on a laptop that it works, not how well.
+With `--model conveyor.onnx` it only scores that model again, which needs no torch.
 """
 
 from __future__ import annotations
@@ -51,22 +52,43 @@ def main(arguments: list[str] | None = None) -> int:
     plan = Plan(**{name: getattr(options, name) for name in Plan.__dataclass_fields__})
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-        began = time.monotonic()
         held_out = pictures.draw_pictures(pictures.HELD_OUT, plan.held_out, Path(scratch), options.workers)
-        training = pictures.draw_pictures(pictures.TRAINING, plan.scenes, Path(scratch), options.workers)
-        _say(f"drew {plan.scenes} + {plan.held_out} scenes in {time.monotonic() - began:.0f} s")
-        trained, epochs = train(plan, training)
-        path = export(trained, options.out / "conveyor.onnx")
-        scores = score(path, held_out, Path(scratch)) | _facts(path, plan, epochs)
+        if options.model is None:
+            path, made = _make(plan, options.out, Path(scratch), options.workers)
+        else:
+            path = options.model
+            made = {"training": json.loads(path.with_name("scores.json").read_text(encoding="utf-8"))["training"]}
+        scores = score(path, held_out, Path(scratch)) | facts(path, plan.held_out) | made
     text = json.dumps(scores, indent=2)
     (options.out / "scores.json").write_text(text + "\n", encoding="utf-8")
     _say(text)
     return 0
 
 
+def _make(plan: Plan, out: Path, scratch: Path, workers: int) -> tuple[Path, dict[str, Any]]:
+    """Draw, train and export; returns the model's path and how it was made."""
+    import torch
+
+    began = time.monotonic()
+    training = pictures.draw_pictures(pictures.TRAINING, plan.scenes, scratch, workers)
+    _say(f"drew {plan.scenes} training pictures in {time.monotonic() - began:.0f} s")
+    trained, epochs = train(plan, training)
+    views = pictures.VIEWS[pictures.TRAINING]
+    made = asdict(plan) | {
+        "epochs": epochs,
+        "seed": SEED,
+        "views": f"default_rng([{pictures.TRAINING}, i]), i = 0..{plan.scenes // views - 1}, {views} pictures each",
+        "torch": str(torch.__version__),
+        "date": MODEL_DATE,
+    }
+    del made["minutes"], made["held_out"]
+    return export(trained, out / "conveyor.onnx"), {"training": made}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train", description="Train, export and score the sample model.")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=None, help="score this model again instead of making one")
     parser.add_argument("--scratch", type=Path, default=None, help="folder for the drawn scenes (300 kB each)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--scenes", type=int, default=40_000)
@@ -278,30 +300,24 @@ def _rounded(precision: Precision) -> dict[str, float]:
     return {"mean": round(precision.mean, 4)} | by_class
 
 
-def _facts(path: Path, plan: Plan, epochs: int) -> dict[str, Any]:
+def facts(path: Path, held_out: int) -> dict[str, Any]:
+    """What is true of the model whatever it scores, and what it was scored on and with."""
+    import onnx
     import onnxruntime
-    import torch
 
-    weights = network.folded_weights(network.build_torch())
+    constants = onnx.load(str(path)).graph.initializer
+    weights = [item for item in constants if item.name.endswith((".weight", ".bias"))]
     return {
-        "date": MODEL_DATE,
-        "parameters": sum(kernel.size + bias.size for kernel, bias in weights.values()),
+        "parameters": sum(math.prod(item.dims) for item in weights),
         "multiply_accumulates": network.multiplications(),
         "bytes": path.stat().st_size,
         "held_out": {
-            "scenes": f"default_rng([{pictures.HELD_OUT}, i]), i = 0..{plan.held_out - 1}, one picture each",
-            "streams": f"seeds {STREAM_SEEDS[0]}..{STREAM_SEEDS[-1]}, {len(STREAM_FRAMES)} frames each",
+            "scenes": f"default_rng([{pictures.HELD_OUT}, i]), i = 0..{held_out - 1}, one picture each",
+            "streams": f"seeds {STREAM_SEEDS[0]}..{STREAM_SEEDS[-1]}, {len(STREAM_FRAMES)} frames each, 640x480",
             "calibration": f"64 streams, seeds from {pictures.CALIBRATION_SEED}",
         },
-        "training": asdict(plan)
-        | {
-            "epochs": epochs,
-            "seed": SEED,
-            "scenes_seed": f"default_rng([{pictures.TRAINING}, i]), {pictures.VIEWS[pictures.TRAINING]} pictures each",
-        },
-        "versions": {
+        "scored_with": {
             "python": ".".join(map(str, sys.version_info[:3])),
-            "torch": str(torch.__version__),
             "numpy": np.__version__,
             "onnxruntime": onnxruntime.__version__,
         },
