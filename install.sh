@@ -49,14 +49,15 @@ make_venv() {
   version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
   if "$python" -m venv "$venv" >/dev/null 2>&1; then return; fi
   rm -rf "$venv"
-  say "Python's venv is incomplete here (Debian's package python$version-venv is missing); getting on without it"
-  if "$python" -m pip --version >/dev/null 2>&1 && "$python" -m venv --without-pip "$venv" >/dev/null 2>&1; then
+  if { "$python" -m pip --version >/dev/null 2>&1 && "$python" -m venv --without-pip "$venv" >/dev/null 2>&1; } ||
+    { command -v uv >/dev/null 2>&1 && uv venv -q --python "$python" "$venv"; } ||
+    "$python" -m virtualenv -q "$venv" >/dev/null 2>&1; then
+    say "getting on without Debian's package python$version-venv, which is missing here"
     return
   fi
-  if command -v uv >/dev/null 2>&1 && uv venv -q --python "$python" "$venv"; then return; fi
-  if "$python" -m virtualenv -q "$venv" >/dev/null 2>&1; then return; fi
   rm -rf "$venv"
-  fail "no virtual environment can be made: install python$version-venv (sudo apt install python$version-venv) and run this again"
+  fail "Python cannot make a virtual environment: the package python$version-venv is missing. \
+Get it with: sudo apt install python$version-venv"
 }
 
 # pip for the environment: its own, or the system's pointed at it.
