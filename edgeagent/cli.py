@@ -168,7 +168,8 @@ def command_run(options: argparse.Namespace) -> int:
 
 
 def command_demo(options: argparse.Namespace) -> int:
-    from edgeagent.simulate.demo import DemoOptions, default_state_dir, run_demo
+    from edgeagent.simulate.demo import run_demo
+    from edgeagent.simulate.demo_setup import DemoOptions, default_state_dir
 
     return run_demo(
         DemoOptions(

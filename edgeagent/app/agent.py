@@ -25,20 +25,18 @@ from edgeagent.app.engines import EngineDesk, Ready, Wanted
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
+from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
-from edgeagent.board.fingerprint import board_fingerprint
-from edgeagent.board.identity import Identity
 from edgeagent.camera.spec import describe_source
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
-from edgeagent.engine.bundle import ModelBundle, load_bundle
+from edgeagent.engine.bundle import load_bundle
 from edgeagent.engine.calibration import set_name
-from edgeagent.errors import ConfigError, EdgeAgentError, StoreError
-from edgeagent.fleet.envelope import Stamp, encode
+from edgeagent.errors import EdgeAgentError, StoreError
+from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings, Lost, Refused, TlsSettings, TooLarge, Will
+from edgeagent.fleet.link_types import Connected, LinkEvent, Lost, Refused, TooLarge
 from edgeagent.fleet.messages import schema_names
-from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
 
 if sys.version_info < (3, 11):
@@ -63,14 +61,14 @@ class Agent:
         self._topics = Topics(config.device.fleet, config.device_id)
         self._stamp = Stamp(self._session, clock.wall_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._link = MqttLink(_link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
+        self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
         self._bundles = {name: load_bundle(model.path) for name, model in config.models.items()}
         self._cameras = self._make_cameras()
         self._served = self._make_pipelines()
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
         self._engines = EngineDesk(
-            config.engines, self._state_dir, _fingerprint(self._identity), self._publisher, clock
+            config.engines, self._state_dir, engine_fingerprint(self._identity), self._publisher, clock
         )
         self._board = BoardWatch(
             Path(config.device.board_root), self._state_dir, self._publisher, config.power, config.thermal
@@ -94,7 +92,7 @@ class Agent:
             if not settings.enabled or settings.camera not in self._cameras:
                 continue
             bundle, camera = self._bundles[settings.model], self._cameras[settings.camera]
-            _check_classes(name, settings.classes, bundle)
+            check_classes(name, settings.classes, bundle)
             ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
             served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
         return served
@@ -216,7 +214,7 @@ class Agent:
         self._publisher.info(
             {
                 "agent_version": __version__,
-                "module": _module(identity),
+                "module": module_facts(identity),
                 "serial": identity.serial or None,
                 "l4t": identity.l4t or None,
                 "jetpack": identity.jetpack or None,
@@ -224,7 +222,7 @@ class Agent:
                 "cuda": identity.cuda or None,
                 "onnxruntime": identity.onnxruntime or None,
                 "cameras": [camera.info() for camera in self._cameras.values()],
-                "pipelines": [_pipeline_info(served) for served in self._served],
+                "pipelines": [pipeline_info(served) for served in self._served],
                 "schemas": schema_names(),
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
@@ -248,64 +246,6 @@ class Agent:
             self._publisher.note("link", "failed", event.reason)
         elif isinstance(event, TooLarge):
             log.warning("link", state="too_large", topic=event.topic, bytes=event.size_bytes, limit=event.limit_bytes)
-
-
-def _check_classes(pipeline: str, wanted: tuple[str, ...] | None, bundle: ModelBundle) -> None:
-    unknown = [name for name in wanted or () if name not in bundle.spec.classes]
-    if unknown:
-        raise ConfigError(
-            f"pipelines.{pipeline}.classes: model {bundle.spec.name} knows no {', '.join(unknown)}",
-            mend=f"its classes are: {', '.join(bundle.spec.classes)}",
-        )
-
-
-def _fingerprint(identity: Identity) -> dict[str, str]:
-    return {**board_fingerprint(identity), "onnxruntime": identity.onnxruntime or "none"}
-
-
-def _module(identity: Identity) -> dict[str, object]:
-    return {
-        "name": identity.module or identity.model or "not a Jetson",
-        "id": identity.module_id,
-        "soc": identity.soc,
-        "compute_capability": identity.compute_capability or None,
-        "dla_cores": identity.dla_cores,
-        "memory_mb": identity.memory_mb or 0,
-    }
-
-
-def _pipeline_info(served: Served) -> dict[str, object]:
-    engine = served.start.engine if served.start else None
-    return {"id": served.name, "camera": served.camera.name, "model": served.model, "engine": engine}
-
-
-def _link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
-    mqtt = config.mqtt
-    lost = Status(**stamp.header(topics.status), state="lost", reason="the link broke without a word")
-    return LinkSettings(
-        host=mqtt.host,
-        port=mqtt.port,
-        client_id=f"edgeagent-{config.device.fleet}-{config.device_id}",
-        tls=TlsSettings() if mqtt.tls else None,
-        protocol=mqtt.protocol,
-        keepalive_s=mqtt.keepalive_s,
-        username=mqtt.username,
-        password=_password(mqtt.password_file),
-        session_expiry_s=mqtt.session_expiry_s,
-        connect_timeout_s=mqtt.connect_timeout_s,
-        will=Will(topics.status, encode(lost)),
-    )
-
-
-def _password(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise ConfigError(
-            f"mqtt.password_file: {path} cannot be read or is empty", mend="write the password on its first line"
-        ) from error
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:

@@ -14,19 +14,18 @@ from pathlib import Path
 import anyio
 import structlog
 
+from edgeagent.app.build_watch import BuildWatch
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.schema import EngineSettings
-from edgeagent.engine.build.messages import BUILD_WORDS, BuildStart, Built, CalibrationWish, Progress
+from edgeagent.engine.build.messages import BuildStart, CalibrationWish, Progress
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import find_set, sweep_sets
 from edgeagent.engine.key import engine_key
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.wish import wish_for
 from edgeagent.errors import EdgeAgentError, StoreError
-from edgeagent.supervise.child import Child, ChildSpec
-from edgeagent.supervise.messages import Fault, Heartbeat, Stop
-from edgeagent.supervise.supervisor import START_ALLOWANCE_S
+from edgeagent.supervise.child import ChildSpec
 
 log = structlog.get_logger("engine")
 
@@ -61,12 +60,6 @@ class Ready:
 
     entry: Entry
     from_store: bool
-
-
-class BuildFailed(EdgeAgentError):
-    """One attempt came to nothing."""
-
-    code = "build_failed"
 
 
 class EngineDesk:
@@ -231,78 +224,3 @@ class EngineDesk:
             agreement=agreement,
         )
         self._publisher.note(f"engine/{wanted.pipeline}", "ok")
-
-
-class BuildWatch:
-    """One build child from start to end: its words, its silence, its exit."""
-
-    def __init__(self, spec: ChildSpec, clock: Clock, on_progress: Callable[[Progress, float | None], None]) -> None:
-        self._spec = spec
-        self._clock = clock
-        self._on_progress = on_progress
-        self._started_s = self._now_s()
-        self._deadline_s = self._now_s() + START_ALLOWANCE_S
-        self._fault: Fault | None = None
-        self._built: Built | None = None
-
-    async def run(self, timeout_s: float) -> Built:
-        """The built engine. Raises BuildFailed with the reason; leaves no process behind."""
-        child = Child(self._spec)
-        code = None
-        try:
-            with anyio.move_on_after(timeout_s):
-                code = await self._listen(child)
-        except anyio.get_cancelled_exc_class():
-            await child.end(Stop(), grace_s=0.3)
-            raise
-        finally:
-            child.close()
-        if self._built is not None and code == 0:
-            return self._built
-        raise self._failure(code, timeout_s)
-
-    async def _listen(self, child: Child) -> int | None:
-        await child.send(self._spec.first)
-        while True:
-            lines: list[bytes] | None = None
-            with anyio.move_on_after(max(0.0, self._deadline_s - self._now_s())):
-                lines = await child.lines()
-            if lines is None:
-                await child.kill()
-                self._fault = Fault(code="hung", who="us", text="the build said nothing in its time and was killed")
-                return None
-            if not lines:
-                return await child.wait()
-            for line in lines:
-                self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        if line.startswith(b'{"kind":"heartbeat"'):
-            self._deadline_s = self._now_s() + Heartbeat.model_validate_json(line).allow_s
-        elif line.startswith(b'{"kind":"fault"'):
-            self._fault = Fault.model_validate_json(line)
-        else:
-            word = BUILD_WORDS.validate_json(line)
-            if isinstance(word, Built):
-                self._built = word
-            else:
-                self._on_progress(word, self._eta_s(word.percent))
-
-    def _eta_s(self, percent: float) -> float | None:
-        if percent < 5:
-            return None
-        gone = self._now_s() - self._started_s
-        return round(gone * (100 - percent) / percent, 1)
-
-    def _failure(self, code: int | None, timeout_s: float) -> BuildFailed:
-        if self._fault is not None:
-            fault = self._fault
-            return BuildFailed(fault.text, mend=fault.mend, retry=fault.retry, code=fault.code)
-        if code is None:
-            return BuildFailed(f"the build took longer than {timeout_s:.0f} s", retry=True, code="build_timeout")
-        if code == -9:
-            return BuildFailed("the build was killed, perhaps for want of memory", retry=True, code="build_killed")
-        return BuildFailed(f"the build ended with code {code}", retry=True, code="build_crashed")
-
-    def _now_s(self) -> float:
-        return self._clock.monotonic_ns() / 1e9

@@ -1,0 +1,79 @@
+"""From the config and the board to what the desks and the link are made of. Nothing here starts anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeagent.app.inference import Served
+from edgeagent.board.fingerprint import board_fingerprint
+from edgeagent.board.identity import Identity
+from edgeagent.config.schema import Config
+from edgeagent.engine.bundle import ModelBundle
+from edgeagent.errors import ConfigError
+from edgeagent.fleet.envelope import Stamp, encode
+from edgeagent.fleet.link_types import LinkSettings, TlsSettings, Will
+from edgeagent.fleet.states import Status
+from edgeagent.fleet.topics import Topics
+
+
+def check_classes(pipeline: str, wanted: tuple[str, ...] | None, bundle: ModelBundle) -> None:
+    """Raises ConfigError for class names that the model does not know."""
+    unknown = [name for name in wanted or () if name not in bundle.spec.classes]
+    if unknown:
+        raise ConfigError(
+            f"pipelines.{pipeline}.classes: model {bundle.spec.name} knows no {', '.join(unknown)}",
+            mend=f"its classes are: {', '.join(bundle.spec.classes)}",
+        )
+
+
+def engine_fingerprint(identity: Identity) -> dict[str, str]:
+    """What an engine depends on of this board and of what runs it here."""
+    return {**board_fingerprint(identity), "onnxruntime": identity.onnxruntime or "none"}
+
+
+def module_facts(identity: Identity) -> dict[str, object]:
+    """The `module` part of `info`."""
+    return {
+        "name": identity.module or identity.model or "not a Jetson",
+        "id": identity.module_id,
+        "soc": identity.soc,
+        "compute_capability": identity.compute_capability or None,
+        "dla_cores": identity.dla_cores,
+        "memory_mb": identity.memory_mb or 0,
+    }
+
+
+def pipeline_info(served: Served) -> dict[str, object]:
+    """One entry of `pipelines` in `info`."""
+    engine = served.start.engine if served.start else None
+    return {"id": served.name, "camera": served.camera.name, "model": served.model, "engine": engine}
+
+
+def link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
+    """The link as the config asks for it, with the will of this session."""
+    mqtt = config.mqtt
+    lost = Status(**stamp.header(topics.status), state="lost", reason="the link broke without a word")
+    return LinkSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=f"edgeagent-{config.device.fleet}-{config.device_id}",
+        tls=TlsSettings() if mqtt.tls else None,
+        protocol=mqtt.protocol,
+        keepalive_s=mqtt.keepalive_s,
+        username=mqtt.username,
+        password=_password(mqtt.password_file),
+        session_expiry_s=mqtt.session_expiry_s,
+        connect_timeout_s=mqtt.connect_timeout_s,
+        will=Will(topics.status, encode(lost)),
+    )
+
+
+def _password(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(
+            f"mqtt.password_file: {path} cannot be read or is empty", mend="write the password on its first line"
+        ) from error
