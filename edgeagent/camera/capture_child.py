@@ -4,19 +4,21 @@ Its main loop is read, letterbox, publish. It may hang in a driver: every second
 stay silent, and the agent kills it when that time has passed. It knows nothing of engines, boards or MQTT.
 
 A file played once is different from everything else: no frame may be lost. Until the agent says `begin` it plays
-round and round (calibration looks at it); then it starts over and waits for the reader before it overwrites.
+round and round (calibration looks at it); then it starts over and waits for the reader before it overwrites. How far
+a pass has come is written in the rings: a child that takes over leaves out what its predecessor wrote, ring by ring.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from edgeagent.camera.messages import AGENT_WORDS, CaptureStart, CaptureStats, Ended, Opened
 from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
-from edgeagent.camera.spec import FileSpec
+from edgeagent.camera.spec import FileSpec, SourceSpec
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel, run_child
@@ -24,13 +26,17 @@ from edgeagent.vision.letterbox import Letterbox, apply_letterbox, fit_letterbox
 
 STATS_EVERY_S = 1.0
 BACKLOG_POLL_S = 0.001
+SLACK_S = 2.0  # on top of what a read may take: stats come once a second, and a read that stalls is told first
+UNUSABLE_IN_A_ROW = 30
+SKIP_AT_ONCE = 10
 
 
 @dataclass
 class Tally:
-    """Counters since the source was opened."""
+    """Counters since the child started, or since the pass of a file played once began."""
 
     frames: int = 0
+    reads: int = 0
     unusable: int = 0
     unusable_in_a_row: int = 0
     read_s: float = 0.0
@@ -41,6 +47,7 @@ class Timetable:
     """When the next frame of a paced source is due. Falling half a second behind starts a new timetable."""
 
     def __init__(self, fps: float) -> None:
+        self.fps = fps
         self._period_s = 1.0 / fps
         self._due_s = time.monotonic()
 
@@ -56,8 +63,15 @@ class Timetable:
 class Capture:
     """One camera's loop."""
 
-    def __init__(self, channel: ControlChannel, start: CaptureStart, writers: list[RingWriter]) -> None:
+    def __init__(
+        self,
+        channel: ControlChannel,
+        start: CaptureStart,
+        writers: list[RingWriter],
+        open_source: Callable[[str, SourceSpec], FrameSource] = open_source,
+    ) -> None:
         self._channel = channel
+        self._open_source = open_source
         self._start = start
         self._writers = writers
         self._once = isinstance(start.source, FileSpec) and start.source.mode == "once"
@@ -67,13 +81,17 @@ class Capture:
         self._source: FrameSource | None = None
         self._tally = Tally()
         self._timetable = Timetable(30.0)
+        self._since_open = 0
+        self._last_frame_s = 0.0
+        self._behind = 0
 
     def run(self) -> int:
         """Until told to stop (0), or until a file played once has ended (0)."""
-        self._open()
-        if self._start.resume_after is not None:
-            self._begin(self._start.resume_after)
         try:
+            if self._once and self._start.resume_after is not None:
+                self._begin()
+            else:
+                self._open()
             while not self._channel.stopping:
                 if not self._step():
                     return 0
@@ -84,11 +102,16 @@ class Capture:
     def _open(self) -> None:
         self._close()
         self._channel.beat(self._start.source.open_timeout_s + 5.0)
-        source = open_source(self._start.camera, self._start.source)
+        source = self._open_source(self._start.camera, self._start.source)
         self._source = source
-        self._timetable = Timetable(source.fps)
+        if source.fps != self._timetable.fps:  # else a file that starts again goes on in its rhythm
+            self._timetable = Timetable(source.fps)
+        self._since_open, self._last_frame_s = 0, time.monotonic()
         self._channel.send(Opened(width=source.width, height=source.height, fps=source.fps))
-        self._channel.beat(self._start.source.stall_timeout_s)
+        self._beat()
+
+    def _beat(self) -> None:
+        self._channel.beat(self._start.source.stall_timeout_s + SLACK_S)
 
     def _close(self) -> None:
         if self._source is not None:
@@ -101,16 +124,29 @@ class Capture:
             return False
         if self._must_wait_for_reader():
             return self._listen(BACKLOG_POLL_S)
-        started = time.monotonic()
         try:
-            image = self._opened().read()
+            if self._behind:
+                self._catch_up()
+            else:
+                self._take(self._read())
         except EndOfSource:
             return self._at_end()
-        self._tally.read_s += time.monotonic() - started
-        self._timetable.passed()
-        self._take(image)
         self._report()
         return True
+
+    def _catch_up(self) -> None:
+        """Leave out frames that a predecessor wrote, a few at a time: there may be many thousands."""
+        count = min(self._behind, SKIP_AT_ONCE)
+        self._opened().skip(count)
+        self._behind -= count
+
+    def _read(self) -> Image | None:
+        started = time.monotonic()
+        image = self._opened().read()
+        self._tally.read_s += time.monotonic() - started
+        self._tally.reads += 1
+        self._timetable.passed()
+        return image
 
     def _opened(self) -> FrameSource:
         if self._source is None:
@@ -118,7 +154,7 @@ class Capture:
         return self._source
 
     def _pause_s(self) -> float:
-        if self._opened().paced and not (self._fastest and self._counting):
+        if self._opened().paced and not self._behind and not (self._fastest and self._counting):
             return self._timetable.wait_s()
         return 0.0
 
@@ -128,41 +164,46 @@ class Capture:
         )
 
     def _listen(self, timeout_s: float) -> bool:
-        """Hear the agent for at most `timeout_s`. False when it said stop."""
+        """Hear the agent for at most `timeout_s`, and go on telling it of us. False when the work is over."""
         deadline = time.monotonic() + timeout_s
         while True:
-            line = self._channel.receive(max(0.0, deadline - time.monotonic()))
+            self._report()
+            left_s = max(0.0, deadline - time.monotonic())
+            line = self._channel.receive(min(left_s, STATS_EVERY_S))
             if line is not None:
                 if isinstance(AGENT_WORDS.validate_json(line), Stop):
                     return False
-                self._begin(0)
-            elif time.monotonic() >= deadline or self._channel.stopping:
-                self._report()
-                return not self._channel.stopping
+                self._begin()
+            elif self._channel.stopping:
+                return False
+            elif time.monotonic() >= deadline:
+                return True
 
-    def _begin(self, resume_after: int) -> None:
-        if not self._once:
+    def _begin(self) -> None:
+        """From here on every frame counts. A pass that a predecessor began is gone on with."""
+        if not self._once or self._counting:
             return
         self._open()
-        if resume_after == 0:
-            for writer in self._writers:
-                writer.begin_pass()
         self._counting = True
-        self._tally = Tally(frames=resume_after)
-        skip = getattr(self._opened(), "skip", None)
-        if skip is not None and resume_after:
-            skip(resume_after)
+        for writer in self._writers:
+            if writer.passed is None:
+                writer.begin_pass()
+            writer.wake()  # a predecessor may have died between a frame and this
+        self._behind = min((writer.passed or 0 for writer in self._writers), default=0)
+        self._tally = Tally(frames=self._behind)
 
     def _at_end(self) -> bool:
-        if not (self._once and self._counting):
-            if self._tally.frames == 0:
-                raise SourceError(
-                    f"camera {self._start.camera}: the file holds no readable frame", mend="copy the video again"
-                )
-            self._open()
-            return True
-        self._channel.send(Ended(frames=self._tally.frames, expected=self._opened().expected_frames))
-        return False
+        if self._once and self._counting:
+            self._channel.send(Ended(frames=self._tally.frames, expected=self._opened().expected_frames))
+            return False
+        if self._since_open == 0:
+            raise SourceError(
+                f"camera {self._start.camera}: the file holds no readable frame",
+                mend="copy the video again",
+                code="source_unreadable",
+            )
+        self._open()
+        return True
 
     def _take(self, image: Image | None) -> None:
         if image is None:
@@ -171,17 +212,29 @@ class Capture:
         capture_ns, capture_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
         boxes = self._letterboxes(image.shape[1], image.shape[0])
         for writer, box in zip(self._writers, boxes, strict=True):
-            apply_letterbox(image, box, writer.start())
-            writer.publish(capture_ns, capture_ms, box)
+            if self._lacks_this_frame(writer):
+                apply_letterbox(image, box, writer.start())
+                writer.publish(capture_ns, capture_ms, box)
         self._tally.frames += 1
         self._tally.unusable_in_a_row = 0
+        self._since_open += 1
+        self._last_frame_s = time.monotonic()
+
+    def _lacks_this_frame(self, writer: RingWriter) -> bool:
+        """False for a ring that a predecessor filled before it died on the way to the next ring."""
+        return not (self._once and self._counting) or (writer.passed or 0) <= self._tally.frames
 
     def _count_unusable(self) -> None:
-        self._tally.unusable += 1
-        self._tally.unusable_in_a_row += 1
-        if self._tally.unusable_in_a_row >= 30:
+        tally = self._tally
+        tally.unusable += 1
+        tally.unusable_in_a_row += 1
+        silent_s = time.monotonic() - self._last_frame_s
+        if tally.unusable_in_a_row >= UNUSABLE_IN_A_ROW or silent_s >= self._start.source.stall_timeout_s:
             raise SourceError(
-                f"camera {self._start.camera}: 30 reads in a row gave no picture", retry=True, code="source_lost"
+                f"camera {self._start.camera}: no picture in {tally.unusable_in_a_row} reads and {silent_s:.1f} s",
+                mend="see that the camera is on and its cable or network holds",
+                retry=True,
+                code="source_lost",
             )
 
     def _letterboxes(self, width: int, height: int) -> list[Letterbox]:
@@ -199,9 +252,9 @@ class Capture:
         if now < tally.next_stats_s:
             return
         tally.next_stats_s = now + STATS_EVERY_S
-        read_ms = tally.read_s * 1000 / max(1, tally.frames)
+        read_ms = tally.read_s * 1000 / max(1, tally.reads)
         self._channel.send(CaptureStats(frames=tally.frames, unusable=tally.unusable, read_ms=round(read_ms, 3)))
-        self._channel.beat(self._start.source.stall_timeout_s + STATS_EVERY_S)
+        self._beat()
 
 
 def main(channel: ControlChannel) -> int:

@@ -21,7 +21,8 @@ class RingOutput(BaseModel):
 class CaptureStart(Message):
     """First message: the source to open and the rings to fill.
 
-    `resume_after` is for a child that takes over in the middle of a file played once: the frames already written.
+    `resume_after` is for a child that takes over in the middle of a file played once: the frames already written as
+    the agent knows it, None before `begin`. The rings know it exactly, and the child believes them.
     """
 
     kind: Literal["start"] = "start"

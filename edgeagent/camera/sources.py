@@ -43,7 +43,13 @@ class FrameSource(Protocol):
     paced: bool
     expected_frames: int
 
-    def read(self) -> Image | None: ...
+    def read(self) -> Image | None:
+        """The next frame, None when it could not be had. Raises EndOfSource."""
+        ...
+
+    def skip(self, frames: int) -> None:
+        """Leave out the next frames. Raises EndOfSource."""
+        ...
 
     def close(self) -> None: ...
 
@@ -51,7 +57,7 @@ class FrameSource(Protocol):
 def open_source(camera: str, spec: SourceSpec) -> FrameSource:
     """Open what `spec` names. Raises SourceError with the reason and the mend."""
     if isinstance(spec, SyntheticSpec):
-        return SyntheticCamera(spec)
+        return _open_synthetic(camera, spec)
     if isinstance(spec, FileSpec):
         return _open_file(camera, spec)
     if isinstance(spec, RtspSpec):
@@ -169,14 +175,20 @@ def _sane_fps(fps: float) -> float:
     return fps if 0.1 <= fps <= 1000 else 30.0
 
 
+def _open_synthetic(camera: str, spec: SyntheticSpec) -> SyntheticCamera:
+    try:
+        return SyntheticCamera(spec)
+    except ValueError as error:
+        raise SourceError(
+            f"camera {camera}: {error}", mend="ask for a larger picture or another rate", code="source_wrong"
+        ) from error
+
+
 def _open_file(camera: str, spec: FileSpec) -> OpenCvCapture:
     import cv2
 
-    path = Path(spec.path)
-    if not path.is_file():
-        raise SourceError(f"camera {camera}: there is no file {path}", mend="check the path", code="source_missing")
-    if path.stat().st_size == 0:
-        raise SourceError(f"camera {camera}: {path} is empty", mend="copy the video again", code="source_unreadable")
+    path = Path(spec.path).absolute()  # FFmpeg takes what comes before a colon in a bare name for a protocol
+    _check_file(camera, path)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise SourceError(
@@ -185,6 +197,21 @@ def _open_file(camera: str, spec: FileSpec) -> OpenCvCapture:
             code="source_unreadable",
         )
     return OpenCvCapture(capture, paced=True, ends=True)
+
+
+def _check_file(camera: str, path: Path) -> None:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"camera {camera}: {path} is no file", mend="name a video file", code="source_wrong")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        text = f"there is no file {path}" if missing else f"{path} cannot be read: {error.strerror}"
+        code = "source_missing" if missing else "source_unreadable"
+        raise SourceError(f"camera {camera}: {text}", mend="check the path and its owner", code=code) from error
+    if empty:
+        raise SourceError(f"camera {camera}: {path} is empty", mend="copy the video again", code="source_unreadable")
 
 
 def _open_rtsp(camera: str, spec: RtspSpec) -> OpenCvCapture:
@@ -255,6 +282,6 @@ def _open_gstreamer(camera: str, pipeline: str) -> OpenCvCapture:
             mend="try it with gst-launch-1.0, fakesink in place of appsink",
             retry=True,
             code="source_unreadable",
-            facts={"pipeline": pipeline},
+            facts={"pipeline": redact_url(pipeline)},
         )
     return OpenCvCapture(capture, paced=False, ends=False)
