@@ -76,7 +76,7 @@ def _add_demo(commands: Commands) -> None:
     demo.add_argument("--duration", type=_seconds, metavar="S", help="stop S seconds after the first result")
     demo.add_argument(
         "--source",
-        default="synthetic",
+        default="synthetic:640x480@30?seed=5",
         metavar="SPEC",
         help="camera: synthetic[:WxH@FPS], a video file (played once; FILE?mode=loop plays on and on), rtsp://..., "
         "/dev/videoN, gst:PIPELINE",
