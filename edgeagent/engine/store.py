@@ -87,6 +87,11 @@ class EngineStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def write(self, staging: Path, name: str, data: bytes) -> None:
+        """Write a file into a staging directory."""
+        with _translated("write", staging):
+            (staging / name).write_bytes(data)
+
     def commit(self, staging: Path, manifest: Manifest) -> Entry:
         """Make `staging` (it holds the plan) the entry of `manifest.key`. A whole entry that is there stays."""
         key = manifest.key

@@ -23,7 +23,7 @@ from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.calibration import CalibrationSet, SetWriter, find_set, set_lock
 from edgeagent.engine.key import engine_facts, engine_key
 from edgeagent.engine.manifest import Agreement, Manifest
-from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of, store_error
+from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 from edgeagent.engine.wish import wish_for
 from edgeagent.errors import EngineError
 from edgeagent.supervise.program import ControlChannel, run_child
@@ -151,10 +151,7 @@ class Build:
             network = self._network_of(bundle)
             while not network.done():
                 self._report.pause(LOOK_EVERY_S)
-            try:
-                self._write_plan(network.result(), found, staging)
-            except OSError as error:
-                raise store_error("write", staging, error) from error
+            self._write_plan(network.result(), found, staging)
             agreement = self._prove(proof, found, staging)
             self._report.tell("storing", 0, "writing the engine to the store")
             manifest = Manifest(
@@ -175,7 +172,7 @@ class Build:
     def _write_plan(self, network: onnx.ModelProto, found: CalibrationSet, staging: Path) -> None:
         from edgeagent.engine.quantise import quantise
 
-        (staging / REFERENCE).write_bytes(network.SerializeToString(deterministic=True))
+        self._store.write(staging, REFERENCE, network.SerializeToString(deterministic=True))
         plan = network
         if self._start.precision == "int8":
             plan = quantise(
@@ -184,7 +181,7 @@ class Build:
                 self._start.threads,
                 lambda percent: self._report.tell("calibrating", percent, "measuring INT8 ranges"),
             )
-        (staging / PLAN).write_bytes(plan.SerializeToString(deterministic=True))
+        self._store.write(staging, PLAN, plan.SerializeToString(deterministic=True))
 
     def _prove(self, proof: ProofRun, found: CalibrationSet, staging: Path) -> Agreement:
         self._report.tell("verifying", 0, "comparing with the FP32 network on held-out frames")

@@ -12,7 +12,6 @@ from edgeagent.supervise.program import ControlChannel
 SILENCE_S: Final = 120.0  # a step between two words may take this long on a slow device
 TELL_EVERY_S: Final = 0.1
 BEAT_EVERY_S: Final = 10.0
-LISTEN_EVERY_S: Final = 0.1  # a signal does not end a wait for the agent's words, so no wait is longer than this
 SHARES: Final[dict[Phase, tuple[float, float]]] = {
     "waiting": (0, 0),
     "collecting": (0, 70),
@@ -57,10 +56,10 @@ class BuildReport:
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
-            if self._channel.receive(max(0.0, min(left, LISTEN_EVERY_S))) is not None or self._channel.stopping:
+            if self._channel.receive(max(0.0, min(left, BEAT_EVERY_S))) is not None or self._channel.stopping:
                 raise Cancelled
             now = time.monotonic()
-            if now - self._beaten_s > BEAT_EVERY_S:
+            if now - self._beaten_s >= BEAT_EVERY_S:
                 self._beat(now)
             if now >= until:
                 return

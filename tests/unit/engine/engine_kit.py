@@ -171,5 +171,5 @@ def manifest_for(key: str, plan: bytes, sha256: str, net: Net | None = None) -> 
 
 def put_entry(store: EngineStore, key: str, plan: bytes = b"plan" * 100) -> Entry:
     with store.staging(key) as staging:
-        (staging / PLAN).write_bytes(plan)
+        store.write(staging, PLAN, plan)
         return store.commit(staging, manifest_for(key, plan, sha256_of(staging / PLAN)))

@@ -1,0 +1,127 @@
+"""The build's voice: a percentage that never falls, an ear for the agent in every wait, a heartbeat in long ones."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from edgeagent.engine.build import report as report_module
+from edgeagent.engine.build.report import SHARES, BuildReport, Cancelled
+from edgeagent.supervise.messages import Stop
+from edgeagent.supervise.program import AgentGone, ControlChannel
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, ControlChannel]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(10)
+        yield ours, ControlChannel(theirs)
+
+
+def heard(ours: socket.socket) -> list[dict[str, Any]]:
+    """All that was said so far."""
+    ours.setblocking(False)
+    try:
+        data = ours.recv(1 << 20)
+    except BlockingIOError:
+        data = b""
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def test_the_shares_follow_one_another_and_end_at_100() -> None:
+    spans = [span for phase, span in SHARES.items() if phase != "waiting"]
+    assert spans[0][0] == 0 and spans[-1][1] == 100
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
+
+
+def test_a_phase_becomes_its_share_of_the_whole(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel)
+    report.key = "k" * 32
+    report.tell("calibrating", 100, "measuring")
+    progress, beat = heard(ours)
+    assert progress == {
+        "kind": "progress",
+        "phase": "calibrating",
+        "percent": SHARES["calibrating"][1],
+        "text": "measuring",
+        "key": "k" * 32,
+    }
+    assert beat["kind"] == "heartbeat" and beat["allow_s"] > 10
+
+
+def test_the_percentage_never_falls(ends: tuple[socket.socket, ControlChannel]) -> None:
+    """The wait for another build comes after the collecting, and a camera may stumble in the middle of it."""
+    ours, channel = ends
+    report = BuildReport(channel)
+    for phase, percent in (("collecting", 0), ("collecting", 100), ("waiting", 0), ("preparing", 0), ("storing", 100)):
+        report.tell(phase, percent, "")
+    told = [word["percent"] for word in heard(ours) if word["kind"] == "progress"]
+    assert len(told) == 5 and told == sorted(told) and told[-1] == 100
+
+
+def test_small_steps_are_told_at_most_ten_times_a_second(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel)
+    started = time.monotonic()
+    for step in range(1, 1000):
+        report.tell("collecting", step / 10, "")
+    took = time.monotonic() - started
+    told = [word for word in heard(ours) if word["kind"] == "progress"]
+    assert 1 <= len(told) <= 2 + took / 0.1
+
+
+def test_any_word_of_the_agent_cancels(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    ours.sendall(Stop().line())
+    with pytest.raises(Cancelled):
+        BuildReport(channel).tell("collecting", 0, "")
+    ours.sendall(Stop().line())
+    with pytest.raises(Cancelled):
+        BuildReport(channel).pause(60)
+
+
+def test_a_signal_is_heard_in_the_middle_of_a_long_pause(ends: tuple[socket.socket, ControlChannel]) -> None:
+    """A wait goes on after a signal (PEP 475), and calibration_interval_s may be an hour."""
+    _, channel = ends
+
+    def stop(*_: object) -> None:
+        channel.stopping = True
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(Cancelled):
+            BuildReport(channel).pause(60)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - started < 5
+
+
+def test_a_long_pause_beats_its_heart(
+    ends: tuple[socket.socket, ControlChannel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, channel = ends
+    monkeypatch.setattr(report_module, "BEAT_EVERY_S", 0.005)
+    BuildReport(channel).pause(0.05)
+    assert [word["kind"] for word in heard(ours)].count("heartbeat") >= 2
+
+
+def test_an_agent_that_is_gone_ends_the_build(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    ours.close()
+    with pytest.raises(AgentGone):
+        BuildReport(channel).pause(60)
