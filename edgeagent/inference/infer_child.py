@@ -35,7 +35,7 @@ from edgeagent.inference.messages import (
 from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.program import ControlChannel, run_child
 from edgeagent.vision.detections import Candidates, Detections
-from edgeagent.vision.letterbox import map_to_source
+from edgeagent.vision.letterbox import Boxes, map_to_source
 from edgeagent.vision.nms import select_detections
 
 REPORT_EVERY_S = 1.0
@@ -204,8 +204,7 @@ class Infer:
         if not (np.isfinite(candidates.scores).all() and np.isfinite(candidates.boxes).all()):
             self._invalid += 1  # its rows are left out below; the rest of the frame counts
         detections = pipeline.pick(candidates)
-        boxes = map_to_source(detections.boxes, meta.box)
-        rows = list(zip(detections.class_ids.tolist(), detections.scores.tolist(), *boxes.T.tolist(), strict=True))
+        rows = _rows(detections, map_to_source(detections.boxes, meta.box))
         self._channel.send(
             FrameResult(
                 pipeline=pipeline.start.pipeline,
@@ -231,6 +230,13 @@ class Infer:
         torn = sum(feed.ring.torn for feed in self._feeds.values())
         self._channel.send(InferStats(frames=self._frames, dropped=dropped, torn=torn, invalid=self._invalid))
         self._channel.beat(SILENCE_S)
+
+
+def _rows(detections: Detections, boxes: Boxes) -> list[tuple[int, float, float, float, float, float]]:
+    """The rows of a result; without boxes that lay wholly in the letterbox's bars and are now clipped to nothing."""
+    seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    columns = (detections.class_ids, detections.scores, *boxes.T)
+    return list(zip(*(column[seen].tolist() for column in columns), strict=True))
 
 
 def _open_feed(stack: ExitStack, ring: RingInput) -> Feed:
