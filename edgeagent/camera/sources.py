@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.camera.gstreamer import pipeline_fault
 from edgeagent.camera.spec import (
     CsiSpec,
     FileSpec,
@@ -274,6 +275,13 @@ def _open_gstreamer(camera: str, pipeline: str) -> OpenCvCapture:
             f"camera {camera}: this OpenCV ({cv2.__version__}) was built without GStreamer",
             mend="use the OpenCV of JetPack or of the distribution (python3-opencv), not the one from pip",
             code="opencv_without_gstreamer",
+        )
+    fault = pipeline_fault(pipeline)
+    if fault is not None:
+        raise SourceError(
+            f"camera {camera}: GStreamer refuses the pipeline: {redact_url(fault)}",
+            mend="correct the pipeline, or install the plugin that it needs; try it with gst-launch-1.0",
+            code="source_wrong",
         )
     capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
     if not capture.isOpened():

@@ -46,7 +46,7 @@ class Stage:
         make_spec: Callable[[], ChildSpec],
         *,
         rules: RestartRules = QUICK,
-        grace_s: float = 1.0,
+        grace_s: float = 0.1,
         start_allowance_s: float = WAIT_S,
     ) -> None:
         self.states: list[ChildState] = []

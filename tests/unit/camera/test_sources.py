@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeagent.camera.gstreamer import pipeline_fault
 from edgeagent.camera.sources import OpenCvCapture, as_bgr, csi_pipeline, open_source
 from edgeagent.camera.spec import CsiSpec, SyntheticSpec
 
@@ -109,3 +110,7 @@ def test_a_synthetic_camera_can_leave_out_frames() -> None:
     assert np.array_equal(sixth, other_sixth)
     one.close()
     two.close()
+
+
+def test_without_gstreamer_nobody_is_asked_about_a_pipeline() -> None:
+    assert pipeline_fault("nosuchsrc ! appsink", name="libnosuch.so.0") is None
