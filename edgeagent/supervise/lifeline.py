@@ -2,6 +2,9 @@
 
 `tie_to_parent` asks the kernel for a signal at the parent's death (PR_SET_PDEATHSIG, see prctl(2)), then closes
 the race of a parent that died before the request by comparing the parent's pid.
+
+For the kernel the parent is the thread that started the child: start children from a thread that lives as long as
+they may (the agent's is its main thread), or they are killed when it ends.
 """
 
 from __future__ import annotations
