@@ -10,7 +10,8 @@ from edgeagent.clock import Clock
 from edgeagent.engine.build.messages import BUILD_WORDS, Built, Progress
 from edgeagent.errors import EdgeAgentError
 from edgeagent.supervise.child import Child, ChildSpec
-from edgeagent.supervise.messages import Fault, Heartbeat, Stop
+from edgeagent.supervise.hearing import Hearing
+from edgeagent.supervise.messages import Fault, Stop
 from edgeagent.supervise.supervisor import START_ALLOWANCE_S
 
 
@@ -28,7 +29,6 @@ class BuildWatch:
         self._clock = clock
         self._on_progress = on_progress
         self._started_s = self._now_s()
-        self._deadline_s = self._now_s() + START_ALLOWANCE_S
         self._fault: Fault | None = None
         self._built: Built | None = None
 
@@ -48,32 +48,25 @@ class BuildWatch:
             return self._built
         raise self._failure(code, timeout_s)
 
-    async def _listen(self, child: Child) -> int | None:
+    async def _listen(self, child: Child) -> int:
+        hearing = Hearing(child, self._take, self._clock, START_ALLOWANCE_S)
         await child.send(self._spec.first)
-        while True:
-            lines: list[bytes] | None = None
-            with anyio.move_on_after(max(0.0, self._deadline_s - self._now_s())):
-                lines = await child.lines()
-            if lines is None:
-                await child.kill()
-                self._fault = Fault(code="hung", who="us", text="the build said nothing in its time and was killed")
-                return None
-            if not lines:
-                return await child.wait()
-            for line in lines:
-                self._take(line)
+        ending = await hearing.listen()
+        self._fault = hearing.fault
+        if ending == "over":
+            return await child.wait()
+        if ending == "silent":
+            self._fault = Fault(code="hung", who="us", text="the build said nothing in its time and was killed")
+        else:
+            self._fault = Fault(code="protocol", who="us", text="the build broke its protocol and was killed")
+        return await child.kill()
 
     def _take(self, line: bytes) -> None:
-        if line.startswith(b'{"kind":"heartbeat"'):
-            self._deadline_s = self._now_s() + Heartbeat.model_validate_json(line).allow_s
-        elif line.startswith(b'{"kind":"fault"'):
-            self._fault = Fault.model_validate_json(line)
+        word = BUILD_WORDS.validate_json(line)
+        if isinstance(word, Built):
+            self._built = word
         else:
-            word = BUILD_WORDS.validate_json(line)
-            if isinstance(word, Built):
-                self._built = word
-            else:
-                self._on_progress(word, self._eta_s(word.percent))
+            self._on_progress(word, self._eta_s(word.percent))
 
     def _eta_s(self, percent: float) -> float | None:
         if percent < 5:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
-import anyio.lowlevel
 
 from edgeagent.errors import ChildError
 from edgeagent.supervise.lifeline import environment_for_child
@@ -41,7 +40,7 @@ class ChildSpec:
 
 
 class Child:
-    """A running child. One owner reads `lines()`; `close()` leaves no process and no descriptor behind.
+    """A running child. One owner hears it (`hearing.py`); `close()` leaves no process and no descriptor behind.
 
     Raises OSError when it cannot be started: out of memory, processes or descriptors.
     """
@@ -83,7 +82,7 @@ class Child:
                 file.write(str(self.spec.oom_score_adj))
 
     async def send(self, message: Message) -> None:
-        """Send a line; a child that has gone away is left to `lines()` to notice.
+        """Send a line; a child that has gone away is left to the listener to notice.
 
         Two senders never mix their lines, and a cancelled one never leaves half a line: what was not sent is sent
         before the next message. While one task sends, another only adds to what it sends.
@@ -117,26 +116,22 @@ class Child:
             else:
                 del self._outgoing[:sent]
 
-    async def lines(self) -> list[bytes]:
-        """The next lines the child said; an empty list when it closed its end.
+    def fileno(self) -> int:
+        """The channel, to wait on until `read_lines` has something to read."""
+        return self._sock.fileno()
 
-        Lines that are already here are returned even when the caller's time is up. Other tasks get their turn
-        between any two reads, however fast the child talks. Raises ChildError when a line has no end.
+    def read_lines(self) -> list[bytes] | None:
+        """The whole lines of what has come, maybe none; None when the child closed its end.
+
+        Never blocks. Raises ChildError when a line has no end.
         """
-        while True:
-            try:
-                data = self._sock.recv(1 << 16)
-            except BlockingIOError:
-                await anyio.wait_readable(self._sock)
-                continue
-            except ConnectionResetError:
-                return []
-            if not data:
-                return []
-            if lines := self._feed(data):
-                await anyio.lowlevel.cancel_shielded_checkpoint()
-                return lines
-            await anyio.lowlevel.checkpoint()
+        try:
+            data = self._sock.recv(1 << 16)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            return None
+        return self._feed(data) if data else None
 
     def _feed(self, data: bytes) -> list[bytes]:
         try:

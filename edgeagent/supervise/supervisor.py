@@ -15,14 +15,13 @@ from random import Random
 from typing import Literal
 
 import anyio
-import anyio.lowlevel
 import structlog
-from pydantic import ValidationError
 
 from edgeagent.clock import Clock
-from edgeagent.errors import ChildError, Who
+from edgeagent.errors import Who
 from edgeagent.supervise.child import Child, ChildSpec
-from edgeagent.supervise.messages import Fault, Heartbeat, Message, Stop
+from edgeagent.supervise.hearing import Hearing
+from edgeagent.supervise.messages import Fault, Message, Stop
 from edgeagent.supervise.policy import RestartRules, RestartState, decide_restart
 from edgeagent.supervise.program import EXIT_WRONG_REQUEST, one_line
 
@@ -45,17 +44,6 @@ class ChildState:
     restarts: int = 0
     code: str = ""
     mend: str = ""
-
-
-@dataclass
-class Allowance:
-    """How long the child may stay silent: `allow_s` from its last word, until `deadline_s` on the monotonic clock."""
-
-    allow_s: float
-    deadline_s: float = 0.0
-
-    def heard(self, now_s: float) -> None:
-        self.deadline_s = now_s + self.allow_s
 
 
 class Supervisor:
@@ -145,42 +133,20 @@ class Supervisor:
 
     async def _listen(self, child: Child) -> int:
         """The exit code of the child's life, however it ends."""
-        try:
-            return await self._hear_out(child)
-        except (ValidationError, ChildError) as error:
-            log.warning("protocol", child=self.name, detail=one_line(str(error)))
-            self._blame("protocol", "us", f"{self.name} broke its protocol and was killed")
-        return await child.kill()
-
-    async def _hear_out(self, child: Child) -> int:
-        allowance = Allowance(self._start_allowance_s)
-        allowance.heard(self._now_s())
+        hearing = Hearing(child, self._on_line, self._clock, self._start_allowance_s)
         with anyio.move_on_after(self._start_allowance_s):
             await child.send(child.spec.first)
-        while (lines := await self._lines_in_time(child, allowance)) is not None:
-            if not lines:
-                with anyio.move_on_after(EXIT_WAIT_S):
-                    return await child.wait()
-                return await child.kill()
-            for line in lines:
-                self._take(line, allowance)
-            allowance.heard(self._now_s())
-            await anyio.lowlevel.checkpoint_if_cancelled()  # a child that never pauses must not outlive its owner
-        self._blame("hung", "hardware", f"{self.name} said nothing in its time and was killed")
-        return await child.kill()
-
-    async def _lines_in_time(self, child: Child, allowance: Allowance) -> list[bytes] | None:
-        with anyio.move_on_after(max(0.0, allowance.deadline_s - self._now_s())):
-            return await child.lines()
-        return None
-
-    def _take(self, line: bytes, allowance: Allowance) -> None:
-        if line.startswith(b'{"kind":"heartbeat"'):
-            allowance.allow_s = Heartbeat.model_validate_json(line).allow_s
-        elif line.startswith(b'{"kind":"fault"'):
-            self._fault = Fault.model_validate_json(line)
+        ending = await hearing.listen()
+        self._fault = hearing.fault
+        if ending == "over":
+            with anyio.move_on_after(EXIT_WAIT_S):
+                return await child.wait()
+        elif ending == "silent":
+            self._blame("hung", "hardware", f"{self.name} said nothing in its time and was killed")
         else:
-            self._on_line(line)
+            log.warning("protocol", child=self.name, detail=one_line(str(hearing.broken)))
+            self._blame("protocol", "us", f"{self.name} broke its protocol and was killed")
+        return await child.kill()
 
     def _blame(self, code: str, who: Who, text: str) -> None:
         self._fault = Fault(code=code, who=who, text=text)
