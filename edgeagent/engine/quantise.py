@@ -1,12 +1,17 @@
 """Static INT8 quantisation of a grafted network into Q/DQ form, with ONNX Runtime's quantiser.
 
-Symmetric signed INT8, weights per channel: the form that TensorRT takes too. Only the body is quantised: the nodes
-behind the last convolution decode boxes and pick candidates, and eight bits would move every box by pixels.
+Weights are symmetric signed INT8, per channel. Activations come in two forms: symmetric signed, the only one that
+TensorRT takes; and unsigned with a zero point, which ONNX Runtime's CPU kernels want. There the signed form keeps every
+ReLU between convolution and Q, the convolutions then run in float, and the engine is slower than FP32.
+
+Only the body is quantised: the nodes behind the last convolution decode boxes and pick candidates, and eight bits would
+move every box by pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +25,30 @@ from edgeagent.errors import EngineError
 Frames = npt.NDArray[np.uint8]
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 QUANTISED = ["Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "Resize", "Concat", "Add", "Mul"]
-OPTIONS = {
-    "ActivationSymmetric": True,
-    "WeightSymmetric": True,
-    "AddQDQPairToWeight": True,
-    "DedicatedQDQPair": False,
-    "OpTypesToExcludeOutputQuantization": QUANTISED,
-}
+Activations = Literal["signed", "unsigned"]
+
+
+def activations_for(backend: str) -> Activations:
+    """The form that the backend runs best, or at all."""
+    return "unsigned" if backend == "onnxruntime" else "signed"
+
+
+def _options(activations: Activations) -> dict[str, object]:
+    return {
+        "ActivationSymmetric": activations == "signed",
+        "WeightSymmetric": True,
+        "AddQDQPairToWeight": activations == "signed",
+        "DedicatedQDQPair": False,
+        "OpTypesToExcludeOutputQuantization": QUANTISED,
+    }
 
 
 def quantise(
-    network: onnx.ModelProto, frames: Sequence[Frames], threads: int, progress: Callable[[float], None]
+    network: onnx.ModelProto,
+    frames: Sequence[Frames],
+    threads: int,
+    progress: Callable[[float], None],
+    activations: Activations = "signed",
 ) -> onnx.ModelProto:
     """The INT8 Q/DQ form of a grafted float network; `network` itself stays as it is.
 
@@ -44,7 +62,7 @@ def quantise(
             progress(100.0 * index / len(frames))
             gauge.show(frame)
         progress(100.0)
-        return insert_scales(network, gauge.ranges())
+        return insert_scales(network, gauge.ranges(), activations)
 
 
 def meter(network: onnx.ModelProto, threads: int) -> RangeMeter:
@@ -52,7 +70,7 @@ def meter(network: onnx.ModelProto, threads: int) -> RangeMeter:
     return RangeMeter(network, tensors_to_measure(network), threads)
 
 
-def insert_scales(network: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activations = "signed") -> onnx.ModelProto:
     """The Q/DQ form of the network with scales made from `ranges`. Raises EngineError when the quantiser gives up."""
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
@@ -67,12 +85,12 @@ def insert_scales(network: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
             True,  # weights per channel
             False,  # the full range of eight bits
             QuantType.QInt8,
-            QuantType.QInt8,
+            QuantType.QInt8 if activations == "signed" else QuantType.QUInt8,
             TensorsData(CalibrationMethod.MinMax, dict(ranges)),
             [],
             float_nodes(network),
             QUANTISED,
-            OPTIONS,
+            _options(activations),
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()

@@ -57,12 +57,13 @@ def _sessions(bundle: ModelBundle, folder: Path) -> dict[str, InferenceSession]:
     import onnx
 
     from edgeagent.engine.graft import graft_bundle
-    from edgeagent.engine.quantise import quantise
+    from edgeagent.engine.quantise import activations_for, quantise
 
     network = graft_bundle(bundle)
     frames = calibration_frames(bundle.spec.input)
     onnx.save(network, str(folder / "fp32"))
-    onnx.save(quantise(network, frames, 1, lambda percent: None), str(folder / "int8"))
+    plan = quantise(network, frames, 1, lambda percent: None, activations_for("onnxruntime"))
+    onnx.save(plan, str(folder / "int8"))
     return {name: open_session("onnxruntime", folder / name, 1) for name in ("fp32", "int8")}
 
 

@@ -170,7 +170,7 @@ class Build:
             return self._store.commit(staging, manifest)
 
     def _write_plan(self, network: onnx.ModelProto, found: CalibrationSet, staging: Path) -> None:
-        from edgeagent.engine.quantise import quantise
+        from edgeagent.engine.quantise import activations_for, quantise
 
         self._store.write(staging, REFERENCE, network.SerializeToString(deterministic=True))
         plan = network
@@ -180,6 +180,7 @@ class Build:
                 found.to_calibrate(),
                 self._start.threads,
                 lambda percent: self._report.tell("calibrating", percent, "measuring INT8 ranges"),
+                activations_for(self._start.backend),
             )
         self._store.write(staging, PLAN, plan.SerializeToString(deterministic=True))
 

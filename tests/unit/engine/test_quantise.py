@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from engine_kit import Frames, Net, noise_frames, write_bundle
 from onnx import TensorProto, helper, numpy_helper
@@ -161,6 +162,20 @@ def test_scales_are_symmetric_signed_and_per_channel_for_weights(network: onnx.M
     for convolution in convolutions:
         outputs = values[makers[makers[convolution.input[1]].input[0]].input[0]].shape[0]
         assert values[makers[convolution.input[1]].input[1]].size == outputs
+
+
+def test_the_cpus_form_lets_onnx_runtime_convolve_in_eight_bits(network: onnx.ModelProto, tmp_path: Path) -> None:
+    """The optimised graph that ONNX Runtime really runs: in the signed form its convolutions fall back to float."""
+    kinds = {}
+    for activations in ("signed", "unsigned"):
+        done = quantise(network, FRAMES, 1, silent, activations)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(tmp_path / activations)
+        options.log_severity_level = 4
+        onnxruntime.InferenceSession(done.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        kinds[activations] = [node.op_type for node in onnx.load(str(tmp_path / activations)).graph.node]
+    assert kinds["unsigned"].count("QLinearConv") > kinds["signed"].count("QLinearConv")
 
 
 def test_every_input_of_a_quantised_node_comes_through_eight_bits_and_no_other(network: onnx.ModelProto) -> None:
