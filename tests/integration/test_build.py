@@ -125,16 +125,18 @@ def test_a_kill_in_any_phase_leaves_the_store_whole_and_the_next_build_to_succee
     tmp_path: Path, small: Camera, tiny: dict[str, Any]
 ) -> None:
     for phase in PHASES:
-        with start_build(tmp_path, small, **tiny) as child:
-            child.until("progress", phase=phase)
-            with ExitStack() as stack:
+        with start_build(tmp_path, small, **tiny) as child, ExitStack() as stack:
+            verifiers = []
+            if phase != "collecting":
+                child.until("progress", phase="preparing")
                 verifiers = [os.pidfd_open(pid) for pid in child.children()]
-                for fd in verifiers:
-                    stack.callback(os.close, fd)
-                child.signal(signal.SIGKILL)
-                assert child.wait() == -signal.SIGKILL
-                assert len(verifiers) == (1 if phase in ("preparing", "calibrating", "verifying") else 0)
-                assert all(gone(fd, 5) for fd in verifiers), "the proof run outlived its build"
+                assert len(verifiers) == 1
+                stack.callback(os.close, verifiers[0])
+            if phase != "preparing":
+                child.until("progress", phase=phase)
+            child.signal(signal.SIGKILL)
+            assert child.wait() == -signal.SIGKILL
+            assert all(gone(fd, 5) for fd in verifiers), "the proof run outlived its build"
         store = EngineStore(tmp_path / "engines")
         store.sweep()
         sweep_sets(tmp_path / "calibration")
@@ -155,10 +157,12 @@ def test_a_cancelled_build_ends_soon_and_leaves_nothing(
 ) -> None:
     frames = {"frames": 3000, "holdout": 2} if phase == "collecting" else {"frames": 60, "holdout": 2}
     with start_build(tmp_path, small, **{**tiny, "wish": frames}) as child:
-        child.until("progress", phase=phase)
-        verifiers = child.children()
+        verifiers = []
         if phase == "verifying":
+            child.until("progress", phase="preparing")
+            verifiers = child.children()
             os.kill(verifiers[0], signal.SIGSTOP)  # an engine that takes its time
+        child.until("progress", phase=phase)
         started = time.monotonic()
         if how == "stop":
             child.send(Stop())
@@ -284,8 +288,10 @@ def test_two_builds_of_one_engine_make_it_once(tmp_path: Path, small: Camera, ti
     tiny["wish"] = {"frames": 100, "holdout": 2}
     with start_build(tmp_path, small, **tiny) as first:
         first.until("progress", phase="collecting")
+        first.signal(signal.SIGSTOP)
         with start_build(tmp_path, small, **tiny) as second:
             assert "calibration frames" in second.until("progress", phase="waiting")["text"]
+            first.signal(signal.SIGCONT)
             one, two = first.until("built"), second.until("built")
             assert (first.wait(), second.wait()) == (0, 0)
     assert (one["from_store"], two["from_store"]) == (False, True)
@@ -296,32 +302,24 @@ def test_two_builds_of_one_engine_make_it_once(tmp_path: Path, small: Camera, ti
 def test_the_one_that_waits_takes_over_when_the_builder_dies(
     tmp_path: Path, small: Camera, tiny: dict[str, Any]
 ) -> None:
+    """And it holds the lock then: it once built without, so that a sweep took its directory away."""
     with start_build(tmp_path, small, **tiny) as first:
-        first.until("progress", phase="verifying")
+        key = first.until("progress", phase="preparing")["key"]
         first.signal(signal.SIGSTOP)
         with start_build(tmp_path, small, **tiny) as second:
             assert "builds this engine" in second.until("progress", phase="waiting")["text"]
             first.signal(signal.SIGKILL)
-            assert not second.until("built")["from_store"]
-            left = [path.name for path in (tmp_path / "engines").glob(".new-*")]
-            assert len(left) == 1, "the dead builder's directory is the sweep's, not the next builder's"
-    assert EngineStore(tmp_path / "engines").sweep() == left
-
-
-def test_a_builder_that_took_over_holds_the_lock(tmp_path: Path, small: Camera, tiny: dict[str, Any]) -> None:
-    """It once built without: a sweep took its directory away, and a third builder joined in."""
-    with start_build(tmp_path, small, **tiny) as first:
-        key = first.until("progress", phase="verifying")["key"]
-        first.signal(signal.SIGSTOP)
-        with start_build(tmp_path, small, **tiny) as second:
-            second.until("progress", phase="waiting")
-            first.signal(signal.SIGKILL)
-            second.until("progress", phase="verifying")
+            second.until("progress", phase="preparing")
             second.signal(signal.SIGSTOP)
-            with EngineStore(tmp_path / "engines").build_lock(key) as free:
+            store = EngineStore(tmp_path / "engines")
+            with store.build_lock(key) as free:
                 assert not free
+            assert store.sweep() == []
             second.signal(signal.SIGCONT)
-            second.until("built")
+            assert not second.until("built")["from_store"]
+    assert len(store.sweep()) == 1, "the dead builder's directory, and only that"
+    assert keys(tmp_path) == [key]
+    assert_clean(tmp_path)
 
 
 def test_a_larger_set_is_collected_when_more_frames_are_asked_for(
