@@ -153,7 +153,7 @@ def test_silence_is_ended_when_the_promised_time_has_passed() -> None:
         assert stage.states[1].code == "hung"
 
     anyio.run(whole)
-    assert 0.35 <= times["ended"] - times["hello"] < 5.0
+    assert 0.35 <= times["ended"] - times["hello"] < 10.0
 
 
 @pytest.mark.parametrize("allow_s", ["0", "Infinity"])
@@ -283,7 +283,7 @@ def test_a_child_that_ignores_stop_is_killed_after_the_grace() -> None:
         async with stage.open():
             await stage.until(lambda: bool(stage.hellos))
             begun = time.monotonic()
-        assert 0.3 <= time.monotonic() - begun < 3.0
+        assert 0.3 <= time.monotonic() - begun < 10.0
         assert stage.told() == ["starting", "stopped"]
 
     anyio.run(whole)
@@ -379,7 +379,7 @@ def test_cancelling_at_any_word_leaves_nothing() -> None:
         anyio.run(one, number)
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.05, 0.1, 0.2, 0.35])
 @pytest.mark.parametrize("part", ["deaf", "mute"])
 def test_cancelling_at_any_moment_leaves_nothing(part: str, after_s: float) -> None:
     async def one() -> None:
