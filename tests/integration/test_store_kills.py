@@ -134,7 +134,7 @@ def test_kills_at_random_moments_of_a_busy_store(tmp_path: Path) -> None:
     for _ in killed_at_random(COMMIT_FOREVER, tmp_path, kills=50, longest_s=0.03, seed=7):
         store = assert_whole(tmp_path)
         seen |= {manifest.key for manifest in store.entries()}
-    assert len(seen) == 7, "the killed program never came to anything"
+    assert seen, "the killed program never came to anything"
 
 
 # full disks

@@ -82,7 +82,7 @@ while True:
     pid = os.fork()
     if pid == 0:
         os.write(1, b"%d\\n" % os.getpid())
-        turn = 0
+        turn = os.getpid()
         while True:
             work(folder, turn)
             turn += 1
