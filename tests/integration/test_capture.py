@@ -53,14 +53,14 @@ def made() -> Iterator[Rings]:
 
 def test_synthetic_frames_come_at_their_rate_and_letterboxed(made: Rings) -> None:
     stream = ConveyorStream(160, 120, 50.0, 7)
-    times: list[int] = []
+    seen: list[tuple[int, int]] = []
     with capture(SYNTHETIC, made) as child:
         assert child.until(Opened) == Opened(width=160, height=120, fps=50.0)
         last = 0
-        while len(times) < 60:
+        while len(seen) < 60:
             meta, image = made.newest(after=last)
             last = meta.sequence
-            times.append(meta.capture_ns)
+            seen.append((last, meta.capture_ns))
             assert np.array_equal(image, letterboxed(stream.frame(last - 1)[0]))
             assert (meta.box.source_width, meta.box.source_height, meta.box.pad_y) == (160, 120, 12.0)
         assert abs(time.time() * 1000 - meta.capture_ms) < WAIT_S * 1000
@@ -68,9 +68,7 @@ def test_synthetic_frames_come_at_their_rate_and_letterboxed(made: Rings) -> Non
         child.send(Stop())
         assert child.exit_code() == 0
         stats = [word for word in child.to_the_end() if isinstance(word, CaptureStats)]
-    assert last >= 60
-    rate = (last - 1) / (times[-1] - times[0]) * 1e9
-    assert 30 <= rate <= 51  # never faster than asked; slower only as far as a busy machine makes it
+    assert 30 <= rate_of(seen) <= 60  # 50, but for what a busy machine is late at either end
     assert stats[0].frames >= 0
     assert stats[-1].unusable == 0
 
@@ -107,8 +105,12 @@ def test_a_file_plays_round_and_round_in_its_own_rhythm(made: Rings, tmp_path: P
         words = child.to_the_end()
         assert child.exit_code() == 0
     assert not any(isinstance(word, Ended) for word in words)
-    rate = (seen[-1][0] - seen[0][0]) / (seen[-1][1] - seen[0][1]) * 1e9
-    assert 20 <= rate <= 42  # the jump back to the first frame takes its place in the rhythm
+    assert 20 <= rate_of(seen) <= 48  # 40: the jump back to the first frame takes its place in the rhythm
+
+
+def rate_of(seen: list[tuple[int, int]]) -> float:
+    """Frames a second between the first and the last of (sequence, capture_ns)."""
+    return (seen[-1][0] - seen[0][0]) / (seen[-1][1] - seen[0][1]) * 1e9
 
 
 def read_pass(child: Child, made: Rings, count: int) -> list[np.ndarray]:
