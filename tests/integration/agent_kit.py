@@ -43,9 +43,10 @@ class Family:
         found = {}
         for folder in Path("/proc").iterdir():
             with suppress(OSError):
-                if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
-                    if (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                        found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if not folder.name.isdigit() or wanted not in (folder / "environ").read_bytes().split(b"\0"):
+                    continue
+                if (folder / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         return found
 
     def pid_of(self, part: str) -> int:
@@ -68,6 +69,11 @@ class Family:
         for pid in self.members():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def shared_memory() -> set[str]:
+    """The names under /dev/shm."""
+    return {path.name for path in Path("/dev/shm").iterdir()}
 
 
 class Watcher(Ear):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from agent_kit import Family, Watcher, agent, plant, virtual_board, watching, write_config
+from agent_kit import Family, Watcher, agent, plant, shared_memory, virtual_board, watching, write_config
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
 from edgeagent.fleet.measurements import AgentMeasurement, CameraMeasurement, Summary, ThermalMeasurement
@@ -122,7 +122,7 @@ def test_a_killed_build_is_told_and_tried_again(tmp_path: Path) -> None:
 
 
 def test_killing_the_agent_leaves_no_process_and_the_will_speaks(tmp_path: Path, state_dir: Path) -> None:
-    shared_before = set(os.listdir("/dev/shm"))
+    shared_before = shared_memory()
     port, family = free_port(), Family()
     board = virtual_board(tmp_path)
     mqtt = {"url": f"mqtt://127.0.0.1:{port}", "protocol": "3.1.1"}
@@ -134,7 +134,7 @@ def test_killing_the_agent_leaves_no_process_and_the_will_speaks(tmp_path: Path,
         family.wait_gone()
         lost = watcher.message(Status, lambda s: s.state == "lost")
     assert lost.session
-    assert set(os.listdir("/dev/shm")) <= shared_before
+    assert shared_memory() <= shared_before
 
 
 def test_a_stopped_agent_says_so_and_leaves_nothing(tmp_path: Path, state_dir: Path) -> None:

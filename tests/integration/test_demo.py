@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_kit import Family, command_line
+from agent_kit import Family, command_line, shared_memory
 from test_link_kit import Ear, free_port, mosquitto, needs_mosquitto, program
 
 from edgeagent.simulate.video import write_video
@@ -59,12 +58,12 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def test_the_demo_builds_runs_reports_and_leaves_nothing(tmp_path: Path, state_dir: Path, family: Family) -> None:
-    shared_before = set(os.listdir("/dev/shm"))
+    shared_before = shared_memory()
     report_file = tmp_path / "r.json"
     done = demo(family, state_dir, "--duration", "3", "--report", str(report_file))
     assert done.returncode == 0, done.stderr
     assert family.members() == {}
-    assert set(os.listdir("/dev/shm")) <= shared_before
+    assert shared_memory() <= shared_before
     assert list((state_dir / "run").iterdir()) == []
     report = read_report(report_file)
     for name, kind in FIGURES.items():
