@@ -19,13 +19,15 @@ from edgeagent.supervise.child import Child
 from edgeagent.supervise.messages import Fault, Heartbeat
 
 Ending = Literal["over", "silent", "broken"]
+BREACHES = (ValidationError, ChildError, LookupError)
 
 
 class Hearing:
     """One child's words, from its start to its last.
 
-    Heartbeats and faults are understood here; every other line goes to `on_line`. When that raises ValidationError
-    or ChildError, or a line has no end, the child has broken its protocol. `allow_s` is how long the child may stay
+    Heartbeats and faults are understood here; every other line goes to `on_line`. When that raises ValidationError,
+    ChildError or LookupError (the child names what its owner does not know), or a line has no end, the child has
+    broken its protocol. Any other error of `on_line` comes out of `listen`. `allow_s` is how long the child may stay
     silent until it says otherwise.
     """
 
@@ -39,7 +41,8 @@ class Hearing:
         self._over = False
         self._changed = anyio.Event()
         self.fault: Fault | None = None
-        self.broken: ValidationError | ChildError | None = None
+        self.broken: Exception | None = None
+        self._stumbled: Exception | None = None
 
     async def listen(self) -> Ending:
         """Until the child closes its end (over), says nothing in its time (silent), or breaks its protocol (broken)."""
@@ -56,23 +59,29 @@ class Hearing:
                     await self._changed.wait()
         finally:
             loop.remove_reader(self._child.fileno())
+        if self._stumbled is not None:
+            raise self._stumbled
         return "over" if self.broken is None else "broken"
 
     def _readable(self) -> None:
         """One read for each turn of the loop: a child that never pauses takes no other task's turn."""
+        if self._over:
+            return
         try:
             lines = self._child.read_lines()
-            if lines is None:
-                self._finish()
-                return
-            for line in lines:
+            for line in lines or ():
                 self._take(line)
-        except (ValidationError, ChildError) as error:
+        except BREACHES as error:
             self.broken = error
             self._finish()
-            return
-        if lines:
-            self._heard()
+        except Exception as error:  # noqa: BLE001  a callback of the loop: raised in `listen`, else it would be lost
+            self._stumbled = error
+            self._finish()
+        else:
+            if lines is None:
+                self._finish()
+            elif lines:
+                self._heard()
 
     def _take(self, line: bytes) -> None:
         if line.startswith(b'{"kind":"heartbeat"'):

@@ -50,8 +50,8 @@ class Supervisor:
     """Owns one child for as long as `run()` runs.
 
     `make_spec` is asked anew for each start, so a restarted child gets the settings of now. `on_line` is handed
-    every line that is neither a heartbeat nor a fault; when it raises ValidationError or ChildError, the child has
-    broken its protocol.
+    every line that is neither a heartbeat nor a fault; when it raises ValidationError, ChildError or LookupError,
+    the child has broken its protocol.
     """
 
     def __init__(

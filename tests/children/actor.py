@@ -77,6 +77,14 @@ def mute(channel: ControlChannel, play: Play) -> int:
     return _wait_for_ever()
 
 
+def steady(channel: ControlChannel, play: Play) -> int:
+    """Keeps its promise of a word within `number` seconds, with time to spare."""
+    while channel.receive(play.number / 4) is None:
+        channel.beat(play.number)
+        hello(channel, play)
+    return 0
+
+
 def promise(channel: ControlChannel, play: Play) -> int:
     """Announces an allowance that no child can have."""
     raw(channel, b'{"kind":"heartbeat","allow_s":%b}\n' % play.padding.encode())
@@ -183,7 +191,7 @@ def _wait_for_ever() -> int:
 PARTS: dict[str, Callable[[ControlChannel, Play], int]] = {
     part.__name__: part
     for part in (
-        good, echo, code, die, mute, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line, nonsense,
+        good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line, nonsense,
         half_line, deaf, parent, tied_parent, slow_end,
     )
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import anyio
 import pytest
 from test_supervisor_kit import Play, Stage, act, eye_on, is_ours, spec, wait_gone
 
+from edgeagent.errors import ChildError
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.policy import RestartRules
 
@@ -156,6 +158,25 @@ def test_silence_is_ended_when_the_promised_time_has_passed() -> None:
     assert 0.35 <= times["ended"] - times["hello"] < 10.0
 
 
+def test_words_that_wait_for_a_late_owner_are_heard_before_silence_is_judged() -> None:
+    """The owner stands still for three allowances (stopped, swapped out): the child spoke all the while."""
+
+    async def whole() -> None:
+        stage = Stage(act("steady", 0.8))
+
+        def stand_still(hello: object) -> None:
+            if len(stage.hellos) == 2:
+                select.select([], [], [], 2.4)
+
+        stage.on_hello = stand_still
+        async with stage.open():
+            await stage.until(lambda: len(stage.hellos) >= 16)
+        assert stage.told() == ["starting", "stopped"]
+        assert len({hello.pid for hello in stage.hellos}) == 1
+
+    anyio.run(whole)
+
+
 @pytest.mark.parametrize("allow_s", ["0", "Infinity"])
 def test_an_allowance_that_makes_no_sense_breaks_the_protocol(allow_s: str) -> None:
     assert watch_until(act("promise", padding=allow_s), has_failed).states[1].code == "protocol"
@@ -264,6 +285,38 @@ def test_a_child_that_breaks_the_protocol_is_killed_and_started_again(part: str,
     stage = watch_until(act(part, padding=said), has_restarted)
     assert stage.states[1].reason == "actor broke its protocol and was killed"
     assert stage.states[1].code == "protocol"
+
+
+@pytest.mark.parametrize("error", [KeyError("pipeline"), IndexError("class 99"), ChildError("out of turn")])
+def test_a_child_that_names_what_its_owner_does_not_know_breaks_the_protocol(error: Exception) -> None:
+    def refuse(hello: object) -> None:
+        raise error
+
+    async def whole() -> None:
+        stage = Stage(act("good"))
+        stage.on_hello = refuse
+        async with stage.open():
+            await stage.until(lambda: has_restarted(stage))
+        assert stage.states[1].code == "protocol"
+
+    anyio.run(whole)
+
+
+def test_an_error_of_the_owner_s_own_is_not_lost() -> None:
+    """It ends the supervisor loudly, and the child with it: a callback of the event loop would only log it."""
+
+    def stumble(hello: object) -> None:
+        raise ZeroDivisionError
+
+    async def whole() -> None:
+        stage = Stage(act("flood"), grace_s=0.1)
+        stage.on_hello = stumble
+        with pytest.raises(ZeroDivisionError):
+            await stage.run()
+        assert len(stage.hellos) == 1  # nothing is handed over after it
+        assert not any(is_ours(pid) for pid in stage.pids)
+
+    anyio.run(whole)
 
 
 def test_half_a_line_before_death_is_no_message() -> None:

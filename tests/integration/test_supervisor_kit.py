@@ -53,6 +53,7 @@ class Stage:
         self.hellos: list[Hello] = []
         self.pids: list[int] = []
         self.on_event: Callable[[], None] = lambda: None
+        self.on_hello: Callable[[Hello], None] = lambda hello: None
         self._changed = anyio.Event()
         self.supervisor = Supervisor(
             "actor", make_spec, self._line, self._state, SystemClock(), Random(1), rules, grace_s, start_allowance_s
@@ -60,6 +61,7 @@ class Stage:
 
     def _line(self, line: bytes) -> None:
         self.hellos.append(Hello.model_validate_json(line))
+        self.on_hello(self.hellos[-1])
         self._tick()
 
     def _state(self, state: ChildState) -> None:
