@@ -191,8 +191,8 @@ def _wait_for_ever() -> int:
 PARTS: dict[str, Callable[[ControlChannel, Play], int]] = {
     part.__name__: part
     for part in (
-        good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line, nonsense,
-        half_line, deaf, parent, tied_parent, slow_end,
+        good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line,
+        nonsense, half_line, deaf, parent, tied_parent, slow_end,
     )
 }  # fmt: skip
 
