@@ -2,7 +2,8 @@
 
 Weights are symmetric signed INT8, per channel. Activations come in two forms: symmetric signed, the only one that
 TensorRT takes; and unsigned with a zero point, which ONNX Runtime's CPU kernels want. There the signed form keeps every
-ReLU between convolution and Q, the convolutions then run in float, and the engine is slower than FP32.
+ReLU between convolution and Q, the convolutions then run in float, and the engine is slower than FP32. The unsigned
+form keeps weights to seven bits: processors without VNNI add two products of eight bits in sixteen and would overflow.
 
 Only the body is quantised: the nodes behind the last convolution decode boxes and pick candidates, and eight bits would
 move every box by pixels.
@@ -83,7 +84,7 @@ def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activat
         quantizer = QDQQuantizer(
             model,
             True,  # weights per channel
-            False,  # the full range of eight bits
+            activations == "unsigned",  # weights of seven bits
             QuantType.QInt8,
             QuantType.QInt8 if activations == "signed" else QuantType.QUInt8,
             TensorsData(CalibrationMethod.MinMax, dict(ranges)),

@@ -8,7 +8,7 @@ from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.key import EngineWish
 
 # Raised whenever edgeagent/engine/graft.py or quantise.py makes another graph from the same model and frames.
-GRAFT_VERSION = 2
+GRAFT_VERSION = 3
 
 
 def wish_for(
