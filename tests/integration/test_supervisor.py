@@ -162,11 +162,11 @@ def test_words_that_wait_for_a_late_owner_are_heard_before_silence_is_judged() -
     """The owner stands still for three allowances (stopped, swapped out): the child spoke all the while."""
 
     async def whole() -> None:
-        stage = Stage(act("steady", 0.8))
+        stage = Stage(act("steady", 0.5))
 
         def stand_still(hello: object) -> None:
             if len(stage.hellos) == 2:
-                select.select([], [], [], 2.4)
+                select.select([], [], [], 1.5)
 
         stage.on_hello = stand_still
         async with stage.open():
