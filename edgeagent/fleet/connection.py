@@ -1,0 +1,368 @@
+"""One connection to an MQTT broker through one paho client. The only module that imports paho.
+
+Used by the link's thread alone (`link.py` says why there is one thread, and a fresh client for each connection). With
+paho's documented calls for a foreign loop (`loop_read`, `loop_write`, `loop_misc`) a write happens at once and only
+there, a slow socket shows as `want_write`, and every queue is ours and bounded.
+
+Invariants: no more QoS 1 messages are in flight than the broker's Receive Maximum; passwords are never logged.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edgeagent.clock import Clock
+from edgeagent.errors import ConfigError
+from edgeagent.fleet.attempts import TAKEN_OVER_CODE, Ending, EndKind, kind_of_refusal
+from edgeagent.fleet.link_desk import NS, Desk, Line, packet_size
+from edgeagent.fleet.link_types import (
+    PACKET_BYTES,
+    WINDOW,
+    AckHandle,
+    Connected,
+    LinkEvent,
+    LinkSettings,
+    Message,
+    Protocol,
+    Published,
+    ServerLimits,
+    Subscribed,
+    TlsSettings,
+    TooLarge,
+)
+from edgeagent.fleet.outqueue import Outgoing
+
+_log = structlog.get_logger(__name__)
+_TICK_S: Final = 1.0
+_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+def survive(call: Callable[..., object], *args: object) -> bool:
+    """The trampoline: whatever goes wrong in `call` is logged, and the link's thread lives on. False when it did.
+
+    The trace is logged as text: a renderer that shows local variables could show a CONNECT packet with its password.
+    """
+    try:
+        call(*args)
+    except Exception:  # noqa: BLE001
+        _log.error("link.fault", call=getattr(call, "__qualname__", repr(call)), trace=traceback.format_exc())
+        return False
+    return True
+
+
+def tls_context(tls: TlsSettings) -> ssl.SSLContext:
+    """Verifies the broker's name and chain, always. Raises ConfigError for files that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        raise ConfigError(f"a TLS file for the broker cannot be used: {error}", mend="check the paths") from error
+    return context
+
+
+def properties_of(packet_type: int, **values: int) -> Properties:
+    """MQTT 5 properties. Raises paho's MQTTException for one that this packet cannot have."""
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+class _Expiry(Properties):
+    """A message's expiry, packed once: paho looks through all of MQTT 5's properties at every packing."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.MessageExpiryInterval = seconds
+        object.__setattr__(self, "_packed", super().pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        packed: bytes = object.__getattribute__(self, "_packed")
+        return packed
+
+
+@lru_cache(maxsize=64)
+def expiry_properties(seconds: int) -> Properties:
+    """Shared between messages: nothing in them is the message's own."""
+    return _Expiry(seconds)
+
+
+def read_limits(properties: Properties) -> ServerLimits:
+    """What the CONNACK says; defaults where it says nothing."""
+    return ServerLimits(
+        window=min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)),
+        max_packet_bytes=min(PACKET_BYTES, getattr(properties, "MaximumPacketSize", PACKET_BYTES)),
+        max_qos=min(1, getattr(properties, "MaximumQoS", 1)),
+        retain=bool(getattr(properties, "RetainAvailable", 1)),
+    )
+
+
+def _plain(error: Exception) -> str:
+    """What the system said, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class Connection:
+    """One paho client for one connection, used by the link's thread only.
+
+    `line` is None until the broker has accepted; `ending` is None while the connection, or the hope for it, lives.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        desk: Desk,
+        tell: Callable[[LinkEvent], None],
+        *,
+        protocol: Protocol,
+        generation: int,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._tell = tell
+        self._protocol = protocol
+        self._generation = generation
+        self._clock = clock
+        self._opened_ns = self._ticked_ns = clock.monotonic_ns()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(desk.waker.reader, selectors.EVENT_READ)
+        self._socket: Any = None
+        self._writing = False
+        self._filters_of: dict[int, tuple[str, ...]] = {}
+        self.line: Line | None = None
+        self.ending: Ending | None = None
+        self._client = self._make_client()
+        self._answer = self._guarded(self._on_publish)
+
+    def _make_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.client_id,
+            clean_session=None if self._protocol == "5" else False,
+            protocol=_VERSIONS[self._protocol],
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = self._settings.connect_timeout_s
+        if self._settings.username is not None:
+            client.username_pw_set(self._settings.username, self._settings.password)
+        self._set_will(client)
+        client.on_connect = self._guarded(self._on_connect)
+        client.on_disconnect = self._guarded(self._on_disconnect)
+        client.on_message = self._guarded(self._on_message)
+        client.on_subscribe = self._guarded(self._on_subscribe)
+        return client
+
+    def _set_will(self, client: Client) -> None:
+        will = self._settings.will
+        if will is not None:
+            v5 = self._protocol == "5"
+            properties = properties_of(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s) if v5 else None
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def guarded(*args: object) -> None:
+            if not survive(callback, *args):
+                self._desk.count_fault()
+
+        return guarded
+
+    def open(self) -> None:
+        """Blocks for DNS, TCP and TLS, then sends CONNECT. A failure becomes the ending."""
+        settings = self._settings
+        try:
+            if settings.tls is not None:
+                self._client.tls_set_context(tls_context(settings.tls))
+            self._connect(settings)
+        except (OSError, ValueError, ConfigError) as error:
+            self._end("unreachable", _plain(error))
+            return
+        self._opened_ns = self._clock.monotonic_ns()
+        self._socket = self._client.socket()
+        if isinstance(self._socket, socket.socket):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(self._socket, selectors.EVENT_READ)
+
+    def _connect(self, settings: LinkSettings) -> None:
+        if self._protocol == "3.1.1":
+            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+            return
+        properties = properties_of(
+            PacketTypes.CONNECT, SessionExpiryInterval=settings.session_expiry_s, ReceiveMaximum=WINDOW
+        )
+        self._client.connect(
+            settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties
+        )
+
+    def pump(self, wait_s: float) -> None:
+        """One round: waits at most `wait_s` for the socket or the waker, then reads, writes and minds the keepalive."""
+        self._mind_writing()
+        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        for key, events in self._selector.select(0 if pending else wait_s):
+            if key.fileobj is not self._socket:
+                self._desk.waker.clear()
+                continue
+            pending |= bool(events & selectors.EVENT_READ)
+            if events & selectors.EVENT_WRITE:
+                self._client.loop_write()
+        if pending:
+            self._read()
+        self._mind_time()
+        if self.ending is None and self._client.socket() is None:
+            self._closed("connection closed")
+
+    def _read(self) -> None:
+        if self.line is not None:
+            self.line.heard_ns = self._clock.monotonic_ns()
+        self._client.loop_read()
+
+    def _mind_writing(self) -> None:
+        wanted = self._client.want_write()
+        if wanted != self._writing and self._client.socket() is not None:
+            self._selector.modify(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0))
+            self._writing = wanted
+
+    def _mind_time(self) -> None:
+        """Keepalive and the wait for CONNACK: once a tick, because rounds come with every message."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._ticked_ns < _TICK_S * NS:
+            return
+        self._ticked_ns = now_ns
+        self._client.loop_misc()
+        waited_s = (now_ns - self._opened_ns) / NS
+        if self.line is None and waited_s > self._settings.connack_timeout_s:
+            self._end("silent", f"the broker does not answer CONNECT with MQTT {self._protocol}")
+
+    def drain(self, line: Line) -> None:
+        """Does what other threads have asked for, and sends what waits while the socket takes it."""
+        if self._desk.asked:
+            self._do_tasks()
+        while self.ending is None and not self._client.want_write():
+            now_ns = self._clock.monotonic_ns()
+            message = self._desk.take(now_ns, line.room)
+            if message is None:
+                return
+            self._send(message, line, now_ns)
+
+    def _do_tasks(self) -> None:
+        tasks = self._desk.take_tasks()
+        if tasks.filters:
+            _, mid = self._client.subscribe(list(tasks.filters.items()))
+            self._filters_of[mid or 0] = tuple(tasks.filters)
+        for handle in tasks.acks:
+            if handle.generation == self._generation:
+                self._client.ack(handle.mid, 1)
+        for event in tasks.oversized:
+            self._tell(event)
+
+    def _send(self, message: Outgoing, line: Line, now_ns: int) -> None:
+        """Hands a message to paho, without what this broker cannot do."""
+        limits = line.limits
+        size = packet_size(message.topic, message.payload)
+        if size > limits.max_packet_bytes:
+            self._desk.count_too_large()
+            self._tell(TooLarge(message.topic, size, limits.max_packet_bytes))
+            return
+        remaining_s = message.remaining_s(now_ns)
+        expiring = remaining_s is not None and self._protocol == "5"
+        qos = min(message.qos, limits.max_qos)
+        if qos:
+            self._client.on_publish = self._answer
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=qos,
+            retain=message.retain and limits.retain,
+            properties=expiry_properties(max(1, remaining_s or 1)) if expiring else None,
+        )
+        if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            line.in_flight[-info.mid] = message  # a key that no PUBACK has: the reconnection sends it again
+            self._end("lost", "the broker left a message unacknowledged while 65 535 others passed")
+        elif qos:
+            line.in_flight[info.mid] = message
+        elif info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._arrived(message)
+
+    def _arrived(self, message: Outgoing) -> None:
+        self._desk.count_arrived(message)
+        if message.tag is not None:
+            self._tell(Published(message.tag, message.topic, ok=True))
+
+    def close(self, *, clean: bool) -> None:
+        """With `clean` sends DISCONNECT, which makes the broker forget the will; otherwise it publishes the will."""
+        self._end("lost", "stopped")
+        if clean:
+            self._client.disconnect()
+        self._selector.close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _end(self, kind: EndKind, reason: str, code: int = 0) -> None:
+        """The first ending counts: later ones are its consequences."""
+        if self.ending is None:
+            held_s = 0.0 if self.line is None else (self._clock.monotonic_ns() - self._opened_ns) / NS
+            self.ending = Ending(kind, reason, code, held_s)
+
+    def _closed(self, reason: str) -> None:
+        if self.line is None:
+            self._end("hung_up", f"the broker hung up on CONNECT with MQTT {self._protocol}")
+        else:
+            self._end("lost", reason)
+
+    def _on_connect(self, _c: Client, _d: object, flags: ConnectFlags, reason: ReasonCode, props: Properties) -> None:
+        if reason.is_failure:
+            self._end(kind_of_refusal(reason.value), str(reason), reason.value)
+            return
+        self.line = Line(self._protocol, read_limits(props), flags.session_present, self._clock.monotonic_ns())
+        self._desk.online(self.line)
+        self._tell(Connected(self.line.session_present, self._protocol, self.line.limits))
+
+    def _on_disconnect(
+        self, _c: Client, _d: object, flags: DisconnectFlags, reason: ReasonCode, _p: Properties
+    ) -> None:
+        if not flags.is_disconnect_packet_from_server:
+            silent = reason.getName() == "Keep alive timeout"
+            self._closed("no answer within the keepalive time" if silent else "connection closed")
+        elif reason.value == TAKEN_OVER_CODE:
+            self._end("displaced", f"another client connected as {self._settings.client_id}", reason.value)
+        else:
+            self._end("lost", f"the broker disconnected: {reason}", reason.value)
+
+    def _on_publish(self, _c: Client, _d: object, mid: int, reason: ReasonCode, _p: Properties) -> None:
+        message = None if self.line is None else self.line.in_flight.pop(mid, None)
+        if message is None:
+            return  # QoS 0, counted when it was sent
+        if self.line is not None and not self.line.in_flight:
+            self._client.on_publish = None  # paho calls it for QoS 0 too, and makes two costly objects for that
+        if not reason.is_failure:
+            self._arrived(message)
+            return
+        self._desk.count_rejected()
+        if message.tag is not None:
+            self._tell(Published(message.tag, message.topic, ok=False, reason=str(reason)))
+
+    def _on_message(self, _c: Client, _d: object, message: MQTTMessage) -> None:
+        ack = AckHandle(self._generation, message.mid) if message.qos else None
+        self._tell(Message(message.topic, bytes(message.payload), message.qos, message.retain, ack))
+
+    def _on_subscribe(self, _c: Client, _d: object, mid: int, reasons: list[ReasonCode], _p: Properties) -> None:
+        names = self._filters_of.pop(mid, ())
+        self._desk.confirm_filters(names)
+        answers = list(zip(names, reasons, strict=False))
+        granted = tuple(name for name, reason in answers if not reason.is_failure)
+        self._tell(Subscribed(granted, tuple((name, str(reason)) for name, reason in answers if reason.is_failure)))
