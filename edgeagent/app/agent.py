@@ -89,6 +89,8 @@ class Agent:
     def _make_pipelines(self) -> list[Served]:
         served = []
         for name, settings in self._config.pipelines.items():
+            if settings.enabled and settings.camera not in self._cameras:
+                self._publisher.note(f"pipeline/{name}", "degraded", f"its camera {settings.camera} is disabled")
             if not settings.enabled or settings.camera not in self._cameras:
                 continue
             bundle, camera = self._bundles[settings.model], self._cameras[settings.camera]

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import structlog
+from pydantic import ValidationError
+
 from edgeagent.clock import Clock
 from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
@@ -16,6 +19,8 @@ from edgeagent.fleet.results import Detection, Event, FactValue, Result, event_i
 from edgeagent.fleet.states import Alarm, ComponentHealth, EngineState, Health, Info, Severity, Status, StatusWord
 from edgeagent.fleet.topics import Topics
 from edgeagent.health.book import HealthBook, Word, note, overall
+
+log = structlog.get_logger("publish")
 
 MEASUREMENT_EXPIRY_S = 10
 RESULT_EXPIRY_S = 10
@@ -45,6 +50,7 @@ class Publisher:
         self._retained: dict[str, Message] = {}
         self._alarms: dict[str, Alarm] = {}
         self._state: StatusWord = "init"
+        self._doubted: set[str] = set()
         self.results = 0
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
@@ -124,9 +130,18 @@ class Publisher:
         self._pass(topic, CameraMeasurement.model_validate({**header, **values}))
 
     def measurement(self, group: str, values: Mapping[str, float]) -> None:
+        """Publish a group's readings. One that cannot be (a negative power, a load of 180 %) is left out and logged."""
         topic = self._topics.measurement(group)
         model = GROUPS.get(group, Measurement)
-        self._pass(topic, model.model_validate({**self._stamp.header(topic), **values}))
+        try:
+            self._pass(topic, model.model_validate({**self._stamp.header(topic), **values}))
+        except ValidationError as error:
+            wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"] and each["loc"][0] in values}
+            if wrong - self._doubted:
+                log.warning("reading", group=group, impossible=",".join(sorted(wrong)))
+                self._doubted |= wrong
+            if wrong and len(wrong) < len(values):
+                self.measurement(group, {key: value for key, value in values.items() if key not in wrong})
 
     def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
         topic = self._topics.event(kind)
