@@ -40,7 +40,7 @@ class Tally:
 
     @property
     def fps(self) -> float:
-        seconds = self.last_s - (self.first_s or self.last_s)
+        seconds = 0.0 if self.first_s is None else self.last_s - self.first_s
         return (self.results - 1) / seconds if seconds > 0 else 0.0
 
     def percentiles(self) -> dict[str, float | None]:
