@@ -336,22 +336,21 @@ def test_a_child_that_ignores_stop_is_killed_after_the_grace() -> None:
         async with stage.open():
             await stage.until(lambda: bool(stage.hellos))
             begun = time.monotonic()
-        assert 0.3 <= time.monotonic() - begun < 10.0
+        assert time.monotonic() - begun >= 0.3
         assert stage.told() == ["starting", "stopped"]
 
     anyio.run(whole)
 
 
+@pytest.mark.timeout(60)
 def test_a_stopped_child_hears_that_it_is_to_end() -> None:
-    """SIGCONT comes before the message: it ends by itself, well inside a long grace."""
+    """SIGCONT comes before the message: it ends by itself, inside a grace that is longer than the test may last."""
 
     async def whole() -> None:
-        stage = Stage(act("good"), grace_s=15.0)
+        stage = Stage(act("good"), grace_s=1000.0)
         async with stage.open():
             await stage.until(lambda: bool(stage.hellos))
             os.kill(stage.hellos[0].pid, signal.SIGSTOP)
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 10.0
 
     anyio.run(whole)
 

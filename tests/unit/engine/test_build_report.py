@@ -101,14 +101,12 @@ def test_a_signal_is_heard_in_the_middle_of_a_long_pause(ends: tuple[socket.sock
     before = signal.signal(signal.SIGUSR1, stop)
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
     timer.start()
-    started = time.monotonic()
     try:
         with pytest.raises(Cancelled):
-            BuildReport(channel).pause(60)
+            BuildReport(channel).pause(3600)  # longer than the test may last
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
-    assert time.monotonic() - started < 5
 
 
 def test_a_long_pause_beats_its_heart(
