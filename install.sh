@@ -22,14 +22,18 @@ usage() { sed -n '2,/^set -euo/{/^set -euo/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}
 
 # The first interpreter that is new enough: $PYTHON, python3, then the versioned names.
 find_python() {
-  local name
-  for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
-    if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 &&
-      "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-      command -v "$name"
+  local name base
+  local -a names=(python3 python3.13 python3.12 python3.11 python3.10)
+  [ -z "${PYTHON:-}" ] || names=("$PYTHON")
+  for name in "${names[@]}"; do
+    # The interpreter behind a virtual environment: ours may be active, and it is about to be made anew.
+    base=$("$name" -c 'import sys; print(sys._base_executable if sys.version_info >= (3, 10) else "")' 2>/dev/null) || continue
+    if [ -n "$base" ]; then
+      printf '%s\n' "$base"
       return
     fi
   done
+  [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is no Python 3.10 or newer"
   fail "no Python 3.10 or newer here; on Debian and Ubuntu: sudo apt install python3 python3-venv"
 }
 

@@ -20,6 +20,7 @@ from edgeagent import __version__  # noqa: E402
 from edgeagent.errors import EdgeAgentError, OperatorError  # noqa: E402
 
 LOAD_INTERVAL_S = 0.3
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -33,8 +34,12 @@ def main(arguments: list[str] | None = None) -> None:
         for line in _lines_of(error):
             sys.stderr.write(f"edgeagent: {line}\n")
         sys.exit(2 if isinstance(error, OperatorError) else 1)
-    except BrokenPipeError:  # the reader of our output has gone: `edgeagent config schema | head`
-        sys.stderr.close()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of our output has gone: `edgeagent config schema | head`
+            sys.exit(1)
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"edgeagent: {where}{(error.strerror or str(error)).lower()}\n")
         sys.exit(1)
 
 
@@ -66,7 +71,7 @@ if TYPE_CHECKING:
 
 def _add_run(commands: Commands) -> None:
     run = commands.add_parser("run", help="run the agent (what the service does)")
-    run.add_argument("--config", type=Path, default=Path("/etc/edgeagent/config.toml"), metavar="FILE")
+    run.add_argument("--config", type=Path, default=DEVICE_CONFIG, metavar="FILE")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     run.set_defaults(command=command_run)
 
@@ -85,7 +90,9 @@ def _add_demo(commands: Commands) -> None:
     demo.add_argument(
         "--broker", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT] instead of the embedded broker"
     )
-    demo.add_argument("--port", type=int, metavar="N", help="port of the embedded broker (default: 1883 or a free one)")
+    demo.add_argument(
+        "--port", type=_port, metavar="N", help="port of the embedded broker (default: 1883 or a free one)"
+    )
     demo.add_argument("--ambient", type=float, default=25.0, metavar="C", help="air temperature of the virtual board")
     demo.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write the run's figures as JSON")
@@ -97,6 +104,20 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e7:
         raise argparse.ArgumentTypeError("a duration is a positive number of seconds")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("wants at least 1")
     return value
 
 
@@ -132,7 +153,7 @@ def _add_simulate(commands: Commands) -> None:
     board.set_defaults(command=command_simulate_board)
     video = actions.add_parser("video", help="write a video file of the synthetic camera")
     video.add_argument("--out", type=Path, required=True, metavar="FILE")
-    video.add_argument("--frames", type=int, default=300)
+    video.add_argument("--frames", type=_count, default=300)
     video.add_argument("--size", default="640x480", metavar="WxH")
     video.add_argument("--fps", type=float, default=30.0)
     video.add_argument("--seed", type=int, default=1)
@@ -146,7 +167,7 @@ def _add_bench(commands: Commands) -> None:
     publish.add_argument("--json", action="store_true")
     publish.set_defaults(command=command_bench_publish)
     accuracy = actions.add_parser("accuracy", help="the sample model on held-out scenes, FP32 and INT8")
-    accuracy.add_argument("--scenes", type=int, default=600)
+    accuracy.add_argument("--scenes", type=_count, default=600)
     accuracy.add_argument("--json", action="store_true")
     accuracy.set_defaults(command=command_bench_accuracy)
 
@@ -202,7 +223,8 @@ def command_config_check(options: argparse.Namespace) -> int:
 def command_config_show(options: argparse.Namespace) -> int:
     from edgeagent.config.commands import command_show
 
-    return _print(command_show(options.file, socket.gethostname(), options.json))
+    file = options.file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    return _print(command_show(file, socket.gethostname(), options.json))
 
 
 def command_config_schema(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -22,6 +23,7 @@ from edgeagent import __version__
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
 from edgeagent.app.engines import EngineDesk, Ready, Wanted
+from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
@@ -30,7 +32,7 @@ from edgeagent.board.evidence import read_identity
 from edgeagent.camera.spec import describe_source
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
-from edgeagent.engine.bundle import load_bundle
+from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.calibration import set_name
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
@@ -63,7 +65,9 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
-        self._bundles = {name: load_bundle(model.path) for name, model in config.models.items()}
+        self._bundles: dict[str, ModelBundle] = {}
+        self._refused: dict[str, EdgeAgentError] = {}
+        self._load_bundles()
         self._cameras = self._make_cameras()
         self._served = self._make_pipelines()
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
@@ -76,8 +80,20 @@ class Agent:
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
 
+    def _load_bundles(self) -> None:
+        """The bundles of the pipelines that shall run. One that is wrong costs its own pipelines, not the others."""
+        for name, settings in self._config.pipelines.items():
+            if not settings.enabled:
+                continue
+            try:
+                if settings.model not in self._bundles:
+                    self._bundles[settings.model] = load_bundle(self._config.models[settings.model].path)
+                check_classes(name, settings.classes, self._bundles[settings.model])
+            except EdgeAgentError as error:
+                self._refused[name] = error
+
     def _make_cameras(self) -> dict[str, Camera]:
-        wanted = [p for p in self._config.pipelines.values() if p.enabled]
+        wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self._refused]
         cameras = {}
         for name, settings in self._config.cameras.items():
             if settings.enabled:
@@ -91,10 +107,9 @@ class Agent:
         for name, settings in self._config.pipelines.items():
             if settings.enabled and settings.camera not in self._cameras:
                 self._publisher.note(f"pipeline/{name}", "degraded", f"its camera {settings.camera} is disabled")
-            if not settings.enabled or settings.camera not in self._cameras:
+            if not settings.enabled or settings.camera not in self._cameras or name in self._refused:
                 continue
             bundle, camera = self._bundles[settings.model], self._cameras[settings.camera]
-            check_classes(name, settings.classes, bundle)
             ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
             served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
         return served
@@ -122,36 +137,51 @@ class Agent:
     async def _run_tasks(self) -> None:
         for camera in self._cameras.values():
             camera.on_change = self._publish_info
-        self._infer.on_loaded = self._loaded
+        self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
+        self._infer.on_refused = self._given_up
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
             self._publish_info()
-            for camera in self._cameras.values():
-                tasks.start_soon(camera.supervisor.run)
-            if self._served:
-                tasks.start_soon(self._infer.supervisor.run)
-            for served in self._served:
-                tasks.start_soon(self._engines.provide, self._wanted(served), self._serve)
+            for name, error in self._refused.items():
+                self._engines.refuse(name, error)
+            groups = self._groups()
+            tasks.start_soon(self._stop_on_signal, groups, tasks.cancel_scope)
+            for group in groups:
+                tasks.start_soon(group.run)
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
             tasks.start_soon(self._settle)
 
-    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
+    def _groups(self) -> list[Group]:
+        """The start list: cameras, then inference, then engines. Stopped in the opposite order."""
+        cameras, inference, engines = Group(), Group(), Group()
+        for camera in self._cameras.values():
+            cameras.add(camera.supervisor.run)
+        if self._served:
+            inference.add(self._infer.supervisor.run)
+        for served in self._served:
+            engines.add(partial(self._provide, served))
+        return [cameras, inference, engines]
+
+    async def _stop_on_signal(self, groups: list[Group], scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping", signal=number.name)
                 self._publisher.status("stopping", f"received {number.name}")
+                for group in reversed(groups):
+                    await group.stop()
                 scope.cancel()
+                return
 
     async def _stop(self, reason: str) -> None:
-        self._second()
-        self._publish_own_cost()
-        self._board.close()
-        await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
-        for camera in self._cameras.values():
-            camera.close()
-        log.info("stopped", reason=reason)
+        try:
+            self._second()
+        finally:
+            self._board.close()
+            await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
+            for camera in self._cameras.values():
+                camera.close()
+            log.info("stopped", reason=reason)
 
     async def _settle(self) -> None:
         await anyio.sleep(SETTLE_S)
@@ -177,18 +207,27 @@ class Agent:
             ring_fd=served.ring.fd,
         )
 
+    async def _provide(self, served: Served) -> None:
+        """Until the pipeline has its engine, or will not get one until something changes."""
+        if not await self._engines.provide(self._wanted(served), self._serve):
+            self._given_up(served)
+
+    def _given_up(self, served: Served) -> None:
+        served.given_up = True
+        self._begin_when_ready(served.camera)
+
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
         self._publish_info()
 
-    def _loaded(self, served: Served) -> None:
-        """When every pipeline of a camera is served, a file played once may begin."""
-        camera = served.camera
-        if self._tasks and camera.once and all(s.loaded for s in self._served if s.camera is camera):
+    def _begin_when_ready(self, camera: Camera) -> None:
+        """When every pipeline of a camera that will be served is served, a file played once may begin."""
+        waiting = [s for s in self._served if s.camera is camera and not s.given_up]
+        if self._tasks and camera.once and waiting and all(s.loaded for s in waiting):
             self._tasks.start_soon(camera.begin)
 
     def _second(self) -> None:
-        self._infer.measure(SECOND_S)
+        self._infer.measure()
         for camera in self._cameras.values():
             self._publisher.camera(camera.name, camera.measure())
             if camera.told_end():

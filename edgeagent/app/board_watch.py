@@ -61,6 +61,7 @@ class BoardWatch:
     def _hunger(self, reading: Reading) -> list[str]:
         limit, total = self._power.warn_total_w, reading.power_total_mw
         if limit is None or total is None:
+            self._publisher.clear_alarm("power")
             return []
         watts = total / 1000
         self._hungry = watts > (limit * EASED_SHARE if self._hungry else limit)

@@ -34,7 +34,11 @@ class BuildWatch:
 
     async def run(self, timeout_s: float) -> Built:
         """The built engine. Raises BuildFailed with the reason; leaves no process behind."""
-        child = Child(self._spec)
+        try:
+            child = Child(self._spec)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BuildFailed(f"the build could not be started: {reason}", retry=True, code="not_started") from error
         code = None
         try:
             with anyio.move_on_after(timeout_s):

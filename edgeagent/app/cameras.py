@@ -166,7 +166,7 @@ class Camera:
         """The values of this interval's camera measurement."""
         now_ns = self._clock.monotonic_ns()
         rings = list(self.rings.values())
-        frames = rings[0].newest if rings else self.state.frames
+        frames = self._captured(rings)
         tick = self.state.tick
         seconds = (now_ns - tick.at_ns) / 1e9
         fps = (frames - tick.frames) / seconds if tick.at_ns and seconds > 0 else 0.0
@@ -182,6 +182,12 @@ class Camera:
         if rings and rings[0].newest_ns:
             values["frame_age_ms"] = round(max(0, now_ns - rings[0].newest_ns) / 1e6, 1)
         return values
+
+    def _captured(self, rings: list[Ring]) -> int:
+        """Frames since the session began; of a file played once those of its pass, without the rehearsal."""
+        if not rings:
+            return self.state.frames
+        return rings[0].passed if self.once and self.state.begun else rings[0].newest
 
     def told_end(self) -> bool:
         """True once: when a file played once has ended and every result of it is out."""

@@ -24,12 +24,15 @@ from edgeagent.engine.calibration import find_set, sweep_sets
 from edgeagent.engine.key import engine_key
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.wish import wish_for
-from edgeagent.errors import EdgeAgentError, StoreError
+from edgeagent.errors import EdgeAgentError, EngineError, StoreError
 from edgeagent.supervise.child import ChildSpec
 
 log = structlog.get_logger("engine")
 
+PAUSE_AFTER_DEATH_S = 1.0
 PAUSE_AFTER_FAILURE_S = 5.0
+LOOK_AGAIN_S = 2.0
+DEATHS = {"build_killed", "build_crashed", "engine_crashed"}
 PAUSE_AFTER_GIVING_UP_S = 600.0
 BUILD_NICE = 10
 BUILD_OOM_SCORE = 800
@@ -92,10 +95,22 @@ class EngineDesk:
             self._store = EngineStore(self._state_dir / "engines")
         return self._store
 
-    async def provide(self, wanted: Wanted, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
-        """Until the pipeline has its engine: store, else build; retried with pauses, told at every step."""
+    def refuse(self, pipeline: str, error: EdgeAgentError) -> None:
+        """Tell that a pipeline gets no engine, because its model cannot be one."""
+        line = error.line()
+        self._publisher.engine(
+            pipeline, state="failed", reason=line, precision=self._settings.precision, backend=self.backend
+        )
+        self._blame(pipeline, error, attempt=0)
+
+    async def provide(self, wanted: Wanted, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> bool:
+        """Until the pipeline has its engine: store, else build; retried with pauses, told at every step.
+
+        False when it will not get one: only a person or a new setting can help.
+        """
         attempt = 0
         self._tell(wanted, "wanted")
+        self._publisher.note(f"engine/{wanted.pipeline}", "degraded", "its engine is being made")
         while True:
             try:
                 found = await self._from_store(wanted)
@@ -104,11 +119,11 @@ class EngineDesk:
                     found = await self._built(wanted, attempt)
             except EdgeAgentError as error:
                 if not await self._failed(wanted, error, attempt):
-                    return
+                    return False
                 continue
             self._tell_ready(wanted, found)
             await on_ready(wanted, found)
-            return
+            return True
 
     async def _from_store(self, wanted: Wanted) -> Ready | None:
         return await anyio.to_thread.run_sync(partial(self._look_up, wanted))
@@ -117,11 +132,26 @@ class EngineDesk:
         digest = ""
         if self._settings.precision == "int8":
             found = find_set(wanted.calibration)
-            if found is None:
+            enough = self._settings.calibration_frames + self._settings.holdout_frames
+            if found is None or len(found.record.files) < enough:
                 return None
             digest = found.record.digest
         entry = self.store().find(self._key(wanted, digest))
-        return None if entry is None else Ready(entry, from_store=True)
+        if entry is None:
+            return None
+        self._check_agreement(entry)
+        return Ready(entry, from_store=True)
+
+    def _check_agreement(self, entry: Entry) -> None:
+        """An engine proven under a lower demand does not meet a higher one by lying in the store."""
+        proven = entry.manifest.agreement
+        if proven is not None and proven.value < self._settings.min_agreement:
+            raise EngineError(
+                f"the engine {entry.manifest.key[:12]} agrees with the FP32 network to {proven.value:.3f} only, and "
+                f"engines.min_agreement is {self._settings.min_agreement}",
+                mend="lower it, or set engines.precision to fp32",
+                code="engine_disagrees",
+            )
 
     def _key(self, wanted: Wanted, calibration_digest: str) -> str:
         return engine_key(
@@ -137,10 +167,17 @@ class EngineDesk:
     async def _built(self, wanted: Wanted, attempt: int) -> Ready:
         if self._one_build.locked():
             self._tell(wanted, "waiting", phase="another pipeline's engine is being built", attempt=attempt)
-        async with self._one_build:
+        while True:
+            with anyio.move_on_after(LOOK_AGAIN_S):
+                await self._one_build.acquire()
+                break
             # Another pipeline with the same wish may have built it while this one waited.
-            found = await self._from_store(wanted)
-            return found if found is not None else await self._build(wanted, attempt)
+            if (found := await self._from_store(wanted)) is not None:
+                return found
+        try:
+            return await self._from_store(wanted) or await self._build(wanted, attempt)
+        finally:
+            self._one_build.release()
 
     async def _build(self, wanted: Wanted, attempt: int) -> Ready:
         watch = BuildWatch(self._spec(wanted), self._clock, partial(self._progress, wanted, attempt))
@@ -185,15 +222,25 @@ class EngineDesk:
         line = error.line()
         log.warning("build_failed", pipeline=wanted.pipeline, code=error.error_code, reason=line, attempt=attempt)
         self._tell(wanted, "failed", reason=line, attempt=attempt)
-        self._publisher.note(f"engine/{wanted.pipeline}", "failed", line)
-        self._publisher.event(
-            "engine-failed", "error", line, pipeline=wanted.pipeline, code=error.error_code, attempt=attempt
-        )
+        self._blame(wanted.pipeline, error, attempt)
         if not error.retry:
             return False
-        spent = attempt % self._settings.max_attempts == 0
-        await anyio.sleep(PAUSE_AFTER_GIVING_UP_S if spent and attempt else PAUSE_AFTER_FAILURE_S)
+        await anyio.sleep(self._pause_s(error, attempt))
+        self._publisher.note(f"engine/{wanted.pipeline}", "degraded", f"tried again after: {line}")
         return True
+
+    def _pause_s(self, error: EdgeAgentError, attempt: int) -> float:
+        if attempt and attempt % self._settings.max_attempts == 0:
+            return PAUSE_AFTER_GIVING_UP_S
+        return PAUSE_AFTER_DEATH_S if error.error_code in DEATHS else PAUSE_AFTER_FAILURE_S
+
+    def _blame(self, pipeline: str, error: EdgeAgentError, attempt: int) -> None:
+        line = error.line()
+        self._publisher.note(f"engine/{pipeline}", "failed", line)
+        final = not error.retry or (attempt > 0 and attempt % self._settings.max_attempts == 0)
+        self._publisher.event(
+            "engine-failed", "error", line, pipeline=pipeline, code=error.error_code, attempt=attempt, final=final
+        )
 
     def _progress(self, wanted: Wanted, attempt: int, word: Progress, eta_s: float | None) -> None:
         self._tell(

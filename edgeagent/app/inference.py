@@ -40,6 +40,7 @@ class Served:
     model: str
     start: PipelineStart | None = None
     loaded: bool = False
+    given_up: bool = False
     gauge: Gauge = field(default_factory=Gauge)
     dropped_told: int = 0
 
@@ -54,6 +55,8 @@ class InferDesk:
         self._clock = clock
         self._torn = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
+        self.on_refused: Callable[[Served], None] = lambda served: None
+        self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
         self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
         self._rings = {served.ring.id: served.ring for served in pipelines}
@@ -134,6 +137,8 @@ class InferDesk:
         self._dropped = dict(word.dropped)
         for served in self._pipelines.values():
             served.camera.state.dropped = self.dropped(served.ring.id)
+        if all(served.loaded or served.start is None for served in self._pipelines.values()):
+            self._publisher.note(self.name, "ok")
         self._torn = max(self._torn, word.torn)
 
     def _loaded(self, word: Loaded) -> None:
@@ -145,6 +150,9 @@ class InferDesk:
     def _load_failed(self, word: LoadFailed) -> None:
         self._publisher.note(f"engine/{word.pipeline}", "failed", word.text)
         self._publisher.event("engine-load-failed", "error", word.text, pipeline=word.pipeline, engine=word.engine)
+        served = self._pipelines[word.pipeline]
+        served.start = None
+        self.on_refused(served)
 
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
@@ -153,8 +161,11 @@ class InferDesk:
             self._publisher.note(self.name, "failed", child.reason)
             self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
 
-    def measure(self, interval_s: float) -> None:
-        """Publish every serving pipeline's summary of the interval."""
+    def measure(self) -> None:
+        """Publish every serving pipeline's summary since this was last asked."""
+        now_ns = self._clock.monotonic_ns()
+        interval_s = max(1e-3, (now_ns - self._measured_ns) / 1e9)
+        self._measured_ns = now_ns
         for served in self._pipelines.values():
             if served.start is None:
                 continue

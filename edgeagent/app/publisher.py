@@ -51,6 +51,7 @@ class Publisher:
         self._alarms: dict[str, Alarm] = {}
         self._state: StatusWord = "init"
         self._doubted: set[str] = set()
+        self._quiet: set[str] = set()
         self.results = 0
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
@@ -156,6 +157,7 @@ class Publisher:
         old = self._alarms.get(kind)
         if old is not None and old.text == text:
             return
+        self._quiet.discard(kind)
         topic = self._topics.alarm(kind)
         header = self._stamp.header(topic)
         first, count = (old.first_ts, old.count + 1) if old else (header["ts"], 1)
@@ -164,7 +166,10 @@ class Publisher:
         self._keep(topic, alarm)
 
     def clear_alarm(self, kind: str) -> None:
-        if self._alarms.pop(kind, None) is not None:
+        """No such alarm, or no longer. Said once: an earlier session may have left one on the broker."""
+        if kind not in self._quiet:
+            self._quiet.add(kind)
+            self._alarms.pop(kind, None)
             topic = self._topics.alarm(kind)
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)

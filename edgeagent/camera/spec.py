@@ -39,7 +39,7 @@ ALL_FORMS = "write one of: " + "; ".join(FORMS.values())
 
 _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15}://)[^\s\"'<>]*@")
 _SECRET_PAIR = re.compile(
-    r"(?i)\b([\w-]{0,32}(?:pass|password|passwd|passphrase|pwd|pw|token|secret)\s*=\s*)(\"[^\"]*\"|[^&\s!]+)"
+    r"(?i)\b([\w-]{0,32}(?:pass|password|passwd|passphrase|pwd|pw|token|secret|auth|key|sig|signature|credentials?)\s*=\s*)(\"[^\"]*\"|[^&\s!]+)"
 )
 _SYNTHETIC = re.compile(r"synthetic(?::(?P<width>\d+)x(?P<height>\d+)(?:@(?P<fps>\d+(?:\.\d+)?))?)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]*:")

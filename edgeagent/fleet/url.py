@@ -78,8 +78,10 @@ def _credentials(parts: SplitResult, allowed: bool) -> tuple[str | None, str | N
             "the broker address contains a user name or password",
             mend="set them apart from the address, so that the address may be logged",
         )
+    if not parts.username:
+        raise BrokerUrlError("the broker address has a password and no user name", mend="write USER:PASSWORD@HOST")
     password = None if parts.password is None else unquote(parts.password)
-    return unquote(parts.username or ""), password
+    return unquote(parts.username), password
 
 
 def _host(parts: SplitResult) -> str:

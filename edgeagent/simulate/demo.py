@@ -26,7 +26,7 @@ from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent, LinkSettings, Lost, Message, Refused, TlsSettings
 from edgeagent.fleet.messages import parse_message
-from edgeagent.fleet.topics import Topics
+from edgeagent.fleet.topics import TopicError, Topics
 from edgeagent.fleet.url import Broker, parse_broker_url
 from edgeagent.simulate.board import make_board
 from edgeagent.simulate.demo_processes import AgentDied, Processes, start_agent, start_broker, start_plant, why_ended
@@ -67,7 +67,9 @@ class Demo:
         self._at_end: Cost | None = None
         self._last_plain: str | None = None
         self._told_s = 0
+        self._watched = False
         self._trouble = ""
+        self._started_ms = time.time_ns() // 1_000_000
 
     def run(self) -> int:
         """Until the duration is over, the file has ended, the agent has died, or Ctrl-C. Returns the exit code."""
@@ -120,7 +122,8 @@ class Demo:
         from rich.console import Console
 
         console = Console()
-        if self._options.headless or not console.is_terminal:
+        self._watched = console.is_terminal and not self._options.headless
+        if not self._watched:
             self._follow(broker, None, console)
             return
         from rich.live import Live
@@ -169,6 +172,9 @@ class Demo:
             return True
         if (code := self._processes.exited("agent")) is not None:
             raise AgentDied(why_ended(code, self._run_dir / "log"))
+        if self._processes.exited("broker") is not None:
+            raise EdgeAgentError("the embedded broker has ended", code="broker_died")
+        self._processes.keep_alive("plant")
         self._refuse_what_cannot_come()
         first = self._state.tally.first_s
         if first is None:
@@ -183,12 +189,12 @@ class Demo:
         return time.monotonic() - self._options.started_s
 
     def _refuse_what_cannot_come(self) -> None:
-        """A camera that only another --source can help, or, with nobody watching, an engine that failed."""
-        camera, engine = self._state.camera, self._state.engine
+        """A camera that only another --source can help, or, with nobody watching, an engine that was given up."""
+        camera, given_up = self._state.camera, self._state.given_up
         if camera is not None and camera.state == "refused":
             raise OperatorError(self._why_nothing(), code="source_refused")
-        if engine is not None and engine.state == "failed" and self._options.headless:
-            raise EdgeAgentError(f"no engine: {engine.reason}", code="no_engine")
+        if given_up is not None and not self._watched:
+            raise EdgeAgentError(f"no engine: {given_up.text}", code="no_engine")
 
     def _why_nothing(self) -> str:
         health = self._state.health
@@ -215,9 +221,10 @@ class Demo:
         elif isinstance(event, Message):
             try:
                 message = parse_message(event.topic, event.payload)
-            except MessageError as error:
-                self._trouble = error.line()
-                return
+            except (MessageError, TopicError):
+                return  # a consumer ignores what it does not know
+            if event.retain and message is not None and message.ts < self._started_ms:
+                return  # left on the broker by an earlier run
             self._state.apply(event.topic, message, time.monotonic())
             if self._at_first is None and self._state.tally.results:
                 self._at_first = agent_cost(self._agent_pid)
@@ -255,23 +262,28 @@ def summary_text(report: dict[str, object]) -> str:
 
 def write_report(path: Path, report: dict[str, object]) -> None:
     """Write the report whole or not at all."""
+    name = ""
     try:
         fd, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2)
             file.write("\n")
-        new = Path(name)
-        new.chmod(0o644)
-        new.replace(path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except OSError as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
         raise OperatorError(f"cannot write the report {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; returns the exit code. Raises OperatorError for what cannot work, before anything is started."""
     checked_source(options.source)
-    if options.report is not None and not options.report.absolute().parent.is_dir():
-        raise OperatorError(f"--report: there is no directory {options.report.absolute().parent}")
+    if options.report is not None:
+        if not options.report.absolute().parent.is_dir():
+            raise OperatorError(f"--report: there is no directory {options.report.absolute().parent}")
+        if options.report.is_dir():
+            raise OperatorError(f"--report: {options.report} is a directory")
     with (
         instance(options.state_dir) as number,
         run_directory(options.state_dir, number) as run_dir,

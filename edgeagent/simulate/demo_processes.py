@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -34,6 +35,7 @@ class Processes:
 
     log: IO[bytes]
     running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+    _restart: dict[str, Callable[[], int]] = field(default_factory=dict)
 
     def start(self, name: str, arguments: list[str], *, environment: dict[str, str] | None = None) -> int:
         """Start `python ARGUMENTS`; returns the pid."""
@@ -46,7 +48,16 @@ class Processes:
             start_new_session=True,
         )
         self.running.append((name, process))
+        self._restart[name] = lambda: self.start(name, arguments, environment=environment)
         return process.pid
+
+    def keep_alive(self, name: str) -> None:
+        """Start it again if it has ended."""
+        if self.exited(name) is not None:
+            ended = next(entry for entry in self.running if entry[0] == name)
+            self.running.remove(ended)
+            _close_streams(ended[1])
+            self._restart[name]()
 
     def start_ready(self, name: str, arguments: list[str]) -> int:
         """Start it and wait for its line `ready`. Raises ChildDidNotStart with what it said instead."""
@@ -80,9 +91,13 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
+            _close_streams(process)
+
+
+def _close_streams(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def start_broker(processes: Processes, port: int | None) -> int:

@@ -68,6 +68,7 @@ class DemoState:
     topics: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     ended: bool = False
+    given_up: Event | None = None
 
     def apply(self, topic: str, message: Message | None, now_s: float) -> None:
         """Take in one message; None is the empty payload that clears an alarm."""
@@ -100,6 +101,8 @@ class DemoState:
 
     def _event(self, event: Event) -> None:
         self.ended = self.ended or event.type == "source-ended"
+        if event.type == "engine-failed" and event.facts.get("final"):
+            self.given_up = event
         self.events = [*self.events, event][-LATEST_EVENTS:]
         self.news.append(event)
 

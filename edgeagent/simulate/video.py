@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeagent.errors import OperatorError
 
+SMALLEST = 64
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -15,7 +16,10 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
     if match is None:
         raise OperatorError(f"--size {text!r} is no size", mend="write for example 640x480")
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    if min(width, height) < SMALLEST or width % 2 or height % 2:
+        raise OperatorError(f"--size {text}: too small, or odd", mend=f"both sides even, and {SMALLEST} or more")
+    return width, height
 
 
 def write_video(path: Path, size: tuple[int, int], fps: float, frames: int, seed: int) -> None:
