@@ -1,0 +1,40 @@
+"""Tasks that start together and are stopped together: one group after the other, in the order that the owner names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+import anyio.abc
+
+STOP_WAIT_S = 5.0
+
+
+class Group:
+    """Some tasks of one kind. An error in one of them ends the group, and is raised to the group's owner."""
+
+    def __init__(self) -> None:
+        self._calls: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._scope = anyio.CancelScope()
+        self._over = anyio.Event()
+
+    def add(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """One more task; before `run` only."""
+        self._calls.append(call)
+
+    async def run(self) -> None:
+        """Until every task has ended or `stop` was called."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    for call in self._calls:
+                        tasks.start_soon(call)
+        finally:
+            self._over.set()
+
+    async def stop(self) -> None:
+        """Cancel the tasks and wait until they have cleaned up; not for ever."""
+        self._scope.cancel()
+        with anyio.move_on_after(STOP_WAIT_S, shield=True):
+            await self._over.wait()
