@@ -73,6 +73,7 @@ class Processes:
         assert process.stdout is not None  # noqa: S101  it was asked for above
         if process.stdout.readline().strip() != b"ready":
             said = process.communicate()[1].decode(errors="replace").strip().splitlines()
+            self.running.remove((name, process))
             raise ChildDidNotStart(f"the {name} did not start: {said[-1] if said else 'it said nothing'}")
         return process.pid
 

@@ -168,10 +168,32 @@ def test_one_camera_that_does_not_exist_leaves_the_other_alone(tmp_path: Path, s
         failed = watcher.message(Event, lambda e: e.type == "camera-failed")
         assert failed.text.startswith("camera ghost: there is no device /dev/video99")
         watcher.message(Result, lambda r: r.camera == "belt")
-        health = watcher.ever(Health, lambda h: h.overall == "degraded")
+        health = watcher.ever(Health, lambda h: any(c.name == "camera/ghost" for c in h.components))
         words = {component.name: component.health for component in health.components}
     assert words["camera/ghost"] == "failed"
     assert words.get("camera/belt", "ok") == "ok"
+
+
+def test_a_bundle_that_is_gone_costs_its_own_pipeline_only(tmp_path: Path, state_dir: Path) -> None:
+    tables = {
+        "models__gone": {"path": "/nowhere/bundle"},
+        "pipelines__ghosts": {"camera": "belt", "model": "gone"},
+    }
+    with running(tmp_path, state_dir, **tables) as (watcher, _):
+        failed = watcher.ever(EngineState, lambda e: e.pipeline == "ghosts" and e.state == "failed")
+        watcher.ever(Result, lambda r: r.pipeline == "parts")
+        watcher.ever(Health, lambda h: any(c.name == "engine/ghosts" and c.health == "failed" for c in h.components))
+    assert "no model bundle at /nowhere/bundle" in failed.reason
+
+
+def test_a_sensor_that_says_the_impossible_takes_nobody_along(tmp_path: Path, state_dir: Path) -> None:
+    with running(tmp_path, state_dir) as (watcher, _):
+        watcher.message(ThermalMeasurement)
+        for current in (tmp_path / "board").rglob("curr*_input"):
+            current.unlink()
+            current.write_text("-2000\n")
+        seen = watcher.message(ThermalMeasurement, lambda m: m.seq >= 3)
+        watcher.ever(Result, lambda r: r.ts > seen.ts)
 
 
 def test_a_text_file_named_onnx_is_told_in_one_line(tmp_path: Path) -> None:

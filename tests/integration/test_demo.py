@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -192,6 +193,32 @@ def test_two_demos_run_beside_each_other(tmp_path: Path, state_dir: Path, family
         thread.join()
     assert codes == [0, 0]
     assert all(read_report(report)["results_published"] > 20 for report in reports)
+
+
+@needs_mosquitto
+def test_what_an_earlier_run_left_on_the_broker_is_ignored(tmp_path: Path, state_dir: Path, family: Family) -> None:
+    port = free_port()
+    branch = "edgeagent/v1/demo/virtual-orin-nano/"
+    old = {"schema": "edgeagent.event/1", "session": "a-1", "seq": 1, "ts": 1, "id": "x", "type": "engine-failed"}
+    event = json.dumps({**old, "severity": "error", "text": "old news", "facts": {"final": True}})
+    with mosquitto(tmp_path, port):
+        for topic, payload in ((f"{branch}e/engine-failed", event), (f"{branch}c/unknown", "{}")):
+            publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-r", "-t", topic, "-m", payload]
+            subprocess.run(publish, check=True)
+        done = demo(family, state_dir, "--duration", "1", "--broker", f"mqtt://127.0.0.1:{port}")
+    assert done.returncode == 0, done.stderr
+    assert "old news" not in done.stdout
+
+
+def test_a_build_that_is_killed_does_not_end_the_demo(tmp_path: Path, family: Family) -> None:
+    heard = Ear()
+    command = [sys.executable, "-m", "edgeagent", "demo", "--headless", "--duration", "1", "--state", str(tmp_path)]
+    with program(command, heard, env=family.environment()) as process:
+        heard.wait(lambda line: line.startswith("engine: collecting"))
+        os.kill(family.pid_of("engine.build.child"), signal.SIGKILL)
+        heard.wait(lambda line: line.startswith("error: the build was killed"))
+        assert process.wait(90) == 0
+    assert any("results at" in line for line in heard.items)
 
 
 @needs_mosquitto
