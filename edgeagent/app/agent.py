@@ -78,6 +78,7 @@ class Agent:
             Path(config.device.board_root), self._state_dir, self._publisher, config.power, config.thermal
         )
         self._cost = OwnCost()
+        self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
 
     def _load_bundles(self) -> None:
@@ -277,16 +278,22 @@ class Agent:
     def _heard(self, event: LinkEvent) -> None:
         if isinstance(event, Connected):
             log.info("link", state="connected", protocol=event.protocol)
+            self._link_trouble = ""
             self._publisher.note("link", "ok")
             self._publisher.again()
         elif isinstance(event, Refused):
-            log.warning("link", state="refused", reason=event.reason, retry_in_s=round(event.retry_in_s, 1))
-            self._publisher.note("link", "failed", f"the broker refused: {event.reason}")
+            self._no_link("refused", f"the broker refused: {event.reason}")
         elif isinstance(event, Lost):
-            log.warning("link", state="lost", reason=event.reason, retry_in_s=round(event.retry_in_s, 1))
-            self._publisher.note("link", "failed", event.reason)
+            self._no_link("lost", event.reason)
         elif isinstance(event, TooLarge):
             log.warning("link", state="too_large", topic=event.topic, bytes=event.size_bytes, limit=event.limit_bytes)
+
+    def _no_link(self, state: str, reason: str) -> None:
+        """Logged when it begins and when its reason changes, not at every attempt."""
+        if reason != self._link_trouble:
+            log.warning("link", state=state, reason=reason)
+            self._link_trouble = reason
+        self._publisher.note("link", "failed", reason)
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:
