@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgeagent.durable import sync
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.store import store_error
 from edgeagent.errors import EngineError, StoreError
@@ -171,7 +172,7 @@ class SetWriter:
         )
         with self._translated():
             _write(self._new / "set.json", record.model_dump_json(by_alias=True).encode())
-            _fsync(self._new)
+            sync(self._new)
             self._move_in()
         return CalibrationSet(self._folder, record)
 
@@ -191,7 +192,7 @@ class SetWriter:
         if self._folder.exists():
             self._folder.rename(old)
         self._new.rename(self._folder)
-        _fsync(self._folder.parent)
+        sync(self._folder.parent)
         shutil.rmtree(old, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -268,11 +269,3 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

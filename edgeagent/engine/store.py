@@ -26,6 +26,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from edgeagent.durable import sync
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.manifest import Manifest
 from edgeagent.errors import StoreError
@@ -104,13 +105,13 @@ class EngineStore:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             (staging / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8")
             for name in (PLAN, MANIFEST):
-                _fsync(staging / name)
-            _fsync(staging)
+                sync(staging / name)
+            sync(staging)
             with contextlib.suppress(
                 FileExistsError
             ):  # another writer was first; `find` tells whether its entry is whole
                 _rename_to_new(staging, self._folder(key))
-            _fsync(self._root)
+            sync(self._root)
         entry = self.find(key)
         if entry is None:
             raise StoreError(f"the engine {key} did not read back from {self._root}", mend="check the disk", retry=True)
@@ -185,14 +186,6 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
