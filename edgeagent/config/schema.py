@@ -8,74 +8,19 @@ Invariant: a `Config` that exists is consistent: its pipelines name cameras and 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from edgeagent.camera.spec import STRICT, SourceSpec, refuse
+from edgeagent.camera.spec import STRICT, SourceSpec
 from edgeagent.config.cross import cross_mistakes
+from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, checked_not_bool
 from edgeagent.errors import ConfigError
 
-ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-SAMPLE_MODELS = ("conveyor",)
 ONLY_IDS: dict[str, JsonValue] = {"additionalProperties": False}
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
-
-def _checked_absolute(path: str) -> str:
-    if not path.startswith("/") or "\x00" in path:
-        raise refuse("wants an absolute path", "start it with /")
-    return path
-
-
-def _checked_model_path(path: str) -> str:
-    name = path.removeprefix("sample:")
-    if not path.strip() or "\x00" in path:
-        raise refuse("wants a model's directory", 'for example path = "/var/lib/edgeagent/models/belt"')
-    if name != path and name not in SAMPLE_MODELS:
-        known = ", ".join(f'"sample:{sample}"' for sample in SAMPLE_MODELS)
-        raise refuse("no sample model of this name is shipped", f"the shipped ones are: {known}")
-    return path
-
-
-def _checked_broker_url(url: str) -> str:
-    if "@" in url:
-        raise refuse("holds a user name or password", "move them to mqtt.username and mqtt.password_file")
-    mend = 'for example url = "mqtt://127.0.0.1:1883" or "mqtts://broker.example.org"'
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise refuse("the URL's host or port cannot be read", mend) from error
-    if not url.startswith(("mqtt://", "mqtts://")):
-        raise refuse("wants a URL that starts with mqtt:// or mqtts://", mend)
-    if not parts.hostname or port == 0 or _more_than_host(parts) or re.search(r"[\s\x00-\x1f]", url):
-        raise refuse("wants a host and perhaps a port, nothing more", mend)
-    return url
-
-
-def _checked_not_bool(value: object) -> object:
-    """Python takes true for 1; a person who writes true where a number stands has misread something."""
-    if isinstance(value, bool):
-        raise refuse("wants a number, got true or false", "write 0 or 1")
-    return value
-
-
-def _more_than_host(parts: SplitResult) -> bool:
-    return parts.path not in {"", "/"} or bool(parts.query or parts.fragment)
-
-
-Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-AbsolutePath = Annotated[
-    str, Field(max_length=4096, json_schema_extra={"pattern": "^/"}), AfterValidator(_checked_absolute)
-]
-BrokerUrl = Annotated[
-    str, Field(max_length=2048, json_schema_extra={"pattern": "^mqtts?://"}), AfterValidator(_checked_broker_url)
-]
-ModelPath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)]
 
 
 class _Table(BaseModel):
@@ -134,7 +79,7 @@ class MqttSettings(_Table):
     connect_timeout_s: float = Field(
         default=10.0, ge=1, le=120, description="Seconds that one connection attempt may take."
     )
-    results_qos: Annotated[Literal[0, 1], BeforeValidator(_checked_not_bool)] = Field(
+    results_qos: Annotated[Literal[0, 1], BeforeValidator(checked_not_bool)] = Field(
         default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
     )
 
@@ -199,8 +144,35 @@ class PipelineSettings(_Table):
 
 
 class PowerSettings(_Table):
-    """Watching what the board draws."""
+    """The board's power mode, clocks and fan, and watching what it draws."""
 
+    intent: Id | None = Field(
+        default=None,
+        description="What the board shall be set to: max-performance, balanced, low-power, or an intent of your own "
+        "profile; not set: the board's power is left as it is.",
+        examples=["balanced"],
+    )
+    allow_reboot: bool = Field(
+        default=False, description="true lets edgeagent reboot the board when a power mode wants that."
+    )
+    max_reboots_per_day: int = Field(
+        default=1, ge=1, le=10, description="Reboots for a power mode in 24 hours, at most."
+    )
+    max_repairs_per_hour: int = Field(
+        default=6,
+        ge=0,
+        le=60,
+        description="How often in an hour the intent is set again when something else has changed mode or clocks.",
+    )
+    restore_on_stop: bool = Field(
+        default=True, description="When the agent stops, set the board back to what it was before the first start."
+    )
+    helper_socket: AbsolutePath = Field(
+        default="/run/edgeagent-power.sock", description="Socket of the power helper, the part that runs as root."
+    )
+    profiles_dir: AbsolutePath = Field(
+        default="/etc/edgeagent/profiles", description="Directory of your own power profiles, one TOML file each."
+    )
     sample_interval_s: float = Field(
         default=2.0, ge=0.2, le=60, description="Seconds between two readings of the board."
     )
@@ -210,6 +182,13 @@ class PowerSettings(_Table):
         le=1000,
         description="Raise an alarm when the board draws more than this many watts; not set: no alarm.",
         examples=[25.0],
+    )
+    warn_oc3_per_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=100_000,
+        description="Raise an alarm when instantaneous over-power events (oc3) come faster than this; some 30 a second "
+        "are normal in an uncapped mode. Events of oc1 and oc2 always raise it.",
     )
 
 
@@ -270,7 +249,10 @@ class Config(_Table):
     pipelines: dict[Id, PipelineSettings] = Field(
         default_factory=dict, description="Pipelines by id.", json_schema_extra=ONLY_IDS
     )
-    power: PowerSettings = Field(default_factory=PowerSettings, description="Watching what the board draws.")
+    power: PowerSettings = Field(
+        default_factory=PowerSettings,
+        description="The board's power mode, clocks and fan, and watching what it draws.",
+    )
     thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Watching how hot the board is.")
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
 

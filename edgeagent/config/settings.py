@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from edgeagent.config.schema import ID_PATTERN, Config
+from edgeagent.config.kinds import ID_PATTERN
+from edgeagent.config.schema import Config
 from edgeagent.config.toml_text import toml_value
 
 Node = dict[str, Any]
