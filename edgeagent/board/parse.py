@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from edgeagent.board.catalogue import L4t
+from edgeagent.board.catalogue import L4t, is_kit
 
 _INT = re.compile(rb"\s{0,64}(-?[0-9]{1,20})(?![0-9.])")
 _RELEASE = re.compile(rb"#\s*R([0-9]{1,3}) \(release\), REVISION: ([0-9]{1,3})(?:\.([0-9]{1,3}))?")
@@ -60,10 +60,13 @@ def parse_int(raw: bytes) -> int | None:
 
 
 def parse_module_id(compatible: Iterable[str]) -> str:
-    """The module's part number in `compatible`: after the plus of `nvidia,p3768-0000+p3767-0005-super`, else alone."""
+    """The module's part number in `compatible`: after the plus of `nvidia,p3768-0000+p3767-0005-super`, else alone.
+
+    The id of a kit (`nvidia,p2972-0000`) looks the same and is none.
+    """
     entries = [entry.partition(",")[2] for entry in compatible if entry.startswith("nvidia,")]
     for entry in [e.partition("+")[2] for e in entries if "+" in e] + [e for e in entries if "+" not in e]:
-        if found := _MODULE_ID.match(entry):
+        if (found := _MODULE_ID.match(entry)) and not is_kit(found.group()):
             return found.group()
     return ""
 
@@ -99,33 +102,46 @@ def parse_l4t_package(version: str) -> L4t | None:
     return L4t(int(found.group(1)), int(found.group(2)), int(found.group(3))) if found else None
 
 
-def parse_tnspec(raw: bytes) -> TnSpec | None:
-    """The TNSPEC line of /etc/nv_boot_control.conf: <board id>-<fab>-<sku>-<revision>-<fuse>-<chip>-<name>-[<root>]."""
-    for line in raw.splitlines():
-        words = line.decode("ascii", "replace").split()
-        if len(words) == 2 and words[0] == "TNSPEC":
-            return _tnspec(words[1])
-    return None
+def parse_tnspec(raw: bytes, key: str = "TNSPEC") -> TnSpec | None:
+    """The TNSPEC line of /etc/nv_boot_control.conf: <board id>-<fab>-<sku>-<revision>-<fuse>-<chip>-<name>-[<root>].
+
+    COMPATIBLE_SPEC has the same form, with fields left empty: `3767--0005--1--jetson-orin-nano-devkit-`.
+    """
+    return _tnspec(_boot_control(raw, key))
+
+
+def parse_spec_board(raw: bytes, key: str) -> str:
+    """The name that the board was flashed under, from the same line, also where its ids are empty or odd."""
+    return _spec_board(_boot_control(raw, key))
+
+
+def _boot_control(raw: bytes, key: str) -> str:
+    lines = (line.decode("ascii", "replace").split() for line in raw.splitlines())
+    return next((words[1] for words in lines if len(words) == 2 and words[0] == key), "")
+
+
+def _spec_board(text: str) -> str:
+    named = text.split("-", 6)
+    board = _ROOT_DEVICE.sub("", named[6].rstrip("-")) if len(named) == 7 else ""
+    return "".join(c for c in board if c.isprintable())
 
 
 def _tnspec(text: str) -> TnSpec | None:
     fields = text.split("-", 6)
     if len(fields) < 7 or not _MODULE_ID.fullmatch(f"p{fields[0]}-{fields[2]}"):
         return None
-    board = _ROOT_DEVICE.sub("", fields[6].rstrip("-"))
-    return TnSpec(f"p{fields[0]}-{fields[2]}", fields[1], "".join(c for c in board if c.isprintable()))
+    return TnSpec(f"p{fields[0]}-{fields[2]}", fields[1], _spec_board(text))
 
 
-def parse_dpkg_status(raw: bytes, names: Iterable[str]) -> dict[str, str]:
-    """Versions of those of `names` that /var/lib/dpkg/status lists as installed."""
-    wanted = {f"Package: {name}".encode(): name for name in names}
+def parse_dpkg_status(raw: bytes, names: re.Pattern[str]) -> dict[str, str]:
+    """Versions of the packages with such names that /var/lib/dpkg/status lists as installed (or held)."""
     versions: dict[str, str] = {}
     for paragraph in raw.split(b"\n\n"):
         lines = paragraph.strip().split(b"\n")
-        name = wanted.get(lines[0].rstrip())
-        if name and b"Status: install ok installed" in lines and (version := _field(lines, b"Version: ")):
-            versions[name] = version
-    return versions
+        name = lines[0].removeprefix(b"Package: ").rstrip().decode("ascii", "replace")
+        if names.fullmatch(name) and _field(lines, b"Status: ").split()[1:] == ["ok", "installed"]:
+            versions[name] = _field(lines, b"Version: ")
+    return {name: version for name, version in versions.items() if version}
 
 
 def _field(lines: Iterable[bytes], key: bytes) -> str:
@@ -187,6 +203,12 @@ def parse_cuda_json(raw: bytes) -> str:
     """The toolkit's version in /usr/local/cuda/version.json; "" when there is none."""
     found = re.search(rb'"cuda"\s*:\s*\{[^{}]*"version"\s*:\s*"([0-9.]{1,20})"', raw)
     return found.group(1).decode() if found else ""
+
+
+def parse_os_release(raw: bytes) -> str:
+    """PRETTY_NAME of /etc/os-release, see os-release(5); "" when there is none."""
+    name = _field(raw.splitlines(), b"PRETTY_NAME=").strip("\"'")
+    return name[:100]
 
 
 def parse_gpu_model(raw: bytes) -> str:

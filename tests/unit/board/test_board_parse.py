@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgeagent.board import parse
@@ -106,7 +108,13 @@ def test_dpkg_status_gives_installed_packages_only() -> None:
         b"Package: nvidia-l4t-core\nStatus: deinstall ok config-files\nVersion: 36.4.0-1\n\n"
         b"Package: libnvinfer10-dev\nStatus: install ok installed\nVersion: 1\n"
     )
-    assert parse.parse_dpkg_status(raw, ["libnvinfer10", "nvidia-l4t-core"]) == {"libnvinfer10": "10.3.0.30-1+cuda12.5"}
+    names = re.compile("libnvinfer10|nvidia-l4t-core")
+    assert parse.parse_dpkg_status(raw, names) == {"libnvinfer10": "10.3.0.30-1+cuda12.5"}
+
+
+def test_a_held_package_is_installed() -> None:
+    raw = b"Package: nvidia-l4t-core\nStatus: hold ok installed\nVersion: 36.4.7-1\n"
+    assert parse.parse_dpkg_status(raw, re.compile("nvidia-.*")) == {"nvidia-l4t-core": "36.4.7-1"}
 
 
 def test_meminfo_reads_lines_with_and_without_a_unit() -> None:
