@@ -241,7 +241,10 @@ def _policy(spec: VirtualSpec, cores: tuple[int, ...]) -> dict[str, str | int]:
 
 
 def _write_tools(tree: Tree) -> None:
-    for tool in ("nvpmodel", "jetson_clocks"):
+    """What the release installs: nothing on a PC, nvfancontrol only where it has a conf (R35 and later)."""
+    tools = ["nvpmodel", "jetson_clocks", "tegrastats", "systemctl"] * (tree.root / "etc/nvpmodel.conf").exists()
+    tools += ["nvfancontrol"] * (tree.root / "etc/nvfancontrol.conf").exists()
+    for tool in tools:
         command = shlex.join([sys.executable, "-I", str(_TOOLS / f"{tool}.py"), str(tree.root)])
         tree.text(f"bin/{tool}", f'#!/bin/sh\nexec {command} "$@"\n')
         (tree.root / "bin" / tool).chmod(0o755)
