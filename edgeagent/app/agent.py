@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,6 +26,7 @@ from edgeagent.app.cameras import Camera
 from edgeagent.app.engines import EngineDesk, Ready, Wanted
 from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
@@ -75,8 +77,18 @@ class Agent:
             config.engines, self._state_dir, engine_fingerprint(self._identity), self._publisher, clock
         )
         self._board = BoardWatch(
-            Path(config.device.board_root), self._state_dir, self._publisher, config.power, config.thermal
+            Path(config.device.board_root),
+            self._state_dir,
+            self._identity.soc,
+            self._publisher,
+            config.power,
+            config.thermal,
+            clock,
         )
+        self._power = PowerDesk(
+            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
+        )
+        self._board.on_reading = self._power.look
         self._cost = OwnCost()
         self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -138,6 +150,7 @@ class Agent:
     async def _run_tasks(self) -> None:
         for camera in self._cameras.values():
             camera.on_change = self._publish_info
+        self._power.on_change = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
         self._infer.on_refused = self._given_up
         async with anyio.create_task_group() as tasks:
@@ -154,15 +167,16 @@ class Agent:
             tasks.start_soon(self._settle)
 
     def _groups(self) -> list[Group]:
-        """The start list: cameras, then inference, then engines. Stopped in the opposite order."""
-        cameras, inference, engines = Group(), Group(), Group()
+        """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
+        power, cameras, inference, engines = Group(), Group(), Group(), Group()
+        power.add(self._power.run)
         for camera in self._cameras.values():
             cameras.add(camera.supervisor.run)
         if self._served:
             inference.add(self._infer.supervisor.run)
         for served in self._served:
             engines.add(partial(self._provide, served))
-        return [cameras, inference, engines]
+        return [power, cameras, inference, engines]
 
     async def _stop_on_signal(self, groups: list[Group], scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -171,6 +185,7 @@ class Agent:
                 self._publisher.status("stopping", f"received {number.name}")
                 for group in reversed(groups):
                     await group.stop()
+                await self._power.restore()
                 scope.cancel()
                 return
 
@@ -257,6 +272,7 @@ class Agent:
             {
                 "agent_version": __version__,
                 "module": module_facts(identity),
+                "power": asdict(self._power.view),
                 "serial": identity.serial or None,
                 "l4t": identity.l4t or None,
                 "jetpack": identity.jetpack or None,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from edgeagent.app.publisher import Publisher
-from edgeagent.board.reading import Reading, flat_measurements
+from edgeagent.board.reading import OverCurrent, Reading, flat_measurements
 from edgeagent.board.telemetry import BoardReader
+from edgeagent.clock import Clock
 from edgeagent.config.schema import PowerSettings, ThermalSettings
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 EASED_C = 2.0  # an alarm about heat ends this much further from the limit
 EASED_SHARE = 0.95
+QUIET_S = 60.0  # an over-current alarm ends after this long without another event
 # the board's names for what the fleet's messages call otherwise
 RENAMED = {
     ("cpu", "load_percent"): "percent",
@@ -27,36 +30,76 @@ class BoardWatch:
     """Samples one board. `sample()` costs a few milliseconds and never blocks."""
 
     def __init__(
-        self, root: Path, state_dir: Path, publisher: Publisher, power: PowerSettings, thermal: ThermalSettings
+        self,
+        root: Path,
+        state_dir: Path,
+        soc: str,
+        publisher: Publisher,
+        power: PowerSettings,
+        thermal: ThermalSettings,
+        clock: Clock,
     ) -> None:
-        self._reader = BoardReader(root, state_dir=state_dir)
+        self._reader = BoardReader(root, state_dir=state_dir, soc=soc, clock=clock)
         self._publisher = publisher
         self._power = power
         self._thermal = thermal
+        self._clock = clock
         self._hot = False
         self._hungry = False
+        self._over_current_ns = 0
+        self._over_currents: set[str] = set()
+        self.on_reading: Callable[[Reading], None] = lambda reading: None
 
     def sample(self) -> None:
         reading = self._reader.read()
+        self.on_reading(reading)
         for group, values in flat_measurements(reading).items():
             renamed = {RENAMED.get((group, key), key): value for key, value in values.items()}
             if renamed and REQUIRED.get(group, set()) <= renamed.keys():
                 self._publisher.measurement(group, renamed)
-        reasons = [*self._heat(reading), *self._hunger(reading)]
+        watches = (self._throttling, self._heat, self._over_current, self._hunger)
+        reasons = [reason for watch in watches for reason in watch(reading)]
         self._publisher.note("board", "degraded" if reasons else "ok", "; ".join(reasons))
 
-    def _heat(self, reading: Reading) -> list[str]:
-        headroom = reading.headroom_c
-        limit = self._thermal.warn_headroom_c
+    def _throttling(self, reading: Reading) -> list[str]:
+        """The chip slows itself down now: no forecast, the kernel's own alert."""
         alerts = reading.throttle_alerts
+        if not alerts:
+            self._publisher.clear_alarm("throttling")
+            return []
+        what = f"throttling: {', '.join(alerts)}"
+        self._publisher.alarm("throttling", "error", f"the board is {what}")
+        return [what]
+
+    def _heat(self, reading: Reading) -> list[str]:
+        headroom, limit = reading.headroom_c, self._thermal.warn_headroom_c
         if headroom is not None:
             self._hot = headroom < (limit + EASED_C if self._hot else limit)
-        if not (self._hot or alerts):
+        if not self._hot:
             self._publisher.clear_alarm("hot")
             return []
-        what = f"throttling: {', '.join(alerts)}" if alerts else f"less than {limit:g} C below throttling"
-        self._publisher.alarm("hot", "error" if alerts else "warning", f"the board is {what}")
+        what = f"less than {limit:g} C below throttling"
+        self._publisher.alarm("hot", "warning", f"the board is {what}")
         return [what]
+
+    def _over_current(self, reading: Reading) -> list[str]:
+        """oc1 and oc2 should never count; oc3 may, and only its rate tells. Quiet for a while ends the alarm."""
+        now_ns = self._clock.monotonic_ns()
+        if counting := [found for found in reading.over_current if self._is_trouble(found)]:
+            self._over_current_ns = now_ns
+            self._over_currents |= {f"{found.channel} ({found.meaning})" for found in counting}
+        if not self._over_currents or now_ns - self._over_current_ns > QUIET_S * 1e9:
+            self._over_currents.clear()
+            self._publisher.clear_alarm("over-current")
+            return []
+        what = f"over-current: {', '.join(sorted(self._over_currents))}"
+        self._publisher.alarm("over-current", "error", what)
+        return [what]
+
+    def _is_trouble(self, found: OverCurrent) -> bool:
+        if found.channel == "oc3":
+            return found.rate_per_s is not None and found.rate_per_s > self._power.warn_oc3_per_s
+        return bool(found.new)
 
     def _hunger(self, reading: Reading) -> list[str]:
         limit, total = self._power.warn_total_w, reading.power_total_mw

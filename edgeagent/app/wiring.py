@@ -38,8 +38,14 @@ def module_facts(identity: Identity) -> dict[str, object]:
         "id": identity.module_id,
         "soc": identity.soc,
         "compute_capability": identity.compute_capability or None,
-        "dla_cores": identity.dla_cores,
+        "dla_cores": identity.dla.cores,
+        "dla": identity.dla.answer,
+        "dla_reason": identity.dla.reason,
         "memory_mb": identity.memory_mb or 0,
+        "carrier": identity.carrier,
+        "virtual": identity.virtual,
+        "container": identity.container,
+        "contradictions": identity.contradictions,
     }
 
 

@@ -30,6 +30,7 @@ from edgeagent.fleet.states import (
     Info,
     Module,
     PipelineInfo,
+    PowerInfo,
     Status,
 )
 from edgeagent.fleet.topics import Topics
@@ -93,7 +94,18 @@ def _info() -> Info:
             soc="tegra234",
             compute_capability="8.7",
             dla_cores=0,
+            dla="no",
+            dla_reason="Jetson Orin Nano 8GB has no DLA",
             memory_mb=7620,
+            carrier="p3768-0000 (jetson-orin-nano-devkit-super)",
+        ),
+        power=PowerInfo(
+            state="applied",
+            intent="balanced",
+            mode="25W",
+            clocks="release",
+            fan="quiet",
+            reason="25W is in force",
         ),
         serial="1421023000123",
         l4t="36.4.3",

@@ -11,6 +11,9 @@ from edgeagent.fleet.envelope import Count, EpochMs, Id, Message, Number, Part, 
 Severity = Literal["info", "warning", "error"]
 HealthWord = Literal["ok", "degraded", "failed"]
 StatusWord = Literal["init", "ready", "degraded", "updating", "stopping", "stopped", "lost"]
+PowerWord = Literal[
+    "left_alone", "applying", "applied", "unverified", "reboot_required", "rebooting", "failed", "unsupported"
+]
 EngineWord = Literal["wanted", "waiting", "collecting", "building", "verifying", "ready", "failed"]
 
 
@@ -33,8 +36,25 @@ class Module(Part):
     id: str = Field(description="Module number, such as p3767-0003; empty when it has none")
     soc: str = Field(description="System on chip, such as tegra234")
     compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 8.7")
-    dla_cores: Count | None = Field(default=None, description="Deep learning accelerators; absent when not probed")
+    dla_cores: Count | None = Field(default=None, description="Deep learning accelerators; absent when not known")
+    dla: Literal["yes", "no", "unknown"] = Field(default="unknown", description="Can a network be placed on them here?")
+    dla_reason: str = Field(default="", description="Why, from module, JetPack and TensorRT together")
     memory_mb: Count = Field(description="Memory that the system sees")
+    carrier: str = Field(default="", description="Carrier board, as device tree and flash configuration name it")
+    virtual: str = Field(default="", description="Empty on real hardware; else what makes it virtual")
+    container: str = Field(default="", description="Container runtime the agent runs in; empty on a host")
+    contradictions: tuple[str, ...] = Field(default=(), description="Evidence about the board that does not fit")
+
+
+class PowerInfo(Part):
+    """The board's power: what was asked for, and whether it is in force."""
+
+    state: PowerWord = Field(description="applied means verified in the board's files, not believed of a tool")
+    intent: Id | None = Field(default=None, description="What the operator asked for; absent: the board is left alone")
+    mode: str | None = Field(default=None, description="Name of the power mode that the intent means on this board")
+    clocks: Literal["lock", "release", "keep"] | None = None
+    fan: str | None = Field(default=None, description="Profile of the fan, where the intent sets one")
+    reason: str = Field(default="", description="How it came out, for people")
 
 
 class CameraInfo(Part):
@@ -62,6 +82,7 @@ class Info(Message):
     schema_: Literal["edgeagent.info/1"] = "edgeagent.info/1"
     agent_version: str
     module: Module
+    power: PowerInfo | None = None
     serial: str | None = Field(default=None, description="The module's serial number")
     l4t: str | None = Field(default=None, description="L4T release, such as 36.4.3")
     jetpack: str | None = Field(default=None, description="JetPack release, such as 6.2")

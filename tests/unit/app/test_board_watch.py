@@ -10,7 +10,7 @@ from test_publisher import Memory
 
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.publisher import Publisher
-from edgeagent.board.reading import Cooling, Rail, Reading, Zone
+from edgeagent.board.reading import Cooling, OverCurrent, Rail, Reading, Zone
 from edgeagent.clock import ManualClock
 from edgeagent.config.schema import PowerSettings, ThermalSettings
 from edgeagent.fleet.envelope import Stamp
@@ -44,10 +44,10 @@ def link() -> Memory:
     return Memory()
 
 
-def watch(link: Memory, root: Path, warn_total_w: float | None = None) -> BoardWatch:
-    clock = ManualClock()
+def watch(link: Memory, root: Path, clock: ManualClock | None = None, **power: float) -> BoardWatch:
+    clock = clock or ManualClock()
     publisher = Publisher(link, Topics("lab", "one"), Stamp("boot-1", clock.wall_ms), clock, results_qos=0)
-    return BoardWatch(root, root, publisher, PowerSettings(warn_total_w=warn_total_w), ThermalSettings())
+    return BoardWatch(root, root, "t234", publisher, PowerSettings(**power), ThermalSettings(), clock)  # type: ignore[arg-type]
 
 
 def alarms(link: Memory, name: str) -> list[bool]:
@@ -82,9 +82,45 @@ def test_throttling_is_an_alarm_however_cool_it_looks(link: Memory, tmp_path: Pa
     watching = watch(link, tmp_path)
     watching._reader = OneReading(at(50.0, alert=1))  # type: ignore[assignment]
     watching.sample()
-    assert link.last("a/hot")["severity"] == "error"
-    assert link.last("a/hot")["text"] == "the board is throttling: cpu"
+    assert link.last("a/throttling")["severity"] == "error"
+    assert link.last("a/throttling")["text"] == "the board is throttling: cpu"
     assert link.last("health")["overall"] == "degraded"
+
+
+def counted(**channels: tuple[int, float]) -> Reading:
+    """Channels with (events since the sample before, events a second)."""
+    found = (OverCurrent(name, 1000 + new, new, rate, True) for name, (new, rate) in channels.items())
+    return dataclasses.replace(at(50.0), over_current=tuple(found))
+
+
+def test_under_voltage_and_average_over_current_are_alarms_at_the_first_event(link: Memory, tmp_path: Path) -> None:
+    clock = ManualClock()
+    watching = watch(link, tmp_path, clock)
+    board = OneReading(counted(oc1=(0, 0.0), oc2=(0, 0.0), oc3=(30, 15.0)))
+    watching._reader = board  # type: ignore[assignment]
+    watching.sample()
+    assert alarms(link, "over-current") == [False]  # oc3 climbs all the time in an uncapped mode
+    board.reading = counted(oc1=(1, 0.5), oc2=(0, 0.0), oc3=(30, 15.0))
+    watching.sample()
+    assert "oc1" in link.last("a/over-current")["text"]
+    assert "oc3" not in link.last("a/over-current")["text"]
+    board.reading = counted(oc1=(0, 0.0), oc2=(0, 0.0), oc3=(30, 15.0))
+    clock.advance(59)
+    watching.sample()
+    assert alarms(link, "over-current") == [False, True]
+    clock.advance(2)
+    watching.sample()
+    assert alarms(link, "over-current") == [False, True, False]
+
+
+def test_only_the_rate_of_oc3_is_an_alarm(link: Memory, tmp_path: Path) -> None:
+    watching = watch(link, tmp_path, warn_oc3_per_s=60.0)
+    board = OneReading(counted(oc3=(118, 59.0)))
+    watching._reader = board  # type: ignore[assignment]
+    watching.sample()
+    board.reading = counted(oc3=(200, 100.0))
+    watching.sample()
+    assert alarms(link, "over-current") == [False, True]
 
 
 def test_too_much_power_is_an_alarm_with_hysteresis(link: Memory, tmp_path: Path) -> None:

@@ -1,0 +1,223 @@
+"""Keeps the board in the state that the operator asked for, and says on MQTT whether it is.
+
+Applied once at start and after a reboot, then looked at: what something else has undone is set again, with a limit.
+All calls run in a worker thread; the loop never waits for a tool.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from edgeagent.app.publisher import Publisher
+from edgeagent.board.identity import Identity
+from edgeagent.board.reading import Reading
+from edgeagent.clock import Clock
+from edgeagent.config.schema import PowerSettings
+from edgeagent.errors import EdgeAgentError
+from edgeagent.health.book import Word
+from edgeagent.power.apply import Result
+from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
+from edgeagent.power.client import PowerHelper, SocketHelper
+from edgeagent.power.plan import Plan
+from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
+from edgeagent.power.verify import Target
+
+log = structlog.get_logger("power")
+T = TypeVar("T")
+
+CHECK_S = 30.0
+RETRY_S = (15.0, 30.0, 60.0, 300.0, 600.0)
+HOUR_S = 3600.0
+RESTORE_S = 40.0
+REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
+MEMORY_FILE = "power.json"
+
+
+def board_facts(identity: Identity) -> BoardFacts:
+    """What power needs to know of the board."""
+    return BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+
+
+@dataclass(frozen=True)
+class PowerView:
+    """What `info` says of the board's power. `state` is a word of `fleet.states.PowerState`."""
+
+    state: str
+    intent: str | None = None
+    mode: str | None = None
+    clocks: str | None = None
+    fan: str | None = None
+    reason: str = ""
+
+
+class PowerDesk:
+    """One board's power for the agent's loop. `view` is what `info` shows; `on_change` is called when it changes."""
+
+    def __init__(
+        self,
+        root: Path,
+        state_dir: Path,
+        identity: Identity,
+        settings: PowerSettings,
+        publisher: Publisher,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._publisher = publisher
+        self._clock = clock
+        self._helper: PowerHelper = SocketHelper(Path(settings.helper_socket))
+        self._make = lambda: BoardPower(
+            root,
+            board_facts(identity),
+            load_profiles(shipped_profiles_dir(), Path(settings.profiles_dir)),
+            state_dir / MEMORY_FILE,
+            clock,
+        )
+        self._power: BoardPower | None = None
+        self._target: Target | None = None
+        self._repairs: deque[int] = deque()
+        self._failures = 0
+        self._wake = anyio.Event()
+        self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
+        self.on_change: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        """Until cancelled; returns at once where no intent is set."""
+        intent = self._settings.intent
+        for alarm in (REBOOT_ALARM, POWER_ALARM):
+            self._publisher.clear_alarm(alarm)
+        if intent is None:
+            return
+        while True:
+            wait_s = await self._apply(intent) if self._target is None else await self._check(intent, self._target)
+            with anyio.move_on_after(wait_s):
+                await self._wake.wait()
+            self._wake = anyio.Event()
+
+    def look(self, reading: Reading) -> None:
+        """A sample of the sensors: clocks that shall be locked and no longer are get a look at once."""
+        if self._target is not None and self._target.clocks == "lock" and reading.clocks_locked is False:
+            self._wake.set()
+
+    async def restore(self) -> None:
+        """When the agent stops: back to the state found at first start. Never reboots, never raises, never for long."""
+        if self._power is None or not self._settings.restore_on_stop:
+            return
+        power, helper = self._power, self._helper
+        with anyio.move_on_after(RESTORE_S, shield=True) as scope:
+            try:
+                ended = await _in_thread(lambda: power.restore(helper, RebootRule()), leave=True)
+            except EdgeAgentError as error:
+                log.error("restore", reason=error.line())
+                return
+            if ended is not None:
+                log.info("restore", state=ended[1].word, reason=ended[1].detail)
+        if scope.cancelled_caught:
+            log.error("restore", reason=f"not done within {RESTORE_S:g} s")
+
+    async def _apply(self, intent: str) -> float:
+        """Plan and apply; returns the seconds until the next look."""
+        rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
+        helper = self._helper
+        try:
+            power = self._power = self._power or await _in_thread(self._make)
+            plan, result = await _in_thread(lambda: power.apply(intent, helper, rule))
+        except NoPowerModesError as error:
+            self._show(PowerView("unsupported", intent, reason=error.line()), "degraded")
+            return HOUR_S
+        except EdgeAgentError as error:
+            self._show(PowerView("failed", intent, reason=error.line()), "degraded")
+            self._publisher.alarm(POWER_ALARM, "error", f"the power intent {intent} is not in force: {error.line()}")
+            return self._next_try()
+        return self._ended(intent, plan, result)
+
+    def _ended(self, intent: str, plan: Plan, result: Result) -> float:
+        good = result.word in ("applied", "unverified")
+        self._show_result(intent, plan, result)
+        log.info("power", intent=intent, state=result.word, reason=result.detail)
+        if result.word == "reboot_required":
+            self._publisher.alarm(REBOOT_ALARM, "warning", result.detail)
+        else:
+            self._publisher.clear_alarm(REBOOT_ALARM)
+        if result.word == "failed":
+            self._publisher.alarm(POWER_ALARM, "error", f"the power intent {intent} is not in force: {result.detail}")
+        else:
+            self._publisher.clear_alarm(POWER_ALARM)
+        if good:
+            self._failures = 0
+            self._target = plan.target
+            if plan.steps:
+                self._publisher.event("power-applied", "info", f"{intent}: {plan.line()}", intent=intent)
+            return CHECK_S
+        return HOUR_S if result.word == "reboot_required" else self._next_try()
+
+    def _next_try(self) -> float:
+        wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
+        self._failures += 1
+        return wait_s
+
+    async def _check(self, intent: str, target: Target) -> float:
+        """Is it still so? What was undone is set again, at most so many times an hour."""
+        power, helper = self._power, self._helper
+        if power is None:
+            return CHECK_S
+        try:
+            verdict = await _in_thread(lambda: power.check(target))
+            if not verdict.faults:
+                if self.view.state == "failed":
+                    self._show_target(intent, target)
+                return CHECK_S
+            undone = "; ".join(map(str, verdict.faults[:4]))
+            if not self._may_repair():
+                limit = self._settings.max_repairs_per_hour
+                self._undone(intent, f"{undone}; set again {limit} times in an hour, now left as it is")
+                return CHECK_S
+            self._publisher.event("power-undone", "warning", undone, intent=intent)
+            log.warning("power", undone=undone, next="setting it again")
+            plan, result = await _in_thread(lambda: power.again(target, intent, helper))
+        except EdgeAgentError as error:
+            self._undone(intent, error.line())
+            return self._next_try()
+        return self._ended(intent, plan, result)
+
+    def _may_repair(self) -> bool:
+        """One more repair within the hour's budget; counts it."""
+        now_ns = self._clock.monotonic_ns()
+        while self._repairs and now_ns - self._repairs[0] > HOUR_S * 1e9:
+            self._repairs.popleft()
+        if len(self._repairs) >= self._settings.max_repairs_per_hour:
+            return False
+        self._repairs.append(now_ns)
+        return True
+
+    def _undone(self, intent: str, reason: str) -> None:
+        self._show(PowerView("failed", intent, reason=reason), "degraded")
+        self._publisher.alarm(POWER_ALARM, "error", f"the power intent {intent} is not in force: {reason}")
+
+    def _show_result(self, intent: str, plan: Plan, result: Result) -> None:
+        target, good = plan.target, result.word in ("applied", "unverified")
+        view = PowerView(result.word, intent, target.mode_name, target.clocks, target.fan or None, result.detail)
+        self._show(view, "ok" if good else "degraded")
+
+    def _show_target(self, intent: str, target: Target) -> None:
+        self._publisher.clear_alarm(POWER_ALARM)
+        self._show(PowerView("applied", intent, target.mode_name, target.clocks, target.fan or None), "ok")
+
+    def _show(self, view: PowerView, health: Word) -> None:
+        self._publisher.note("power", health, "" if health == "ok" else view.reason)
+        if view != self.view:
+            self.view = view
+            self.on_change()
+
+
+async def _in_thread(call: Callable[[], T], *, leave: bool = False) -> T:
+    """Run a blocking call beside the loop. `leave`: on cancellation go on without it."""
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=leave)

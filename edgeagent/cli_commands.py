@@ -1,0 +1,216 @@
+"""One short function a command: options in, exit code out. Heavy imports happen inside the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeagent.app.power_commands import PowerOptions
+
+STARTED_S = time.monotonic()  # before anything else is imported
+LOAD_INTERVAL_S = 0.3
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+
+
+def command_run(options: argparse.Namespace) -> int:
+    from random import Random
+
+    from edgeagent.app.agent import run_agent
+    from edgeagent.app.logs import configure_logs
+    from edgeagent.clock import SystemClock
+    from edgeagent.config.files import load_config
+    from edgeagent.supervise.lifeline import tie_to_parent
+
+    tie_to_parent()
+    configure_logs(options.log_level)
+    loaded = load_config(options.config, {}, socket.gethostname())
+    run_agent(loaded.config, SystemClock(), Random())  # noqa: S311  jitter
+    return 0
+
+
+def command_demo(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.demo import run_demo
+    from edgeagent.simulate.demo_setup import DemoOptions, default_state_dir
+
+    return run_demo(
+        DemoOptions(
+            duration_s=options.duration,
+            source=options.source,
+            module=options.module,
+            broker=options.broker,
+            port=options.port,
+            headless=options.headless,
+            report=options.report,
+            state_dir=(options.state or default_state_dir()).absolute(),
+            ambient_c=options.ambient,
+            started_s=STARTED_S,
+        )
+    )
+
+
+def _print(code_and_text: tuple[int, str]) -> int:
+    code, text = code_and_text
+    print(text, file=sys.stdout if code == 0 else sys.stderr)
+    return code
+
+
+def command_config_check(options: argparse.Namespace) -> int:
+    from edgeagent.config.commands import command_check
+
+    return _print(command_check(options.file, options.json))
+
+
+def command_config_show(options: argparse.Namespace) -> int:
+    from edgeagent.config.commands import command_show
+
+    file = options.file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    return _print(command_show(file, socket.gethostname(), options.json))
+
+
+def command_config_schema(options: argparse.Namespace) -> int:
+    from edgeagent.config.commands import command_schema
+
+    return _print(command_schema())
+
+
+def command_config_template(options: argparse.Namespace) -> int:
+    from edgeagent.config.commands import command_template
+
+    return _print(command_template())
+
+
+def command_board(options: argparse.Namespace) -> int:
+    from edgeagent.board.evidence import read_identity
+    from edgeagent.board.report import board_json, render_board_text
+    from edgeagent.board.telemetry import BoardReader
+
+    identity = read_identity(options.root)
+    with BoardReader(options.root) as reader:
+        reader.read()  # loads are differences between two readings
+        time.sleep(LOAD_INTERVAL_S)
+        reading = reader.read()
+    text = json.dumps(board_json(identity, reading), indent=2) if options.json else render_board_text(identity, reading)
+    print(text.rstrip("\n"))
+    return 0
+
+
+def command_doctor(options: argparse.Namespace) -> int:
+    from edgeagent.app.doctor import run_doctor
+
+    code, text = run_doctor(options.root, options.json, options.config or DEVICE_CONFIG)
+    print(text)
+    return code
+
+
+def _power_options(options: argparse.Namespace) -> PowerOptions:
+    from edgeagent.app.power_commands import PowerOptions
+
+    root, state = options.root.absolute(), options.state
+    return PowerOptions(root, options.profiles, options.socket, state.absolute() if state else None, options.json)
+
+
+def command_power_list(options: argparse.Namespace) -> int:
+    from edgeagent.app.power_commands import command_list
+
+    return _print(command_list(_power_options(options)))
+
+
+def command_power_show(options: argparse.Namespace) -> int:
+    from edgeagent.app.power_commands import command_show
+
+    return _print(command_show(_power_options(options)))
+
+
+def command_power_apply(options: argparse.Namespace) -> int:
+    from edgeagent.app.power_commands import command_apply
+
+    given = _power_options(options)
+    code, text = command_apply(given, options.intent, dry_run=options.dry_run, allow_reboot=options.allow_reboot)
+    print(text)
+    return code
+
+
+def command_power_restore(options: argparse.Namespace) -> int:
+    from edgeagent.app.power_commands import command_restore
+
+    code, text = command_restore(_power_options(options), allow_reboot=options.allow_reboot)
+    print(text)
+    return code
+
+
+def command_simulate_boards(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.listing import list_boards
+
+    print(list_boards(options.json))
+    return 0
+
+
+def command_simulate_reboot(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.board import reboot_board
+
+    reboot_board(options.root)
+    print(f"{options.root} has rebooted")
+    return 0
+
+
+def command_simulate_matrix(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.matrix import run_matrix
+
+    code, text = run_matrix(options.board, options.json)
+    print(text)
+    return code
+
+
+def command_bench_telemetry(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.telemetry_bench import measure_telemetry
+
+    return _print_figures(measure_telemetry(options.board), options.json)
+
+
+def command_simulate_board(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.board import make_board
+    from edgeagent.simulate.listing import write_misbehaviour
+
+    board = make_board(options.name, options.root, seed=options.seed)
+    write_misbehaviour(board.root, options.misbehave)
+    print(f"{board.name} in {board.root}; tools in {board.bin_dir}")
+    print(f"try: edgeagent board --root {board.root}")
+    return 0
+
+
+def command_simulate_video(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.video import parse_size, write_video
+
+    size = parse_size(options.size)
+    write_video(options.out, size, options.fps, options.frames, options.seed)
+    print(f"{options.out}: {options.frames} frames of {size[0]}x{size[1]} at {options.fps:g} a second")
+    return 0
+
+
+def command_bench_publish(options: argparse.Namespace) -> int:
+    from edgeagent.fleet.bench import measure_publish_cost
+
+    return _print_figures(measure_publish_cost(), options.json)
+
+
+def command_bench_accuracy(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.accuracy import measure_accuracy
+
+    return _print_figures(measure_accuracy(options.scenes), options.json)
+
+
+def _print_figures(figures: Mapping[str, object], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(figures, indent=2))
+    else:
+        width = max(len(name) for name in figures)
+        for name, value in figures.items():
+            print(f"{name:<{width}}  {value}")
+    return 0

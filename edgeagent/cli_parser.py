@@ -1,0 +1,188 @@
+"""What the command line understands: one function a command, and the kinds of its arguments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeagent import __version__
+from edgeagent import cli_commands as commands
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "edgeagent", description="Turns an NVIDIA Jetson into a dependable vision appliance."
+    )
+    parser.add_argument("--version", action="version", version=f"edgeagent {__version__}")
+    every = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(every)
+    _add_demo(every)
+    _add_config(every)
+    _add_board(every)
+    _add_doctor(every)
+    _add_power(every)
+    _add_simulate(every)
+    _add_bench(every)
+    return parser
+
+
+if TYPE_CHECKING:
+    Every = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def _add_run(every: Every) -> None:
+    run = every.add_parser("run", help="run the agent (what the service does)")
+    run.add_argument("--config", type=Path, default=commands.DEVICE_CONFIG, metavar="FILE")
+    run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+    run.set_defaults(command=commands.command_run)
+
+
+def _add_demo(every: Every) -> None:
+    demo = every.add_parser("demo", help="the whole main job on this machine, on a virtual Jetson")
+    demo.add_argument("--duration", type=_seconds, metavar="S", help="stop S seconds after the first result")
+    demo.add_argument(
+        "--source",
+        default="synthetic:640x480@30?seed=5",
+        metavar="SPEC",
+        help="camera: synthetic[:WxH@FPS], a video file (played once; FILE?mode=loop plays on and on), rtsp://..., "
+        "/dev/videoN, gst:PIPELINE",
+    )
+    demo.add_argument("--module", default="orin-nano", metavar="NAME", help="virtual Jetson (default: orin-nano)")
+    demo.add_argument(
+        "--broker", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT] instead of the embedded broker"
+    )
+    demo.add_argument(
+        "--port", type=_port, metavar="N", help="port of the embedded broker (default: 1883 or a free one)"
+    )
+    demo.add_argument("--ambient", type=float, default=25.0, metavar="C", help="air temperature of the virtual board")
+    demo.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
+    demo.add_argument("--report", type=Path, metavar="FILE", help="write the run's figures as JSON")
+    demo.add_argument("--state", type=Path, metavar="DIR", help="where engines and calibration sets are kept")
+    demo.set_defaults(command=commands.command_demo)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError("a duration is a positive number of seconds")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("wants at least 1")
+    return value
+
+
+def _add_config(every: Every) -> None:
+    config = every.add_parser("config", help="check and show the configuration")
+    actions = config.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="list every mistake in a file")
+    check.add_argument("file", type=Path)
+    check.add_argument("--json", action="store_true")
+    check.set_defaults(command=commands.command_config_check)
+    show = actions.add_parser("show", help="every setting in force, and the layer it came from")
+    show.add_argument("file", type=Path, nargs="?")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(command=commands.command_config_show)
+    actions.add_parser("schema", help="the JSON schema").set_defaults(command=commands.command_config_schema)
+    actions.add_parser("template", help="a commented file to start from").set_defaults(
+        command=commands.command_config_template
+    )
+
+
+def _add_board(every: Every) -> None:
+    board = every.add_parser("board", help="which board this is, and a reading of its sensors")
+    board.add_argument("--json", action="store_true")
+    board.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
+    board.set_defaults(command=commands.command_board)
+
+
+def _add_doctor(every: Every) -> None:
+    doctor = every.add_parser("doctor", help="what is ready on this device, what is not, and how to mend it")
+    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
+    doctor.add_argument("--config", type=Path, metavar="FILE", help=f"default: {commands.DEVICE_CONFIG}")
+    doctor.set_defaults(command=commands.command_doctor)
+
+
+def _add_power(every: Every) -> None:
+    power = every.add_parser("power", help="what the board is set to, and setting it")
+    actions = power.add_subparsers(required=True, metavar="ACTION")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true")
+    common.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
+    common.add_argument("--profiles", type=Path, default=Path("/etc/edgeagent/profiles"), metavar="DIR")
+    common.add_argument("--socket", type=Path, default=Path("/run/edgeagent-power.sock"), help="the power helper's")
+    common.add_argument("--state", type=Path, metavar="DIR", help="where power.json is kept (default: with the board)")
+    reboot = argparse.ArgumentParser(add_help=False)
+    reboot.add_argument("--allow-reboot", action="store_true", help="reboot now where the power mode wants that")
+    listing = actions.add_parser("list", parents=[common], help="the intents, what they mean here, and the modes")
+    listing.set_defaults(command=commands.command_power_list)
+    show = actions.add_parser("show", parents=[common], help="mode, clocks and fan as they are now")
+    show.set_defaults(command=commands.command_power_show)
+    apply = actions.add_parser("apply", parents=[common, reboot], help="bring the board into an intent's state")
+    apply.add_argument("intent", metavar="INTENT")
+    apply.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    apply.set_defaults(command=commands.command_power_apply)
+    restore = actions.add_parser("restore", parents=[common, reboot], help="back to the state before the first change")
+    restore.set_defaults(command=commands.command_power_restore)
+
+
+def _add_simulate(every: Every) -> None:
+    simulate = every.add_parser("simulate", help="virtual boards, cameras and messages")
+    actions = simulate.add_subparsers(required=True, metavar="ACTION")
+    board = actions.add_parser("board", help="write a virtual Jetson into a directory")
+    board.add_argument("name", help="`edgeagent simulate boards` lists them")
+    board.add_argument("--root", type=Path, required=True, metavar="DIR")
+    board.add_argument("--seed", type=int, default=0)
+    board.add_argument(
+        "--misbehave",
+        action="append",
+        default=[],
+        metavar="TOOL=WORD",
+        help="let a stand-in tool misbehave: `edgeagent simulate boards` lists the words; may be given several times",
+    )
+    board.set_defaults(command=commands.command_simulate_board)
+    boards = actions.add_parser("boards", help="the virtual Jetsons there are, and how their tools can misbehave")
+    boards.add_argument("--json", action="store_true")
+    boards.set_defaults(command=commands.command_simulate_boards)
+    reboot = actions.add_parser("reboot", help="reboot a virtual Jetson: what a mode that wants one waits for")
+    reboot.add_argument("--root", type=Path, required=True, metavar="DIR")
+    reboot.set_defaults(command=commands.command_simulate_reboot)
+    matrix = actions.add_parser("matrix", help="all virtual boards x all intents: planned, applied, verified, restored")
+    matrix.add_argument("--board", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
+    matrix.add_argument("--json", action="store_true")
+    matrix.set_defaults(command=commands.command_simulate_matrix)
+    video = actions.add_parser("video", help="write a video file of the synthetic camera")
+    video.add_argument("--out", type=Path, required=True, metavar="FILE")
+    video.add_argument("--frames", type=_count, default=300)
+    video.add_argument("--size", default="640x480", metavar="WxH")
+    video.add_argument("--fps", type=float, default=30.0)
+    video.add_argument("--seed", type=int, default=1)
+    video.set_defaults(command=commands.command_simulate_video)
+
+
+def _add_bench(every: Every) -> None:
+    bench = every.add_parser("bench", help="measure what the documents claim")
+    actions = bench.add_subparsers(required=True, metavar="WHAT")
+    publish = actions.add_parser("publish", help="agent CPU to encode and publish a result of 20 detections")
+    publish.add_argument("--json", action="store_true")
+    publish.set_defaults(command=commands.command_bench_publish)
+    telemetry = actions.add_parser("telemetry", help="CPU time of one full sample of each virtual board's sensors")
+    telemetry.add_argument("--board", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
+    telemetry.add_argument("--json", action="store_true")
+    telemetry.set_defaults(command=commands.command_bench_telemetry)
+    accuracy = actions.add_parser("accuracy", help="the sample model on held-out scenes, FP32 and INT8")
+    accuracy.add_argument("--scenes", type=_count, default=600)
+    accuracy.add_argument("--json", action="store_true")
+    accuracy.set_defaults(command=commands.command_bench_accuracy)

@@ -1,0 +1,84 @@
+"""Carrying a plan out: one call of the helper after the other, then a look at the board. Thin.
+
+What a tool says about itself is not enough: only `verify` makes a result "applied". A tool that asks for a reboot
+gets no answer; whether the board may reboot is the caller's decision, taken beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edgeagent.power.client import HelperError, Outcome, PowerHelper
+from edgeagent.power.nvpmodel_conf import PowerConf
+from edgeagent.power.plan import Plan, Step
+from edgeagent.power.state import PowerState
+from edgeagent.power.verify import Mismatch, verify
+
+Word = Literal["applied", "unverified", "reboot_required", "rebooting", "failed"]
+"""unverified: the calls succeeded, but no file of this board shows whether they did anything."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a plan ended. `done` are the calls that were made; `mismatches` what is not as planned, heat included."""
+
+    word: Word
+    detail: str
+    done: tuple[tuple[Step, Outcome], ...] = ()
+    checked: int = 0
+    mismatches: tuple[Mismatch, ...] = field(default_factory=tuple)
+
+
+def apply_plan(
+    plan: Plan,
+    conf: PowerConf,
+    helper: PowerHelper,
+    look: Callable[[], PowerState],
+    before_reboot: Callable[[], bool],
+) -> Result:
+    """Do what `plan` says, then verify it. Never raises for what a tool or the helper does.
+
+    `before_reboot` is called when the tool wants a reboot: it writes down what must be known after it and returns
+    whether the board may reboot now.
+    """
+    done: list[tuple[Step, Outcome]] = []
+    for step in plan.steps:
+        outcome = _call(helper, step)
+        done.append((step, outcome))
+        if outcome.result == "reboot-required":
+            again, result = _reboot(step, outcome, helper, before_reboot)
+            return Result(result, again.detail, (*done, (step, again)) if again is not outcome else tuple(done))
+        if outcome.result != "done":
+            return Result("failed", f"{step.words}: {outcome.detail or outcome.result}", tuple(done))
+    return _verified(plan, conf, look(), tuple(done))
+
+
+def _reboot(step: Step, asked: Outcome, helper: PowerHelper, before_reboot: Callable[[], bool]) -> tuple[Outcome, Word]:
+    """The reboot, where it is allowed; else the tool's question stands as the result."""
+    if not before_reboot():
+        return asked, "reboot_required"
+    again = _call(helper, Step(step.verb, {**step.arguments, "reboot": True}, f"{step.words}, and reboot"))
+    return again, "rebooting" if again.result == "rebooting" else "reboot_required"
+
+
+def _call(helper: PowerHelper, step: Step) -> Outcome:
+    try:
+        return helper.call(step.verb, **step.arguments)
+    except HelperError as error:
+        return Outcome("failed", error.line())
+
+
+def _verified(plan: Plan, conf: PowerConf, state: PowerState, done: tuple[tuple[Step, Outcome], ...]) -> Result:
+    verdict = verify(plan.target, conf, state)
+    if verdict.faults:
+        text = "; ".join(map(str, verdict.faults[:4]))
+        tool = "the tools reported success, but " if done else ""
+        return Result("failed", tool + text, done, verdict.checked, verdict.mismatches)
+    notes = "; ".join((*plan.notes, *map(str, verdict.mismatches)))
+    if not verdict.checked:
+        text = "no file of this board shows what is in force"
+        return Result("unverified", f"{text}; {notes}" if notes else text, done)
+    said = f"{plan.target.mode_name} is in force" + (f"; {notes}" if notes else "")
+    return Result("applied", said, done, verdict.checked, verdict.mismatches)

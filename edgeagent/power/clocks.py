@@ -1,0 +1,113 @@
+"""Which clocks a power mode limits, and what their files should read. Pure: table and state in, numbers out.
+
+A mode names a limit as it likes: -1 or a largest integer for "none", or a number between two entries of the clock's
+table. The kernel shows what it made of it, so an expected value is a span, not a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from edgeagent.power.nvpmodel_conf import UNLIMITED, Parameter, PowerConf, PowerMode, Setting
+from edgeagent.power.state import PowerState
+
+Domain = Literal["cpu", "gpu"]
+_CPU_CLOCK = re.compile(r"/cpu(\d+)/cpufreq/|/cpufreq/policy(\d+)/")
+_GPU_CLOCK = re.compile(r"gpu|gv11b|gp10b|ga10b|gb10b", re.IGNORECASE)
+_HZ_PER_KHZ = {"cpu": 1, "gpu": 1000}
+
+
+class Span(NamedTuple):
+    """Values that count as the wanted one, both ends included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int) and self.low <= value <= self.high
+
+
+def domain_of(parameter: Parameter) -> Domain | None:
+    """Whether a clock is the processor's, the GPU's or something else's (memory, DLA, video)."""
+    path = parameter.paths.get("MAX_FREQ", "")
+    if _CPU_CLOCK.search(path):
+        return "cpu"
+    return "gpu" if "devfreq" in path and _GPU_CLOCK.search(path) else None
+
+
+def clocks(conf: PowerConf, domain: Domain | None = None) -> Iterator[Parameter]:
+    """The processor's and the GPU's clocks, or those of one of the two."""
+    for parameter in conf.parameters:
+        found = domain_of(parameter)
+        if found and domain in (None, found):
+            yield parameter
+
+
+def core_of(parameter: Parameter) -> int | None:
+    """The core whose clock this is; None for anything but a core's."""
+    found = _CPU_CLOCK.search(parameter.paths.get("MAX_FREQ", ""))
+    return int(found.group(1) or found.group(2)) if found else None
+
+
+def frequency_table(parameter: Parameter, state: PowerState) -> tuple[int, ...]:
+    """The clock's frequencies in the unit of its files, rising; empty where the board shows none."""
+    return state.tables.get(parameter.paths.get("FREQ_TABLE", ""), ())
+
+
+def limit_span(parameter: Parameter, setting: Setting, state: PowerState) -> Span | None:
+    """What MAX_FREQ may read once `setting` is in force; None where that cannot be told."""
+    table = frequency_table(parameter, state)
+    if setting.value in UNLIMITED:
+        return Span(table[-1], max(table[-1], *UNLIMITED)) if table else None
+    if not table:
+        return Span(setting.value, setting.value)
+    return Span(floor_in(table, setting.value), max(setting.value, table[0]))
+
+
+def cap_in_files(parameter: Parameter, khz: int, state: PowerState) -> int:
+    """The entry of this clock's table at or below `khz`, in the unit of its files (CPU kHz, GPU Hz)."""
+    domain = domain_of(parameter)
+    wanted = khz * _HZ_PER_KHZ[domain] if domain else khz
+    table = frequency_table(parameter, state)
+    return floor_in(table, wanted) if table else wanted
+
+
+def cap_khz(conf: PowerConf, domain: Domain, mhz: int, state: PowerState) -> int | None:
+    """The cap that this board can set for `mhz`, in kHz; None where it has no such clock with a table."""
+    for parameter in clocks(conf, domain):
+        if frequency_table(parameter, state):
+            return cap_in_files(parameter, mhz * 1000, state) // _HZ_PER_KHZ[domain]
+    return None
+
+
+def floor_in(table: tuple[int, ...], value: int) -> int:
+    """The highest entry that is not above `value`, or the lowest entry."""
+    return max((entry for entry in table if entry <= value), default=table[0])
+
+
+def clocks_locked(conf: PowerConf, state: PowerState) -> bool | None:
+    """Whether every processor and GPU clock stands at one value: what jetson_clocks does. None: cannot be read."""
+    pairs = [pair for parameter in clocks(conf) if (pair := _ends(parameter, state))]
+    return all(low == high for low, high in pairs) if pairs else None
+
+
+def _ends(parameter: Parameter, state: PowerState) -> tuple[int, int] | None:
+    low = state.values.get(parameter.paths.get("MIN_FREQ", ""))
+    high = state.values.get(parameter.paths.get("MAX_FREQ", ""))
+    if low is None or high is None or is_offline(core_of(parameter), state):
+        return None
+    return low, high
+
+
+def is_offline(core: int | None, state: PowerState) -> bool:
+    """A core that is switched off keeps files that mean nothing."""
+    return core is not None and state.values.get(f"/sys/devices/system/cpu/cpu{core}/online") == 0
+
+
+def mode_pins_clocks(conf: PowerConf, mode: PowerMode) -> bool:
+    """Whether the mode itself leaves its clocks no room: then equal ends are no lock."""
+    pairs = [(mode.value(p.name, "MIN_FREQ"), mode.value(p.name, "MAX_FREQ")) for p in clocks(conf)]
+    known = [(low, high) for low, high in pairs if low is not None and high is not None]
+    return bool(known) and all(low >= high and high not in UNLIMITED for low, high in known)

@@ -1,0 +1,158 @@
+"""From a wish and a look at the board to the few calls that are needed. Pure.
+
+A plan that has no steps is a board that is already right: nothing is called then. Order: free the clocks, set the
+mode (which frees them too), cap, lock, fan. The mode comes before everything that it would undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked
+from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
+from edgeagent.power.profile import Intent, choose_mode
+from edgeagent.power.state import PowerState
+from edgeagent.power.verify import Target, mode_in_force, verify, why_reboot
+
+DOMAINS: tuple[Domain, ...] = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of the helper, and a few words for the person who reads the plan."""
+
+    verb: str
+    arguments: Mapping[str, str | int | bool]
+    words: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`reboot`: why the mode is expected to want one, "" for none expected. `notes`: wishes that cannot be met."""
+
+    wish: str
+    target: Target
+    steps: tuple[Step, ...] = ()
+    reboot: str = ""
+    notes: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """The plan in one line."""
+        return "; ".join(step.words for step in self.steps) or f"nothing to do: {self.target.mode_name} is in force"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The board's state before edgeagent first changed it: what `restore` goes back to."""
+
+    mode_id: int
+    mode_name: str
+    clocks_locked: bool = False
+    fan: str = ""
+
+
+@dataclass
+class _Notes:
+    lines: list[str] = field(default_factory=list)
+
+
+def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) -> Plan:
+    """What `intent` means on this board now. Raises IntentError when no mode satisfies it."""
+    mode = choose_mode(intent, conf, lambda candidate: not why_reboot(candidate, conf, state, soc))
+    notes = _Notes()
+    target = Target(
+        mode_id=mode.id,
+        mode_name=mode.name,
+        clocks=intent.clocks,
+        cpu_khz=_cap("cpu", intent.cpu_mhz, conf, state, notes),
+        gpu_khz=_cap("gpu", intent.gpu_mhz, conf, state, notes),
+        fan=_fan(intent.fan, state, notes),
+    )
+    return plan_target(intent.name, target, conf, state, soc, notes.lines)
+
+
+def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> Plan:
+    """Back to the state of the first start. A mode that the table no longer has stays as it is, and a note says so."""
+    notes = []
+    mode = conf.mode_by_name(found.mode_name) or conf.mode_by_id(state.mode_id if state.mode_id is not None else -1)
+    if mode is None or mode.name != found.mode_name:
+        notes.append(f"the mode {found.mode_name} is no longer in {', '.join(m.name for m in conf.modes)}")
+    target = Target(
+        mode_id=mode.id if mode else found.mode_id,
+        mode_name=mode.name if mode else found.mode_name,
+        clocks="lock" if found.clocks_locked else "release",
+        fan=found.fan if found.fan in state.fan_profiles else "",
+    )
+    return plan_target("restore", target, conf, state, soc, notes)
+
+
+def find_state(conf: PowerConf, state: PowerState) -> Found | None:
+    """What there is to go back to; None where nothing tells the mode."""
+    mode = conf.mode_by_id(state.mode_id) if state.mode_id is not None else conf.default
+    if mode is None:
+        return None
+    return Found(mode.id, mode.name, bool(clocks_locked(conf, state)), state.fan_profile)
+
+
+def plan_target(
+    wish: str, target: Target, conf: PowerConf, state: PowerState, soc: str, notes: Sequence[str] = ()
+) -> Plan:
+    """The calls between `state` and `target`."""
+    mode = conf.mode_by_id(target.mode_id)
+    reboot = why_reboot(mode, conf, state, soc) if mode else ""
+    return Plan(wish, target, tuple(_steps(target, mode, conf, state, reboot)), reboot, tuple(notes))
+
+
+def _steps(target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState, reboot: str) -> Iterator[Step]:
+    changes_mode = mode is not None and not mode_in_force(mode, conf, state)
+    caps = [] if mode is None else list(_caps(target, conf, state, changes_mode=changes_mode))
+    locked = bool(clocks_locked(conf, state)) and not changes_mode
+    if locked and (target.clocks == "release" or caps):
+        yield Step("release-clocks", {}, "let the clocks follow the load")
+        locked = False
+    if changes_mode and mode is not None:
+        words = f"set the power mode {mode.name}" + (f" (wants a reboot: {reboot})" if reboot else "")
+        yield Step("set-mode", {"id": mode.id, "reboot": False}, words)
+    yield from caps
+    keeps = target.clocks == "keep" and bool(clocks_locked(conf, state))
+    if (target.clocks == "lock" or keeps) and not locked:
+        yield Step("lock-clocks", {}, "lock the clocks at their highest")
+    if target.fan and target.fan != state.fan_profile:
+        yield Step("fan", {"profile": target.fan}, f"set the fan's profile {target.fan}")
+
+
+def _caps(target: Target, conf: PowerConf, state: PowerState, *, changes_mode: bool) -> Iterator[Step]:
+    """Caps that the wish has, and the lifting of caps that it has not. A mode change lifts them all by itself."""
+    low = {} if changes_mode else _wrong_clocks(target, conf, state)
+    for domain in DOMAINS:
+        cap = target.cap(domain)
+        if cap is not None and (changes_mode or domain in low):
+            yield Step("cap", {"domain": domain, "khz": cap}, f"cap the {domain.upper()} at {cap / 1000:g} MHz")
+        elif cap is None and domain in low:
+            yield Step("uncap", {"domain": domain}, f"give the {domain.upper()} the mode's own highest clock")
+
+
+def _wrong_clocks(target: Target, conf: PowerConf, state: PowerState) -> set[Domain]:
+    """Domains whose highest clock is not the target's, heat aside."""
+    faults = {fault.what for fault in verify(target, conf, state).faults}
+    return {domain for domain in DOMAINS for p in clocks(conf, domain) if f"the highest clock of {p.name}" in faults}
+
+
+def _cap(domain: Domain, mhz: int | None, conf: PowerConf, state: PowerState, notes: _Notes) -> int | None:
+    if mhz is None:
+        return None
+    khz = cap_khz(conf, domain, mhz, state)
+    if khz is None:
+        notes.lines.append(f"the {domain.upper()} has no clock that can be capped here")
+    return khz
+
+
+def _fan(wanted: Sequence[str], state: PowerState, notes: _Notes) -> str:
+    if not wanted:
+        return ""
+    found = next((profile for profile in wanted if profile in state.fan_profiles), "")
+    if not found:
+        known = ", ".join(state.fan_profiles) or "none"
+        notes.lines.append(f"the fan is left alone: its profiles here are {known}, wished for was {', '.join(wanted)}")
+    return found

@@ -1,0 +1,193 @@
+"""Is the board in the state that was asked for? Pure: the table, the wish and a look at the files; no trust in a tool.
+
+Checked are what the hardware shows to everybody: cores that are switched on, caps of the processor's and the GPU's
+clocks, power gating masks, whether clocks stand still, the fan's profile. A file that cannot be read is not counted;
+`checked` says how many were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from edgeagent.power.clocks import (
+    Domain,
+    cap_in_files,
+    clocks,
+    clocks_locked,
+    core_of,
+    domain_of,
+    is_offline,
+    limit_span,
+    mode_pins_clocks,
+)
+from edgeagent.power.nvpmodel_conf import (
+    Parameter,
+    PowerConf,
+    PowerMode,
+    Setting,
+    is_core_switch,
+    is_power_gating,
+)
+from edgeagent.power.state import PowerState
+
+ClockState = Literal["lock", "release", "keep"]
+_CORE = re.compile(r"/cpu(\d+)/online$")
+_SOCS_THAT_REBOOT_FOR_CORES = ("t210", "t186", "t194")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What shall be in force. `cpu_khz` and `gpu_khz` are caps below the mode's own; `fan` "" leaves the fan alone."""
+
+    mode_id: int
+    mode_name: str
+    clocks: ClockState = "keep"
+    cpu_khz: int | None = None
+    gpu_khz: int | None = None
+    fan: str = ""
+
+    def cap(self, domain: Domain) -> int | None:
+        return self.cpu_khz if domain == "cpu" else self.gpu_khz
+
+
+class Mismatch(NamedTuple):
+    """One thing that is not as it should be. `heat`: a clock is held down by a hot board, which is no fault."""
+
+    what: str
+    expected: str
+    found: str
+    heat: bool = False
+
+    def __str__(self) -> str:
+        why = " (held down by heat)" if self.heat else ""
+        return f"{self.what} is {self.found}, not {self.expected}{why}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`checked` values were compared; those that differ are in `mismatches`."""
+
+    checked: int
+    mismatches: tuple[Mismatch, ...]
+
+    @property
+    def faults(self) -> tuple[Mismatch, ...]:
+        return tuple(mismatch for mismatch in self.mismatches if not mismatch.heat)
+
+
+def verify(target: Target, conf: PowerConf, state: PowerState) -> Verdict:
+    """Compare the whole wish with one look at the board."""
+    mode = conf.mode_by_id(target.mode_id)
+    results = [*(_mode_results(target, mode, conf, state) if mode else ()), *_lock_results(target, mode, conf, state)]
+    if target.fan and state.fan_profile:
+        results.append(_equal("the fan's profile", target.fan, state.fan_profile))
+    mismatches = tuple(found for found in results if found is not None)
+    return Verdict(len(results), mismatches)
+
+
+def mode_in_force(mode: PowerMode, conf: PowerConf, state: PowerState) -> bool:
+    """Whether the noted mode is this one and masks and cores say so too. Caps are left out: others may lower them."""
+    found = (_switch(conf, setting, state) for setting in mode.settings)
+    return state.mode_id == mode.id and not any(result for result in found if isinstance(result, Mismatch))
+
+
+def why_reboot(mode: PowerMode, conf: PowerConf, state: PowerState, soc: str) -> str:
+    """Why changing to `mode` will want a reboot, "" when nothing says that it will.
+
+    Masks of the GPU's parts cannot change once its context exists; on Orin and later no core goes offline live.
+    The tool has the last word: what it asks at the change is always believed.
+    """
+    for setting in mode.settings:
+        found = state.values.get(path_of(conf, setting))
+        if found is None or found == setting.value:
+            continue
+        if is_power_gating(setting):
+            return f"{setting.parameter} changes from {found} to {setting.value}"
+        if is_core_switch(setting) and setting.value == 0 and soc not in _SOCS_THAT_REBOOT_FOR_CORES:
+            return f"core {setting.argument.rpartition('_')[2]} goes offline"
+    return ""
+
+
+def path_of(conf: PowerConf, setting: Setting) -> str:
+    """The file that a setting is written to; "" for one that the table does not name."""
+    parameter = next((p for p in conf.parameters if p.name == setting.parameter), None)
+    return parameter.paths.get(setting.argument, "") if parameter else ""
+
+
+def _mode_results(target: Target, mode: PowerMode, conf: PowerConf, state: PowerState) -> Iterator[Mismatch | None]:
+    if state.mode_id is not None:
+        yield _equal("the mode that nvpmodel noted", target.mode_name, _name(conf, state.mode_id))
+    for setting in mode.settings:
+        if (result := _switch(conf, setting, state)) is not False:
+            yield result
+    for parameter in clocks(conf):
+        yield from _limit(target, mode, parameter, state)
+
+
+def _limit(target: Target, mode: PowerMode, parameter: Parameter, state: PowerState) -> Iterator[Mismatch | None]:
+    """The highest clock of one parameter compared with the mode's limit, or with a cap below that."""
+    limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
+    found = state.values.get(parameter.paths["MAX_FREQ"])
+    if limit is None or found is None or is_offline(core_of(parameter), state):
+        return
+    domain = domain_of(parameter)
+    cap = target.cap(domain) if domain else None
+    span = limit_span(parameter, limit, state)
+    if cap is not None:
+        wanted = cap_in_files(parameter, cap, state)
+        yield _clock(parameter.name, min(wanted, span.high) if span else wanted, None, found, state)
+    elif span is not None:
+        yield _clock(parameter.name, span.low, span.high, found, state)
+
+
+def _switch(conf: PowerConf, setting: Setting, state: PowerState) -> Mismatch | Literal[False] | None:
+    """A mask or a core switch compared; False where there is nothing to compare."""
+    found = state.values.get(path_of(conf, setting))
+    if found is None or not (is_power_gating(setting) or is_core_switch(setting)):
+        return False
+    core = _CORE.search(path_of(conf, setting))
+    what = f"core {core.group(1)}" if core else f"{setting.parameter} {setting.argument}"
+    return _equal(what, _on_off(setting.value) if core else setting.value, _on_off(found) if core else found)
+
+
+def _on_off(value: int) -> str:
+    return "online" if value else "offline"
+
+
+def _clock(name: str, low: int, high: int | None, found: int, state: PowerState) -> Mismatch | None:
+    if low <= found <= (high or low):
+        return None
+    heat = found < low and bool(state.slowed)
+    return Mismatch(f"the highest clock of {name}", str(low), str(found), heat)
+
+
+def _lock_results(
+    target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState
+) -> Iterator[Mismatch | None]:
+    locked = clocks_locked(conf, state)
+    if target.clocks == "keep" or locked is None:
+        return
+    if target.clocks == "release" and mode and mode_pins_clocks(conf, mode):
+        return
+    wanted = target.clocks == "lock"
+    if wanted != locked:
+        # A hot board lowers the upper ends and leaves the lower ones: the lock is still there below.
+        yield Mismatch("the state of the clocks", _locked(wanted), _locked(locked), heat=wanted and bool(state.slowed))
+    else:
+        yield None
+
+
+def _locked(locked: bool) -> str:
+    return "locked" if locked else "free"
+
+
+def _name(conf: PowerConf, mode_id: int) -> str:
+    mode = conf.mode_by_id(mode_id)
+    return mode.name if mode else f"an unknown mode {mode_id}"
+
+
+def _equal(what: str, expected: object, found: object) -> Mismatch | None:
+    return None if expected == found else Mismatch(what, str(expected), str(found))

@@ -1,0 +1,169 @@
+"""All virtual boards times all intents: planned, applied through the real helper, verified, restored, in one table.
+
+Each pair gets a fresh board and a fresh helper process. Where a mode wants a reboot, the board is rebooted and the
+intent applied once more, as the agent does after a boot. "restored" compares every value that the board's table of
+power modes names, the noted mode and the fan with what they were before.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgeagent.board.evidence import read_identity
+from edgeagent.clock import SystemClock
+from edgeagent.errors import EdgeAgentError
+from edgeagent.power.apply import Result
+from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
+from edgeagent.power.client import PowerHelper, private_helper
+from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
+from edgeagent.power.state import PowerState
+from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board, virtual_boards
+
+INTENTS = ("max-performance", "balanced", "low-power", "build")
+_RULE = RebootRule(allowed=True, per_day=10)
+_LONG_UP_S = 86_400
+
+
+@dataclass(frozen=True)
+class Row:
+    """One board and one intent. `ok`: everything that can be asked of this board came out right."""
+
+    board: str
+    intent: str
+    plan: str
+    before: str = ""
+    after: str = ""
+    calls: int = 0
+    reboots: int = 0
+    applied: str = ""
+    verified: str = ""
+    restored: str = ""
+    ok: bool = False
+
+
+def run_matrix(names: Sequence[str], as_json: bool) -> tuple[int, str]:
+    """Exit code and text; 1 when a pair came out wrong. `names` empty: all boards."""
+    boards = list(names) or [name for name, _ in virtual_boards()]
+    rows = [row for name in boards for row in board_rows(name)]
+    code = 0 if all(row.ok for row in rows) else 1
+    return code, json.dumps([asdict(row) for row in rows], indent=2) if as_json else render_rows(rows)
+
+
+def board_rows(name: str) -> list[Row]:
+    """The rows of one board: one for each intent, or a single one where there is nothing to set."""
+    rows = []
+    for intent in INTENTS:
+        with tempfile.TemporaryDirectory(prefix="edgeagent-matrix-") as folder:
+            board = make_board(name, Path(folder) / "board", seed=7)
+            row = _run(board, intent)
+        rows.append(row)
+        if row.intent == "-":
+            break
+    return rows
+
+
+def render_rows(rows: Sequence[Row]) -> str:
+    """A table of plain text, one line a row."""
+    titles = ("board", "intent", "mode", "calls", "reboots", "applied", "verified", "restored", "")
+    cells = [titles, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    wrong = sum(not row.ok for row in rows)
+    pairs = sum(row.intent != "-" for row in rows)
+    verdict = f"{wrong} of them wrong" if wrong else "every one as it should be"
+    return "\n".join([*lines, "", f"{len({row.board for row in rows})} boards, {pairs} pairs: {verdict}"])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if row.intent == "-":
+        return row.board, "-", row.plan, "", "", "", "", "", "" if row.ok else "WRONG"
+    mode = row.before if row.before == row.after else f"{row.before} -> {row.after}"
+    counts = str(row.calls), str(row.reboots)
+    return row.board, row.intent, mode, *counts, row.applied, row.verified, row.restored, "" if row.ok else "WRONG"
+
+
+def _run(board: VirtualBoard, intent: str) -> Row:
+    power = _power(board)
+    try:
+        before = power.look()
+        plan = power.plan(intent)
+        with private_helper(board.root, state_dir=board.root / "run/edgeagent-power") as helper:
+            return _through(board, intent, before, plan.line(), helper)
+    except NoPowerModesError as error:
+        return Row(board.name, "-", error.message, ok=True)
+    except EdgeAgentError as error:
+        return Row(board.name, intent, error.line(), applied="error")
+
+
+def _through(board: VirtualBoard, intent: str, before: PowerState, plan: str, helper: PowerHelper) -> Row:
+    conf = _power(board).conf()
+    calls, reboots, result = _applied(board, intent, helper)
+    after = _power(board).look()
+    verdict = _power(board).check(_power(board).plan(intent).target)
+    back_calls, back_reboots, back = _restored(board, helper)
+    restored = back.word == "applied" and _same(before, _power(board).look())
+    names = [mode.name if mode else "?" for mode in (conf.mode_by_id(_id(before)), conf.mode_by_id(_id(after)))]
+    verified = result.word == "applied" and bool(verdict.checked) and not verdict.faults
+    return Row(
+        board.name,
+        intent,
+        plan,
+        names[0],
+        names[1],
+        calls + back_calls,
+        reboots + back_reboots,
+        result.word,
+        f"yes, {verdict.checked} values" if verified else f"no: {result.detail}",
+        "yes" if restored else f"no: {back.detail}",
+        ok=verified and restored,
+    )
+
+
+def _applied(board: VirtualBoard, intent: str, helper: PowerHelper) -> tuple[int, int, Result]:
+    """(calls, reboots, the last result)"""
+    _, result = _power(board).apply(intent, helper, _RULE)
+    calls, reboots = len(result.done), 0
+    if result.word == "rebooting":
+        _reboot(board)
+        _, result = _power(board).apply(intent, helper, _RULE)
+        calls, reboots = calls + len(result.done), 1
+    return calls, reboots, result
+
+
+def _restored(board: VirtualBoard, helper: PowerHelper) -> tuple[int, int, Result]:
+    ended = _power(board).restore(helper, _RULE)
+    if ended is None:
+        return 0, 0, Result("failed", "there was nothing to go back to")
+    calls, reboots, result = len(ended[1].done), 0, ended[1]
+    if result.word == "rebooting":
+        _reboot(board)
+        again = _power(board).restore(helper, _RULE)
+        calls, reboots, result = calls + len(again[1].done if again else ()), 1, again[1] if again else result
+    return calls, reboots, result
+
+
+def _reboot(board: VirtualBoard) -> None:
+    """A reboot, and then a day: the helper refuses a second reboot soon after the first."""
+    reboot_board(board.root)
+    (board.root / "proc/uptime").write_text(f"{_LONG_UP_S}.00 {_LONG_UP_S}.00\n")
+
+
+def _power(board: VirtualBoard) -> BoardPower:
+    """As after a start of the agent: nothing is remembered but what is on disk."""
+    identity = read_identity(board.root)
+    facts = BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+    profiles = load_profiles(shipped_profiles_dir(), board.root / "etc/edgeagent/profiles")
+    return BoardPower(board.root, facts, profiles, board.root / "var/lib/edgeagent/power.json", SystemClock())
+
+
+def _id(state: PowerState) -> int:
+    return -1 if state.mode_id is None else state.mode_id
+
+
+def _same(before: PowerState, after: PowerState) -> bool:
+    one = before.mode_id, dict(before.values), before.fan_profile
+    return one == (after.mode_id, dict(after.values), after.fan_profile)
