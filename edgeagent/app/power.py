@@ -128,7 +128,8 @@ class PowerDesk:
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
         helper = self._helper
         try:
-            power = self._power = self._power or await _in_thread(self._make)
+            power = self._power or await _in_thread(self._make)
+            self._power = power
             plan, result = await _in_thread(lambda: power.apply(intent, helper, rule))
         except NoPowerModesError as error:
             self._show(PowerView("unsupported", intent, reason=error.line()), "degraded")

@@ -59,7 +59,9 @@ class _Notes:
 
 def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) -> Plan:
     """What `intent` means on this board now. Raises IntentError when no mode satisfies it."""
-    mode = choose_mode(intent, conf, lambda candidate: not why_reboot(candidate, conf, state, soc))
+    noted = conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
+    current = noted if noted and mode_in_force(noted, conf, state) else None
+    mode = choose_mode(intent, conf, lambda candidate: not why_reboot(candidate, conf, state, soc), current)
     notes = _Notes()
     target = Target(
         mode_id=mode.id,

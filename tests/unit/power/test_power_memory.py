@@ -1,0 +1,86 @@
+"""What is remembered across reboots, and the budget of reboots on devices whose clock cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeagent.power.memory import DAY_MS, Pending, PowerMemory, PowerMemoryError, load_memory, save_memory
+from edgeagent.power.plan import Found
+
+PENDING = Pending("low-power", 3, "7W", "boot-1")
+FULL = PowerMemory(Found(1, "25W", True, "quiet"), PENDING, (5, 6), "7W")
+
+
+@pytest.mark.parametrize("memory", [PowerMemory(), FULL])
+def test_what_is_saved_is_loaded(tmp_path: Path, memory: PowerMemory):
+    save_memory(tmp_path / "deep" / "power.json", memory)
+    assert load_memory(tmp_path / "deep" / "power.json") == (memory, "")
+
+
+def test_nothing_is_left_beside_the_file(tmp_path: Path):
+    save_memory(tmp_path / "power.json", FULL)
+    save_memory(tmp_path / "power.json", PowerMemory())
+    assert [path.name for path in tmp_path.iterdir()] == ["power.json"]
+
+
+def test_no_file_is_an_empty_memory(tmp_path: Path):
+    assert load_memory(tmp_path / "power.json") == (PowerMemory(), "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff",
+        b'{"schema": "other"}',
+        b'{"schema": "edgeagent/power-memory/1", "found": 3}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_file_is_put_aside_and_told(tmp_path: Path, content: bytes):
+    path = tmp_path / "power.json"
+    path.write_bytes(content)
+    memory, problem = load_memory(path)
+    assert memory == PowerMemory()
+    assert "put aside" in problem
+    assert (tmp_path / "power.damaged").read_bytes() == content
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_before_anything_is_changed(tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(PowerMemoryError) as caught:
+        save_memory(blocked / "power.json", FULL)
+    assert "file exists" in caught.value.line()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_leaves_the_file_to_the_owner_of_the_directory(tmp_path: Path):
+    os.chown(tmp_path, 1234, 1234)
+    save_memory(tmp_path / "power.json", FULL)
+    assert (tmp_path / "power.json").stat().st_uid == 1234
+
+
+def test_the_budget_of_a_day():
+    memory = PowerMemory().with_reboot(PENDING, 10 * DAY_MS)
+    assert not memory.may_reboot(10 * DAY_MS + 1, per_day=1)
+    assert memory.may_reboot(10 * DAY_MS + 1, per_day=2)
+    assert memory.may_reboot(11 * DAY_MS, per_day=1)
+
+
+def test_a_clock_that_jumped_back_gives_no_further_reboot():
+    memory = PowerMemory().with_reboot(PENDING, 20_000 * DAY_MS)
+    assert not memory.may_reboot(5_000, per_day=1)  # 1970 again
+
+
+def test_old_reboots_are_forgotten():
+    memory = PowerMemory(reboots_ms=(1, 2)).with_reboot(PENDING, 3 * DAY_MS)
+    assert memory.reboots_ms == (3 * DAY_MS,)
+    assert json.loads(json.dumps(memory.reboots_ms)) == [3 * DAY_MS]

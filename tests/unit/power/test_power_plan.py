@@ -1,0 +1,110 @@
+"""What is done for a wish, and in which order; and that nothing is done when nothing is needed."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from power_kit import CPU, GPU, board_conf, board_state
+
+from edgeagent.power.plan import Found, find_state, plan_intent, plan_restore, plan_target
+from edgeagent.power.profile import Intent, IntentError
+from edgeagent.power.verify import Target
+
+CONF = board_conf()
+
+
+def verbs(plan):
+    return [step.verb for step in plan.steps]
+
+
+def test_a_board_that_is_right_gets_no_call():
+    plan = plan_intent(Intent("balanced", ("25W",), "release", ("quiet",)), CONF, board_state(1), "t234")
+    assert plan.steps == ()
+    assert plan.line() == "nothing to do: 25W is in force"
+
+
+def test_mode_before_lock_before_fan():
+    plan = plan_intent(Intent("fast", ("MAXN_SUPER",), "lock", ("cool",)), CONF, board_state(1), "t234")
+    assert verbs(plan) == ["set-mode", "lock-clocks", "fan"]
+    assert plan.steps[0].arguments == {"id": 2, "reboot": False}
+
+
+def test_locked_clocks_are_freed_before_they_are_capped_and_locked_again():
+    state = board_state(1, locked=True)
+    plan = plan_target("x", Target(1, "25W", clocks="lock", cpu_khz=960_000), CONF, state, "t234")
+    assert verbs(plan) == ["release-clocks", "cap", "lock-clocks"]
+    assert plan.steps[1].arguments == {"domain": "cpu", "khz": 960_000}
+
+
+def test_a_lock_that_shall_stay_survives_the_mode_change_that_undoes_it():
+    plan = plan_target("x", Target(2, "MAXN_SUPER", clocks="keep"), CONF, board_state(1, locked=True), "t234")
+    assert verbs(plan) == ["set-mode", "lock-clocks"]
+
+
+def test_a_foreign_cap_is_lifted():
+    low = board_state(1, values={f"{GPU}/max_freq": 306_000_000})
+    assert verbs(plan_target("x", Target(1, "25W"), CONF, low, "t234")) == ["uncap"]
+
+
+def test_heat_is_not_fought():
+    values = {f"{CPU}/cpu{core}/cpufreq/scaling_max_freq": 729_600 for core in (0, 1)}
+    hot = board_state(1, values=values, slowed=("cpufreq-cpu0",))
+    assert plan_target("x", Target(1, "25W"), CONF, hot, "t234").steps == ()
+
+
+def test_a_mode_that_was_noted_but_never_came_is_set():
+    plan = plan_target("x", Target(3, "7W"), CONF, board_state(1, mode_id=3), "t234")
+    assert verbs(plan) == ["set-mode"]
+    assert "core 1 goes offline" in plan.reboot
+
+
+def test_an_intent_that_may_not_reboot_takes_the_next_mode():
+    intent = Intent("build", ("7W", "15W"), "release")
+    assert plan_intent(intent, CONF, board_state(1), "t234").target.mode_name == "15W"
+    allowed = Intent("low", ("7W", "15W"), "release", reboot=True)
+    assert plan_intent(allowed, CONF, board_state(1), "t234").target.mode_name == "7W"
+
+
+def test_an_intent_without_a_mode_lists_the_modes_there_are():
+    with pytest.raises(IntentError) as caught:
+        plan_intent(Intent("odd", ("60W",)), CONF, board_state(1), "t234")
+    assert "15W, 25W, MAXN_SUPER, 7W" in caught.value.line()
+
+
+def test_a_fan_profile_that_is_not_there_is_a_note_and_no_call():
+    plan = plan_intent(Intent("x", ("25W",), "release", ("silent",)), CONF, board_state(1), "t234")
+    assert plan.steps == ()
+    assert plan.notes == ("the fan is left alone: its profiles here are quiet, cool, wished for was silent",)
+
+
+def test_a_cap_without_a_clock_to_cap_is_a_note():
+    state = board_state(1, tables={})
+    plan = plan_intent(Intent("x", ("25W",), "keep", cpu_mhz=1000), CONF, state, "t234")
+    assert plan.notes == ("the CPU has no clock that can be capped here",)
+
+
+@pytest.mark.parametrize(("now", "locked"), list(product(range(3), (False, True))))
+def test_restore_goes_back_from_everywhere(now, locked):
+    found = find_state(CONF, board_state(now, locked=locked))
+    assert found == Found(now, CONF.modes[now].name, locked, "quiet")
+    away = board_state((now + 1) % 3, locked=not locked, fan_profile="cool")
+    plan = plan_restore(found, CONF, away, "t234")
+    assert plan.target.mode_id == now
+    assert verbs(plan)[0] == "set-mode"
+    assert ("lock-clocks" in verbs(plan)) is locked
+    assert verbs(plan)[-1] == "fan"
+
+
+def test_restore_finds_the_mode_by_name_because_ids_change_with_releases():
+    assert plan_restore(Found(7, "15W", False, ""), CONF, board_state(1), "t234").target.mode_id == 0
+
+
+def test_a_mode_that_no_longer_exists_stays_as_it_is_and_is_told():
+    plan = plan_restore(Found(0, "GONE", False, "quiet"), CONF, board_state(1), "t234")
+    assert plan.steps == ()
+    assert "GONE is no longer in 15W, 25W, MAXN_SUPER, 7W" in plan.notes[0]
+
+
+def test_a_board_that_never_noted_a_mode_came_up_in_the_default_one():
+    assert find_state(CONF, board_state(1, mode_id=None)) == Found(1, "25W", False, "quiet")
