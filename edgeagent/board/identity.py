@@ -80,7 +80,7 @@ def decide_identity(evidence: Evidence) -> Identity:
     """The board that `evidence` speaks of. Never raises, whatever the bytes are."""
     found = _decided(evidence)
     module, soc = found.module, found.soc.value or (found.module.soc if found.module else "")
-    kind = _kind(module, found)
+    kind = _kind(evidence, found)
     answer = dla.decide_dla(module, kind != "not-a-jetson", found.jetpack.value, found.tensorrt.value)
     memory_kb = parse.parse_meminfo(evidence.meminfo).get("MemTotal")
     return Identity(
@@ -133,7 +133,7 @@ def _decided(evidence: Evidence) -> _Decided:
         cuda=decide(witness.cuda_claims(evidence)),
         container=surroundings.decide_container(
             evidence.container,
-            evidence.container_source,
+            evidence.container_source or "container marker",
             evidence.cgroup.decode("utf-8", "replace"),
             evidence.mounts.decode("utf-8", "replace"),
         ),
@@ -142,10 +142,13 @@ def _decided(evidence: Evidence) -> _Decided:
     )
 
 
-def _kind(module: Module | None, found: _Decided) -> Kind:
-    if module:
+def _kind(evidence: Evidence, found: _Decided) -> Kind:
+    """A Tegra that says no more than that is a Jetson that we do not know."""
+    if found.module:
         return "jetson"
-    return "unknown-jetson" if found.soc.value or found.l4t.value or found.module_id.value else "not-a-jetson"
+    tegra = parse.parse_text(evidence.soc_family) == "Tegra"
+    unknown = tegra or found.soc.value or found.l4t.value or found.module_id.value
+    return "unknown-jetson" if unknown else "not-a-jetson"
 
 
 def _carrier(evidence: Evidence) -> str:
@@ -169,6 +172,7 @@ def _rests_on(evidence: Evidence, found: _Decided) -> Iterator[tuple[str, tuple[
     yield "jetpack", found.jetpack.sources
     yield "tensorrt", found.tensorrt.sources
     yield "cuda", found.cuda.sources
+    yield "onnxruntime", (witness.PYTHON,) if witness.newest(evidence.libraries, "onnxruntime") else ()
     yield "container", (found.container.source,) if found.container.word else ()
     yield "virtual", (found.virtual_reason,) if found.virtual else ()
 

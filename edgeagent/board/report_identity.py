@@ -8,7 +8,7 @@ from dataclasses import asdict
 from edgeagent.board.identity import Identity
 
 _FACTS = {"compute_capability": "compute cap.", "memory_mb": "memory", "soc": "SoC", "dla": "DLA", "l4t": "L4T"}
-_FACTS |= {"jetpack": "JetPack", "tensorrt": "TensorRT", "cuda": "CUDA"}
+_FACTS |= {"jetpack": "JetPack", "tensorrt": "TensorRT", "cuda": "CUDA", "onnxruntime": "ONNX Runtime"}
 
 
 def identity_json(identity: Identity) -> dict[str, object]:

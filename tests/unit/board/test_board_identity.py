@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from edgeagent.board.dla import DlaAnswer
 from edgeagent.board.fingerprint import board_fingerprint
 from edgeagent.board.identity import Evidence, decide_identity
 
@@ -24,6 +25,16 @@ ORIN_NANO = Evidence(
 )
 
 
+def eeprom(part: str) -> bytes:
+    """A module's EEPROM: the part number at offset 20, padding and a checksum around it."""
+    return (b"\x02\x00\xfc\x00" + bytes(16) + part.encode()).ljust(255, b"\0") + b"\xa5"
+
+
+def tensorrt_header(major: int, minor: int, patch: int) -> bytes:
+    names = zip(("MAJOR", "MINOR", "PATCH"), (major, minor, patch), strict=True)
+    return "".join(f"#define NV_TENSORRT_{name} {number} //!< a comment\n" for name, number in names).encode()
+
+
 def but(**changes: object) -> Evidence:
     return dataclasses.replace(ORIN_NANO, **changes)  # type: ignore[arg-type]
 
@@ -34,7 +45,7 @@ def test_a_developer_kit_is_recognised_without_contradiction() -> None:
     assert (identity.module, identity.module_id) == ("Jetson Orin Nano 8GB", "p3767-0005")
     assert identity.carrier == "p3768-0000 (jetson-orin-nano-devkit-super)"
     assert (identity.soc, identity.compute_capability) == ("t234", "8.7")
-    assert (identity.dla_cores, identity.dla_reason) == (0, "Jetson Orin Nano 8GB has none by its data sheet")
+    assert identity.dla == DlaAnswer("no", 0, "Jetson Orin Nano 8GB has no DLA")
     assert (identity.cpus, identity.memory_mb, identity.serial) == (6, 7607, "1420000000001")
     assert (identity.l4t, identity.jetpack) == ("36.4.7", "6.2.1")
     assert (identity.tensorrt, identity.cuda, identity.onnxruntime) == ("10.3.0", "12.6.68", "1.23.0")
@@ -83,7 +94,7 @@ def test_an_unknown_module_keeps_its_soc_and_has_unknown_dla() -> None:
     identity = decide_identity(Evidence(compatible=b"acme,p9999-0000\0nvidia,p9999-0042\0nvidia,tegra234\0"))
     assert (identity.kind, identity.module, identity.module_id) == ("unknown-jetson", "", "p9999-0042")
     assert (identity.soc, identity.compute_capability, identity.dla_cores) == ("t234", "8.7", None)
-    assert "ask TensorRT" in identity.dla_reason
+    assert (identity.dla.answer, "ask TensorRT" in identity.dla.reason) == ("unknown", True)
 
 
 def test_a_new_soc_has_no_compute_capability() -> None:
@@ -104,7 +115,7 @@ def test_a_pc_is_no_jetson() -> None:
 
 def test_a_pc_with_a_gpu_names_it() -> None:
     identity = decide_identity(Evidence(gpu_information=b"Model: \t NVIDIA RTX A2000\n", machine="x86_64"))
-    assert (identity.gpu, identity.dla_reason) == ("NVIDIA RTX A2000", "a PC's GPU has no DLA")
+    assert (identity.gpu, identity.dla.answer) == ("NVIDIA RTX A2000", "no")
 
 
 def test_the_l4t_package_stands_in_for_a_missing_release_file() -> None:
@@ -125,11 +136,47 @@ def test_the_newest_of_several_cuda_runtimes_counts() -> None:
     [
         (
             {"boot_control": b"TNSPEC 3767-300-0000-S.1-1-1-jetson-orin-nano-devkit-\n"},
-            "the device tree says p3767-0005, the boot control file p3767-0000",
+            "module: p3767-0005 by device tree (compatible), p3767-0000 by /etc/nv_boot_control.conf (TNSPEC)",
         ),
         (
             {"packages": {"nvidia-l4t-core": "36.4.3-20250107174145"}},
-            "/etc/nv_tegra_release says L4T 36.4.7, the package nvidia-l4t-core 36.4.3",
+            "L4T: 36.4.7 by /etc/nv_tegra_release, 36.4.3 by package nvidia-l4t-core",
+        ),
+        (
+            {"packages": {"nvidia-l4t-core": "36.4.7-20250918154033", "nvidia-jetpack": "6.2+b77"}},
+            "JetPack: 6.2.1 by L4T 36.4.7, 6.2 by package nvidia-jetpack",
+        ),
+        (
+            {"board_ids": b"3448-0000-400\0"},
+            "module: p3767-0005 by device tree (compatible), p3448-0000 by device tree (nvidia,boardids)",
+        ),
+        (
+            {"plugin_ids": ("3768-0000-300", "3767-0003-300")},
+            "module: p3767-0005 by device tree (compatible), p3767-0003 by device tree (plugin-manager/ids)",
+        ),
+        (
+            {"eeproms": (("/eeprom", eeprom("699-13767-0000-300 H.2")),)},
+            "module: p3767-0005 by device tree (compatible), p3767-0000 by EEPROM (/eeprom)",
+        ),
+        (
+            {"boot_control": b"COMPATIBLE_SPEC 3701--0000--1--jetson-agx-orin-devkit-\n"},
+            "module: p3767-0005 by device tree (compatible), p3701-0000 by /etc/nv_boot_control.conf (COMPATIBLE_SPEC)",
+        ),
+        (
+            {"soc_family": b"Tegra\n", "soc_id": b"25\n"},
+            "SoC: t234 by device tree (compatible), t194 by /sys/devices/soc0/soc_id",
+        ),
+        (
+            {"dts_filename": b"/dvs/git/t186/tegra186-p3636-0001-p3509-0000-a01.dts\0"},
+            "SoC: t234 by device tree (compatible), t186 by device tree (nvidia,dtsfilename)",
+        ),
+        (
+            {"library_files": ("/usr/lib/libnvinfer.so.10.7.0",)},
+            "TensorRT: 10.3.0.30 by package libnvinfer, 10.7.0 by /usr/lib/libnvinfer.so.10.7.0",
+        ),
+        (
+            {"tensorrt_header": tensorrt_header(8, 6, 2)},
+            "TensorRT: 10.3.0.30 by package libnvinfer, 8.6.2 by NvInferVersion.h",
         ),
         (
             {"libraries": {"tensorrt": "10.13.0"}},

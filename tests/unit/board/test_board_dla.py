@@ -1,0 +1,68 @@
+"""Yes, no or unknown: each rule of where a DLA can be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeagent.board.catalogue import MODULES, find_module
+from edgeagent.board.dla import decide_dla, probed
+
+NANO_8, NX_16, AGX_64, XAVIER_NX = "p3767-0005", "p3767-0000", "p3701-0005", "p3668-0001"
+
+
+@pytest.mark.parametrize(
+    ("module_id", "jetpack", "tensorrt", "answer", "says"),
+    [
+        (NX_16, "6.0", "8.6.2", "yes", "INT8 by calibration"),
+        (NX_16, "6.2.1", "10.3.0", "yes", "INT8 by calibration"),
+        (AGX_64, "6.2.1", "10.3.0.30", "yes", "no Q/DQ"),
+        (AGX_64, "6.2.1", "10.7.0", "yes", "INT8 by calibration"),
+        (AGX_64, "7.2.1", "10.8.0", "no", "10.8 to 11.4.0 have no DLA"),
+        (NX_16, "7.2", "10.16.2", "no", "10.8 to 11.4.0 have no DLA"),
+        (AGX_64, "7.2.2", "11.4.0", "no", "10.8 to 11.4.0 have no DLA"),
+        (AGX_64, "7.2.2", "11.4.1", "yes", "explicit precision only"),
+        (AGX_64, "7.3", "11.5.0.1", "yes", "explicit precision only"),
+        (AGX_64, "7.2.1", "11.4.1", "no", "JetPack 7.2.2 or later only"),
+        (AGX_64, "7.x", "11.4.1", "unknown", "which JetPack this is cannot be told"),
+        (AGX_64, "", "11.4.1", "unknown", "which JetPack this is cannot be told"),
+        (NX_16, "7.2.2", "11.4.1", "unknown", "ask it for num_DLA_cores"),
+        (XAVIER_NX, "5.1.2", "8.5.2", "yes", "INT8 by calibration"),
+        (XAVIER_NX, "", "11.4.1", "no", "on AGX Orin only"),
+        (AGX_64, "6.2.1", "", "unknown", "TensorRT is not installed"),
+        (NANO_8, "6.2.1", "10.3.0", "no", "Jetson Orin Nano 8GB has no DLA"),
+        (NANO_8, "6.2.1", "", "no", "Jetson Orin Nano 8GB has no DLA"),
+        ("p3834-0008", "7.2.2", "11.4.1", "no", "has no DLA"),
+        ("p3448-0000", "4.6.6", "8.2.1", "no", "has no DLA"),
+        ("p3310-1000", "4.6.6", "8.2.1", "no", "has no DLA"),
+    ],
+)
+def test_module_jetpack_and_tensorrt_decide_together(
+    module_id: str, jetpack: str, tensorrt: str, answer: str, says: str
+) -> None:
+    found = decide_dla(find_module(module_id), True, jetpack, tensorrt)
+    assert found.answer == answer
+    assert says in found.reason
+
+
+def test_a_pc_has_none_and_an_unknown_module_is_asked() -> None:
+    assert (decide_dla(None, False, "", "10.3.0").answer, decide_dla(None, False, "", "").cores) == ("no", 0)
+    unknown = decide_dla(None, True, "6.2.1", "10.3.0")
+    assert (unknown.answer, unknown.cores) == ("unknown", None)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=[module.ids[0] for module in MODULES])
+@pytest.mark.parametrize("tensorrt", ["", "8.6.2", "10.3.0", "10.16.2", "11.4.1"])
+def test_no_module_without_cores_ever_gets_a_yes(module, tensorrt: str) -> None:  # type: ignore[no-untyped-def]
+    found = decide_dla(module, True, "7.2.2", tensorrt)
+    assert found.cores == module.dla_cores
+    assert (found.answer == "no") if module.dla_cores == 0 else (module.name in found.reason)
+
+
+def test_what_tensorrt_reports_is_the_last_word() -> None:
+    declared = decide_dla(find_module(AGX_64), True, "6.2.1", "10.3.0")
+    assert probed(declared, 2).answer == "yes"
+    assert "INT8 by calibration" in probed(declared, 2).reason
+    assert probed(declared, 0).answer == "no"
+    assert "TensorRT reports no DLA core (Jetson AGX Orin 64GB has 2 DLA cores" in probed(declared, 0).reason
+    unknown = decide_dla(find_module(NX_16), True, "7.2.2", "11.4.1")
+    assert (probed(unknown, 2).answer, probed(unknown, 2).cores) == ("yes", 2)
