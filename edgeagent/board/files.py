@@ -11,10 +11,13 @@ import os
 import stat
 from pathlib import Path
 
-from edgeagent.board.reading import Absent
+from edgeagent.board.parse import parse_int, parse_text
+from edgeagent.board.parts import Absent
 
 _REASONS: dict[int, Absent] = {
     errno.EAGAIN: "offline",
+    errno.EBUSY: "offline",  # cpufreq of a cluster whose cores are all offline
+    errno.ENODATA: "offline",  # a channel of a power monitor that is switched off
     errno.EACCES: "permission",
     errno.EPERM: "permission",
     errno.ENOENT: "vanished",
@@ -68,6 +71,45 @@ class Probe:
             os.close(self._fd)
         self._fd, self._absent = -1, "vanished"
 
+    def read_int(self) -> tuple[int | None, Absent]:
+        """The number that the file starts with, or None and the reason."""
+        raw, absent = self.read()
+        value = parse_int(raw)
+        return value, absent or ("" if value is not None else "unreadable")
+
+
+class OpenFiles:
+    """Probes that are closed together. One owner."""
+
+    def __init__(self) -> None:
+        self._probes: list[Probe] = []
+
+    def __len__(self) -> int:
+        return sum(probe.is_open for probe in self._probes)
+
+    def open(self, path: str) -> Probe:
+        """A probe, whether or not the file can be opened now."""
+        probe = Probe(path)
+        self._probes.append(probe)
+        return probe
+
+    def open_first(self, *paths: str) -> Probe | None:
+        """The first of `paths` that opens, else the first that exists but is closed to us, else None."""
+        closed: Probe | None = None
+        for path in paths:
+            probe = Probe(path)
+            if probe.is_open:
+                self._probes.append(probe)
+                return probe
+            if closed is None and probe.read()[1] == "permission":
+                closed = probe
+        return closed
+
+    def close(self) -> None:
+        for probe in self._probes:
+            probe.close()
+        self._probes.clear()
+
 
 def read_bytes(path: Path | str, limit: int = 65536) -> bytes:
     """The file's first `limit` bytes; b"" when it cannot be read now."""
@@ -94,3 +136,19 @@ def list_names(path: Path | str) -> tuple[str, ...]:
         return tuple(sorted(os.listdir(path)))  # noqa: PTH208 - a tenth of the cost of Path.iterdir, and read often
     except OSError:
         return ()
+
+
+def read_text(path: str) -> str:
+    """The first line of a small file; "" when it cannot be read."""
+    return parse_text(read_bytes(path, 256))
+
+
+def read_int(path: str) -> int | None:
+    return parse_int(read_bytes(path, 64))
+
+
+def numbered(directory: str, prefix: str) -> list[str]:
+    """Paths of `<prefix><number>` entries in the order of their numbers: cooling_device2 before cooling_device10."""
+    found = ((name.removeprefix(prefix), name) for name in list_names(directory) if name.startswith(prefix))
+    entries = sorted((int(number), name) for number, name in found if number.isdecimal() and len(number) < 10)
+    return [f"{directory}/{name}" for _, name in entries]

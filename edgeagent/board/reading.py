@@ -1,139 +1,87 @@
-"""One sample of a board's sensors as plain values, and the flat form that goes onto MQTT. Pure.
-
-A value that could not be read is None and says why in `absent`. Zones, rails and cooling devices are found by name:
-their numbers in sysfs change from boot to boot.
-"""
+"""One sample of a board's sensors, what follows from it, and the flat form that goes onto MQTT. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+
+from edgeagent.board.parts import (
+    HOT_SURFACE,
+    THROTTLE_ALERT,
+    Absent,
+    ClockDomain,
+    Cooling,
+    Core,
+    Disk,
+    Dla,
+    Engine,
+    Fan,
+    Gpu,
+    LimitSource,
+    Memory,
+    OverCurrent,
+    Rail,
+    Trip,
+    Zone,
+    clocks_locked,
+    slows_down,
+)
+
+__all__ = [
+    "Absent",
+    "ClockDomain",
+    "Cooling",
+    "Core",
+    "Disk",
+    "Dla",
+    "Engine",
+    "Fan",
+    "Gpu",
+    "Measurement",
+    "Memory",
+    "OverCurrent",
+    "Rail",
+    "Reading",
+    "Trip",
+    "Zone",
+    "flat_measurements",
+    "short_name",
+]
 
 Measurement = float | int | bool
-Absent = Literal["", "offline", "powered-down", "permission", "vanished", "unreadable"]
-"""Why there is no value. "" = there is one; offline = the kernel said EAGAIN or gave nothing; powered-down = R35's
--256 C; permission = closed to this user; vanished = the file or its device went away; unreadable = anything else."""
-
-THROTTLE_ALERT = "-throttle-alert"
-HOT_SURFACE = "hot-surface-alert"
 INPUT_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 """Rails that carry the whole module, in the order in which they are preferred for the total."""
-
-
-@dataclass(frozen=True)
-class Zone:
-    """A thermal zone. `throttle_c` is its lowest passive trip that slows something down, `critical_c` the shutdown."""
-
-    name: str
-    temperature_c: float | None
-    absent: Absent = ""
-    throttle_c: float | None = None
-    critical_c: float | None = None
-
-    @property
-    def headroom_c(self) -> float | None:
-        """Degrees left until this zone throttles; negative beyond it."""
-        if self.temperature_c is None or self.throttle_c is None:
-            return None
-        return self.throttle_c - self.temperature_c
-
-
-@dataclass(frozen=True)
-class Cooling:
-    """A cooling device of the kernel: something that is slowed down, an alert, or a fan. 0 = not in use."""
-
-    name: str
-    state: int | None
-    max_state: int | None = None
-    absent: Absent = ""
-
-
-@dataclass(frozen=True)
-class Rail:
-    """A power rail measured by an INA3221: averaged over some milliseconds, so short peaks do not show."""
-
-    name: str
-    milliwatts: float | None
-    millivolts: int | None = None
-    milliamps: int | None = None
-    absent: Absent = ""
-
-
-@dataclass(frozen=True)
-class Core:
-    """A CPU core. No load before the second reading, and none for a core that is offline."""
-
-    index: int
-    load_percent: float | None
-    freq_khz: int | None
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """load_percent: busy share as the driver reports it; freq_khz: current clock."""
-
-    load_percent: float | None = None
-    freq_khz: int | None = None
-    absent: Absent = ""
-
-
-@dataclass(frozen=True)
-class Fan:
-    """pwm_percent: what is asked of the fan; rpm: what it does, some seconds later."""
-
-    pwm_percent: float | None = None
-    rpm: int | None = None
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Kilobytes. CPU and GPU of a Jetson share this one pool; swap helps the CPU's pages only."""
-
-    total_kb: int | None = None
-    available_kb: int | None = None
-    swap_total_kb: int | None = None
-    swap_free_kb: int | None = None
-
-    @property
-    def used_kb(self) -> int | None:
-        if self.total_kb is None or self.available_kb is None:
-            return None
-        return self.total_kb - self.available_kb
-
-
-@dataclass(frozen=True)
-class Disk:
-    """Bytes of the file system that holds edgeagent's state; free = what an ordinary user may still write."""
-
-    total_bytes: int
-    free_bytes: int
 
 
 @dataclass(frozen=True)
 class Reading:
     """One sample. Empty tuples and None stand for parts that this board does not have.
 
-    `over_current` counts events since boot by channel (`oc1`: under-voltage, `oc2`: average, `oc3`: instantaneous;
-    oc3 climbs all the time in an uncapped mode and means little by itself). `emc_cap_khz` is the cap that the power
-    mode set, 0 for none; `emc_khz` needs root. `dla` is each core's power state, active or suspended.
+    `emc_cap_khz` is the memory clock's cap that the power mode set, 0 for none; the rate `emc_khz` needs root.
+    `engines` and `emc_load_percent` come from jtop only; `added` names what jtop gave in place of sysfs.
     """
 
     zones: tuple[Zone, ...] = ()
     cooling: tuple[Cooling, ...] = ()
-    over_current: tuple[tuple[str, int], ...] = ()
+    over_current: tuple[OverCurrent, ...] = ()
     rails: tuple[Rail, ...] = ()
     cpu_load_percent: float | None = None
     cores: tuple[Core, ...] = ()
-    gpu: Gpu = Gpu()
+    cores_online: int | None = None
+    clocks: tuple[ClockDomain, ...] = ()
+    gpu: Gpu = field(default_factory=Gpu)
     emc_khz: int | None = None
+    emc_absent: Absent = ""
     emc_cap_khz: int | None = None
-    dla: tuple[tuple[str, str], ...] = ()
-    fan: Fan = Fan()
-    memory: Memory = Memory()
+    emc_load_percent: float | None = None
+    dla: tuple[Dla, ...] = ()
+    engines: tuple[Engine, ...] = ()
+    fans: tuple[Fan, ...] = ()
+    memory: Memory = field(default_factory=Memory)
     disk: Disk | None = None
     uptime_s: float | None = None
+    added: tuple[str, ...] = ()
 
     @property
     def hottest(self) -> Zone | None:
@@ -141,15 +89,32 @@ class Reading:
         return max(readable, key=lambda zone: zone.temperature_c or 0.0, default=None)
 
     @property
+    def closest(self) -> Zone | None:
+        """The zone that is the least far from its own throttle temperature."""
+        known = [zone for zone in self.zones if zone.headroom_c is not None]
+        return min(known, key=lambda zone: zone.headroom_c or 0.0, default=None)
+
+    @property
     def headroom_c(self) -> float | None:
         """The smallest distance of a zone to its own throttle temperature."""
-        return min((zone.headroom_c for zone in self.zones if zone.headroom_c is not None), default=None)
+        return self.closest.headroom_c if self.closest else None
+
+    @property
+    def throttle_source(self) -> LimitSource:
+        """Whether `headroom_c` rests on this board's trips or on what is typical of its chip."""
+        return self.closest.throttle_source if self.closest else ""
 
     @property
     def throttle_alerts(self) -> tuple[str, ...]:
         """Zones whose throttle alert is raised now: the direct sign that the SoC slows itself down."""
         raised = (c for c in self.cooling if c.name.endswith(THROTTLE_ALERT) and c.state)
         return tuple(cooling.name.removesuffix(THROTTLE_ALERT) for cooling in raised)
+
+    @property
+    def slowed(self) -> tuple[str, ...]:
+        """Cooling devices that hold a clock down now, alerts left out: cpufreq-cpu0, devfreq-17000000.gpu."""
+        held = (c for c in self.cooling if slows_down(c.name) and not c.name.endswith(THROTTLE_ALERT))
+        return tuple(cooling.name for cooling in held if cooling.state and cooling.state > 0)
 
     @property
     def throttling(self) -> bool | None:
@@ -164,13 +129,32 @@ class Reading:
         return next((bool(c.state) for c in self.cooling if c.name == HOT_SURFACE and c.state is not None), None)
 
     @property
+    def clocks_locked(self) -> bool | None:
+        return clocks_locked(self.clocks)
+
+    @property
     def power_total_mw(self) -> float | None:
         """The input rail where the module measures one, else the sum; None unless every rail of the sum is there."""
-        for name in INPUT_RAILS:
-            if found := [rail for rail in self.rails if rail.name == name]:
-                return found[0].milliwatts
+        if rail := self._input_rail():
+            return rail.milliwatts
         known = [rail.milliwatts for rail in self.rails if rail.milliwatts is not None]
         return sum(known) if known and len(known) == len(self.rails) else None
+
+    @property
+    def power_total_source(self) -> str:
+        """What the total is made of: `VDD_IN`, or `sum of VDD_GPU_SOC, VDD_CPU_CV, ...`; "" without rails."""
+        if rail := self._input_rail():
+            return rail.name
+        return f"sum of {', '.join(rail.name for rail in self.rails)}" if self.rails else ""
+
+    def _input_rail(self) -> Rail | None:
+        named = (rail for name in INPUT_RAILS for rail in self.rails if rail.name == name)
+        return next(named, None)
+
+    @property
+    def fan(self) -> Fan:
+        """The first fan; a board without one has a Fan without values."""
+        return self.fans[0] if self.fans else Fan(absent="vanished")
 
 
 def flat_measurements(reading: Reading) -> dict[str, dict[str, Measurement]]:
@@ -184,7 +168,7 @@ def flat_measurements(reading: Reading) -> dict[str, dict[str, Measurement]]:
         "cpu": _cpu(reading),
         "gpu": _gpu(reading),
         "memory": _memory(reading),
-        "fan": [("pwm_percent", reading.fan.pwm_percent), ("rpm", reading.fan.rpm)],
+        "fan": _fans(reading),
     }
     return {group: {key: _rounded(v) for key, v in pairs if v is not None} for group, pairs in groups.items()}
 
@@ -219,22 +203,32 @@ def _power(reading: Reading) -> _Pairs:
     for rail in reading.rails:
         yield f"power_{short_name(rail.name)}_w", _scaled(rail.milliwatts, 1e-3)
     yield "power_total_w", _scaled(reading.power_total_mw, 1e-3)
-    for channel, events in reading.over_current:
-        yield f"{channel}_events", events
+    for found in reading.over_current:
+        yield f"{found.channel}_events", found.events
+        yield f"{found.channel}_new", found.new
+        yield f"{found.channel}_rate_per_s", found.rate_per_s
 
 
 def _cpu(reading: Reading) -> _Pairs:
+    cpus = [clock for clock in reading.clocks if clock.cores]
     yield "load_percent", reading.cpu_load_percent
     yield "freq_mhz", _scaled(max((core.freq_khz or 0 for core in reading.cores), default=0) or None, 1e-3)
+    yield "freq_limit_mhz", _scaled(max((clock.max_khz or 0 for clock in cpus), default=0) or None, 1e-3)
+    yield "cores_online", reading.cores_online
+    yield "clocks_locked", reading.clocks_locked
     for core in reading.cores:
-        yield f"load_core{core.index}_percent", core.load_percent
+        yield f"core{core.index}_percent", core.load_percent
+        yield f"core{core.index}_mhz", _scaled(core.freq_khz, 1e-3)
 
 
 def _gpu(reading: Reading) -> _Pairs:
     yield "load_percent", reading.gpu.load_percent
     yield "freq_mhz", _scaled(reading.gpu.freq_khz, 1e-3)
-    for name, state in reading.dla:
-        yield f"{short_name(name)}_active", state == "active"
+    yield "freq_limit_mhz", next((_scaled(clock.max_khz, 1e-3) for clock in reading.clocks if not clock.cores), None)
+    for dla in reading.dla:
+        yield f"{short_name(dla.name)}_active", dla.state == "active" if dla.state else None
+    for engine in reading.engines:
+        yield f"engine_{short_name(engine.name)}_mhz", _scaled(engine.freq_khz, 1e-3) if engine.online else 0.0
 
 
 def _memory(reading: Reading) -> _Pairs:
@@ -245,9 +239,20 @@ def _memory(reading: Reading) -> _Pairs:
         ("used_mb", memory.used_kb),
         ("swap_total_mb", memory.swap_total_kb),
         ("swap_free_mb", memory.swap_free_kb),
+        ("swap_used_mb", memory.swap_used_kb),
     ):
         yield key, None if kilobytes is None else kilobytes // 1024
+    yield "oom_kills", memory.oom_kills
+    yield "pressure_percent", memory.pressure_percent
     yield "emc_freq_mhz", _scaled(reading.emc_khz, 1e-3)
     yield "emc_cap_mhz", _scaled(reading.emc_cap_khz, 1e-3)
+    yield "emc_load_percent", reading.emc_load_percent
     yield "disk_total_mb", disk.total_bytes >> 20 if disk else None
     yield "disk_free_mb", disk.free_bytes >> 20 if disk else None
+
+
+def _fans(reading: Reading) -> _Pairs:
+    for number, fan in enumerate(reading.fans, start=1):
+        prefix = "" if number == 1 else f"fan{number}_"
+        yield f"{prefix}pwm_percent", fan.pwm_percent
+        yield f"{prefix}rpm", fan.rpm

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sysfs_kit import as_nobody, open_directory
 
-from edgeagent.board.files import Probe, list_names, read_bytes, reason_of
+from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_bytes, read_int, read_text, reason_of
 
 
 @pytest.fixture
@@ -53,6 +54,8 @@ def test_a_fifo_without_a_writer_is_offline_too(fifo: Path) -> None:
         (errno.EAGAIN, "offline"),
         (errno.EACCES, "permission"),
         (errno.EPERM, "permission"),
+        (errno.EBUSY, "offline"),
+        (errno.ENODATA, "offline"),
         (errno.ENOENT, "vanished"),
         (errno.ENODEV, "vanished"),
         (errno.EIO, "unreadable"),
@@ -70,12 +73,13 @@ def test_a_missing_file_a_directory_and_a_strange_name(tmp_path: Path) -> None:
         assert read_bytes(path) == b""
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_closed_file(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_text("1")
-    path.chmod(0)
-    probe = Probe(str(path))
+def test_a_closed_file() -> None:
+    with open_directory() as directory:
+        path = directory / "secret"
+        path.write_text("1")
+        path.chmod(0)
+        with as_nobody():
+            probe = Probe(str(path))
     assert not probe.is_open
     assert probe.read() == (b"", "permission")
 
@@ -91,3 +95,35 @@ def test_list_names_is_sorted_and_empty_for_nothing(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert list_names(tmp_path) == ("a", "b")
     assert list_names(tmp_path / "none") == ()
+
+
+def test_open_files_close_together(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("7 mv\n")
+    files = OpenFiles()
+    probe, missing = files.open(str(tmp_path / "a")), files.open(str(tmp_path / "none"))
+    assert (probe.read_int(), missing.read_int(), len(files)) == ((7, ""), (None, "vanished"), 1)
+    files.close()
+    assert (probe.read_int(), len(files)) == ((None, "vanished"), 0)
+
+
+def test_the_first_that_opens_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("b")
+    files = OpenFiles()
+    found = files.open_first(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert found is not None
+    assert found.read() == (b"b", "")
+    assert files.open_first(str(tmp_path / "a")) is None
+    files.close()
+
+
+def test_small_texts_and_numbers(tmp_path: Path) -> None:
+    (tmp_path / "name").write_bytes(b"ina3221\n")
+    (tmp_path / "value").write_bytes(b"-12\n")
+    assert (read_text(str(tmp_path / "name")), read_int(str(tmp_path / "value"))) == ("ina3221", -12)
+    assert (read_text(str(tmp_path / "none")), read_int(str(tmp_path / "none"))) == ("", None)
+
+
+def test_numbered_entries(tmp_path: Path) -> None:
+    for name in ("hwmon10", "hwmon2", "hwmon", "hwmonx", "other3"):
+        (tmp_path / name).mkdir()
+    assert numbered(str(tmp_path), "hwmon") == [f"{tmp_path}/hwmon2", f"{tmp_path}/hwmon10"]

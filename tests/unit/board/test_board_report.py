@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from edgeagent.board.identity import Evidence, Identity, decide_identity
-from edgeagent.board.reading import Cooling, Core, Fan, Gpu, Memory, Rail, Reading, Zone
+from edgeagent.board.reading import Cooling, Core, Fan, Gpu, Memory, OverCurrent, Rail, Reading, Zone
 from edgeagent.board.report import board_json, render_board_text
 
 NANO = Identity(
@@ -29,11 +29,11 @@ READING = Reading(
     zones=(Zone("tj-thermal", 71.25, "", None, 104.5), Zone("cpu-thermal", 70.0, "", 99.0, 104.5)),
     cooling=(Cooling("cpu-throttle-alert", 0, 2),),
     rails=(Rail("VDD_IN", 9120.0, 4800, 1900), Rail("VDD_SOC", None, absent="permission")),
-    over_current=(("oc3", 4),),
+    over_current=(OverCurrent("oc3", 4),),
     cores=(Core(0, None, 1_344_000),),
     gpu=Gpu(99.0, 918_000),
     memory=Memory(7_789_952, 4_000_000),
-    fan=Fan(50.0, 2800),
+    fans=(Fan(50.0, 2800),),
     uptime_s=93_784.0,
 )
 
@@ -53,10 +53,10 @@ def test_the_whole_page() -> None:
         "  cpu                70.0 C         99.0 C         104.5 C\n"
         "  tj                 71.2 C              -         104.5 C\n"
         "\n"
-        "Power                9.12 W in all\n"
+        "Power                9.12 W in all (VDD_IN)\n"
         "  VDD_IN             9.12 W\n"
         "  VDD_SOC               -  closed to this user\n"
-        "  over-current events since boot: oc3 4\n"
+        "  oc3       4 over-current events since boot (power peak over the limit, common in uncapped modes)\n"
         "\n"
         "Work\n"
         "  cpu       (a load needs two readings) at 1344 MHz\n"

@@ -1,140 +1,34 @@
-"""The reader against small trees made by hand: what it finds, what it says when a value is missing."""
+"""The reader's life: what it does from sample to sample as devices and cores come and go."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sysfs_kit import CPUFREQ, THERMAL, Tree, as_nobody, open_directory
 
-from edgeagent.board.discovery import slows_down
 from edgeagent.board.reading import Disk
-from edgeagent.board.telemetry import BoardReader, Reading
-
-THERMAL = "sys/class/thermal"
-HWMON = "sys/class/hwmon"
-
-
-class Tree:
-    """A directory that looks like the parts of a board that a test needs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def write(self, path: str, content: str | bytes) -> Path:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return target
-
-    def zone(self, number: int, kind: str, temperature: str = "40000\n") -> Path:
-        self.write(f"{THERMAL}/thermal_zone{number}/type", f"{kind}\n")
-        return self.write(f"{THERMAL}/thermal_zone{number}/temp", temperature)
-
-    def trip(self, zone: int, index: int, kind: str, temperature: int, *bound: int) -> None:
-        directory = f"{THERMAL}/thermal_zone{zone}"
-        self.write(f"{directory}/trip_point_{index}_type", f"{kind}\n")
-        self.write(f"{directory}/trip_point_{index}_temp", f"{temperature}\n")
-        for cooling in bound:
-            number = len(list((self.root / directory).glob("cdev*_trip_point")))
-            (self.root / directory / f"cdev{number}").symlink_to(f"../cooling_device{cooling}")
-            self.write(f"{directory}/cdev{number}_trip_point", f"{index}\n")
-
-    def cooling(self, number: int, kind: str, state: str = "0\n") -> Path:
-        self.write(f"{THERMAL}/cooling_device{number}/type", f"{kind}\n")
-        self.write(f"{THERMAL}/cooling_device{number}/max_state", "3\n")
-        return self.write(f"{THERMAL}/cooling_device{number}/cur_state", state)
-
-    def read(self) -> Reading:
-        with BoardReader(self.root) as reader:
-            return reader.read()
+from edgeagent.board.telemetry import BoardReader
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
-    yield Tree(tmp_path)
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory
 
 
 def test_an_empty_root_is_an_empty_reading(tree: Tree) -> None:
     reading = tree.read()
-    assert (reading.zones, reading.cooling, reading.rails, reading.cores) == ((), (), (), ())
+    assert (reading.zones, reading.cooling, reading.rails, reading.cores, reading.fans) == ((), (), (), (), ())
     assert (reading.cpu_load_percent, reading.uptime_s, reading.throttling) == (None, None, None)
+    assert (reading.cores_online, reading.clocks_locked, reading.power_total_source) == (None, None, "")
     assert isinstance(reading.disk, Disk)
-
-
-@pytest.mark.parametrize(
-    ("content", "celsius", "absent"),
-    [
-        ("45250\n", 45.25, ""),
-        ("-10000\n", -10.0, ""),
-        ("-256000\n", None, "powered-down"),
-        ("warm\n", None, "unreadable"),
-        ("", None, "offline"),
-    ],
-)
-def test_zone_temperatures(tree: Tree, content: str, celsius: float | None, absent: str) -> None:
-    tree.zone(0, "CPU-therm", content)
-    zone = tree.read().zones[0]
-    assert (zone.temperature_c, zone.absent) == (celsius, absent)
-
-
-def test_a_zone_that_says_eagain_is_offline(tree: Tree) -> None:
-    path = tree.zone(3, "cv0-thermal")
-    path.unlink()
-    os.mkfifo(path)
-    held = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    assert tree.read().zones[0].absent == "offline"
-    os.close(held)
-
-
-def test_throttle_and_critical_come_from_bound_trips(tree: Tree) -> None:
-    tree.zone(0, "cpu-thermal")
-    tree.cooling(2, "hot-surface-alert")
-    tree.cooling(10, "cpu-throttle-alert")
-    tree.cooling(4, "pwm-fan")
-    tree.trip(0, 0, "passive", 99_000, 10)
-    tree.trip(0, 1, "critical", 104_500)
-    tree.trip(0, 2, "passive", 70_000, 2)
-    tree.trip(0, 3, "active", 50_000, 4)
-    tree.trip(0, 4, "passive", 60_000)
-    zone = tree.read().zones[0]
-    assert (zone.throttle_c, zone.critical_c) == (99.0, 104.5)
-
-
-def test_a_trip_whose_file_is_junk_counts_for_nothing(tree: Tree) -> None:
-    tree.zone(0, "cpu-thermal")
-    tree.write(f"{THERMAL}/thermal_zone0/trip_point_0_type", "critical\n")
-    tree.write(f"{THERMAL}/thermal_zone0/trip_point_0_temp", "hot\n")
-    assert tree.read().zones[0].critical_c is None
-
-
-@pytest.mark.parametrize(
-    ("kind", "slows"),
-    [
-        ("cpufreq-cpu0", True),
-        ("devfreq-17000000.gpu", True),
-        ("thermal-cpufreq-0", True),
-        ("soc0-throttle-alert", True),
-        ("hot-surface-alert", False),
-        ("pwm-fan", False),
-        ("Processor", False),
-    ],
-)
-def test_what_slows_down(kind: str, slows: bool) -> None:
-    assert slows_down(kind) is slows
-
-
-def test_the_constant_zone_is_left_out_and_twins_are_told_apart(tree: Tree) -> None:
-    for number, kind in enumerate(("PMIC-Die", "acpitz", "acpitz")):
-        tree.zone(number, kind)
-    assert [zone.name for zone in tree.read().zones] == ["acpitz", "acpitz_2"]
-
-
-def test_numbers_sort_as_numbers(tree: Tree) -> None:
-    for number in (10, 2, 0):
-        tree.cooling(number, f"device-{number}")
-    assert [cooling.name for cooling in tree.read().cooling] == ["device-0", "device-2", "device-10"]
 
 
 def test_a_zone_that_goes_away_is_vanished_and_comes_back(tree: Tree) -> None:
@@ -158,67 +52,12 @@ def test_a_zone_without_its_file_is_looked_for_once_more(tree: Tree) -> None:
         assert reader.read().zones[0].temperature_c == 40.0
 
 
-def test_rails_are_the_labelled_channels(tree: Tree) -> None:
-    directory = f"{HWMON}/hwmon5"
-    tree.write(f"{directory}/name", "ina3221\n")
-    for channel, label in ((1, "VDD_IN"), (2, "NC"), (3, "VDD_SOC")):
-        tree.write(f"{directory}/in{channel}_label", f"{label}\n")
-        tree.write(f"{directory}/in{channel}_input", "5000\n")
-        tree.write(f"{directory}/curr{channel}_input", f"{channel}00\n")
-    tree.write(f"{directory}/in4_input", "12\n")
-    tree.write(f"{directory}/in7_label", "sum of shunt voltages\n")
-    assert [(rail.name, rail.milliwatts) for rail in tree.read().rails] == [("VDD_IN", 500.0), ("VDD_SOC", 1500.0)]
-
-
-def test_a_rail_without_current_says_why(tree: Tree) -> None:
-    tree.write(f"{HWMON}/hwmon0/name", "ina3221\n")
-    tree.write(f"{HWMON}/hwmon0/in1_label", "VDD_IN\n")
-    tree.write(f"{HWMON}/hwmon0/in1_input", "5000\n")
-    tree.write(f"{HWMON}/hwmon0/curr1_input", "?\n")
-    reading = tree.read()
-    assert (reading.rails[0].milliwatts, reading.rails[0].absent) == (None, "unreadable")
-    assert reading.power_total_mw is None
-
-
-def test_fan_over_current_and_memory_clock(tree: Tree) -> None:
-    tree.write(f"{HWMON}/hwmon1/name", "pwmfan\n")
-    tree.write(f"{HWMON}/hwmon1/pwm1", "51\n")
-    tree.write(f"{HWMON}/hwmon0/name", "pwm_tach\n")
-    tree.write(f"{HWMON}/hwmon0/rpm", "1800\n")
-    tree.write(f"{HWMON}/hwmon2/name", "soctherm_oc\n")
-    tree.write(f"{HWMON}/hwmon2/oc1_event_cnt", "3\n")
-    tree.write(f"{HWMON}/hwmon2/oc1_throt_en", "1\n")
-    tree.write("sys/kernel/nvpmodel_emc_cap/emc_iso_cap", "2133000\n")
-    tree.write("sys/kernel/debug/bpmp/debug/clk/emc/rate", "665600000\n")
-    reading = tree.read()
-    assert (reading.fan.pwm_percent, reading.fan.rpm) == (20.0, 1800)
-    assert reading.over_current == (("oc1", 3),)
-    assert (reading.emc_khz, reading.emc_cap_khz) == (665_600, 2_133_000)
-
-
-@pytest.mark.parametrize("node", [b"gpu\0", b"ga10b\0", b"gv11b\0"])
-def test_the_gpu_is_found_by_its_node(tree: Tree, node: bytes) -> None:
-    device = "sys/class/devfreq/17000000.x/device"
-    tree.write("sys/class/devfreq/1.nvenc/cur_freq", "1\n")
-    tree.write("sys/class/devfreq/17000000.x/cur_freq", "918000000\n")
-    tree.write(f"{device}/of_node/name", node)
-    tree.write(f"{device}/load", "873\n")
-    gpu = tree.read().gpu
-    assert (gpu.load_percent, gpu.freq_khz, gpu.absent) == (87.3, 918_000, "")
-
-
-def test_the_gpu_load_of_older_releases_lies_elsewhere(tree: Tree) -> None:
-    tree.write("sys/class/devfreq/17000000.ga10b/cur_freq", "306000000\n")
-    tree.write("sys/class/devfreq/17000000.ga10b/device/of_node/name", b"ga10b\0")
-    tree.write("sys/devices/gpu.0/load", "1200\n")
-    assert tree.read().gpu.load_percent == 100.0
-
-
-@pytest.mark.parametrize("bus", ["bus@0/13e00000.host1x", "13e40000.host1x", "host1x"])
-def test_dla_states_on_every_release(tree: Tree, bus: str) -> None:
-    for address, state in (("15880000.nvdla0", "active"), ("158c0000.nvdla1", "suspended")):
-        tree.write(f"sys/devices/platform/{bus}/{address}/power/runtime_status", f"{state}\n")
-    assert tree.read().dla == (("dla0", "active"), ("dla1", "suspended"))
+def test_a_rail_that_stays_away_is_not_looked_for_for_ever(tree: Tree) -> None:
+    tree.hwmon(0, "ina3221", in1_label="VDD_IN", in1_input=5000)
+    with BoardReader(tree.root) as reader:
+        assert [reader.read().rails[0].absent for _ in range(3)] == ["vanished"] * 3
+        tree.write("sys/class/hwmon/hwmon0/curr1_input", 1000)
+        assert reader.read().rails[0].absent == "vanished"
 
 
 def test_cpu_load_is_the_difference_of_two_readings(tree: Tree) -> None:
@@ -234,29 +73,26 @@ def test_cpu_load_is_the_difference_of_two_readings(tree: Tree) -> None:
 def test_a_core_that_comes_online_has_no_load_yet(tree: Tree) -> None:
     tree.write("proc/stat", "cpu  0 0 0 100 0\ncpu0 0 0 0 100 0\n")
     with BoardReader(tree.root) as reader:
-        reader.read()
+        assert reader.read().cores_online == 1
         tree.write("proc/stat", "cpu  0 0 0 300 0\ncpu0 0 0 0 200 0\ncpu1 0 0 0 100 0\n")
-        assert [core.load_percent for core in reader.read().cores] == [0.0, None]
+        reading = reader.read()
+        assert [core.load_percent for core in reading.cores] == [0.0, None]
+        assert reading.cores_online == 2
 
 
-def test_clocks_reach_all_cores_of_their_policy(tree: Tree) -> None:
-    tree.write("sys/devices/system/cpu/cpufreq/policy4/related_cpus", "4 5\n")
-    tree.write("sys/devices/system/cpu/cpufreq/policy4/scaling_cur_freq", "1344000\n")
-    assert [(core.index, core.freq_khz) for core in tree.read().cores] == [(4, 1_344_000), (5, 1_344_000)]
+def test_a_cluster_that_comes_while_the_reader_runs_is_found(tree: Tree) -> None:
+    tree.policy(0, "0-3", 1_344_000, 729_600, 1_728_000)
+    with BoardReader(tree.root) as reader:
+        assert [clock.name for clock in reader.read().clocks] == ["cpu0"]
+        tree.policy(4, "4-5", 1_344_000, 729_600, 1_728_000)
+        assert [clock.name for clock in reader.read().clocks] == ["cpu0", "cpu4"]
 
 
-def test_memory_and_uptime(tree: Tree) -> None:
-    tree.write("proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n")
-    tree.write("proc/uptime", "12.50 20.00\n")
-    reading = tree.read()
-    assert (reading.memory.used_kb, reading.memory.swap_total_kb, reading.uptime_s) == (600, None, 12.5)
-
-
-def test_the_disk_is_that_of_the_state_directory(tree: Tree, tmp_path: Path) -> None:
-    with BoardReader(tree.root, state_dir=tmp_path / "not" / "made" / "yet") as reader:
-        disk = reader.read().disk
-    assert disk is not None
-    assert 0 <= disk.free_bytes <= disk.total_bytes
+def test_a_cluster_whose_files_are_gone_has_no_clock(tree: Tree) -> None:
+    tree.policy(0, "0", 1_344_000, 729_600, 1_728_000)
+    (tree.root / CPUFREQ / "policy0/scaling_cur_freq").unlink()
+    clock = tree.read().clocks[0]
+    assert (clock.freq_khz, clock.absent, clock.max_khz) == (None, "vanished", 1_728_000)
 
 
 def open_files() -> int:
@@ -268,9 +104,37 @@ def test_no_file_stays_open_after_close(tree: Tree) -> None:
     before = open_files()
     reader = BoardReader(tree.root)
     reader.read()
-    assert open_files() > before
+    assert open_files() - before == reader.open_files > 0
     reader.close()
-    assert open_files() == before
+    assert (open_files(), reader.open_files) == (before, 0)
+
+
+def open_paths() -> list[str]:
+    """With their descriptors' numbers: a file that is opened anew shows."""
+    return sorted(f"{path.name} {path.readlink()}" for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+
+
+def test_files_are_opened_once(tree: Tree) -> None:
+    tree.zone(0, "cpu-thermal")
+    with BoardReader(tree.root) as reader:
+        reader.read()
+        opened = open_paths()
+        (tree.root / THERMAL / "thermal_zone0/temp").write_text("50000\n")
+        assert reader.read().zones[0].temperature_c == 50.0
+        assert open_paths() == opened
+
+
+def test_no_reading_needs_root(open_to_all: Path) -> None:
+    tree = Tree(open_to_all)
+    tree.zone(0, "cpu-thermal")
+    tree.cooling(0, "cpu-throttle-alert")
+    tree.hwmon(0, "ina3221", in1_label="VDD_IN", in1_input=5000, curr1_input=100)
+    secret = tree.cooling(1, "pwm-fan")
+    secret.chmod(0)
+    with as_nobody(), BoardReader(open_to_all) as reader:
+        reading = reader.read()
+    assert (reading.hottest is not None, reading.power_total_mw, reading.throttling) == (True, 500.0, False)
+    assert [(cooling.name, cooling.absent) for cooling in reading.cooling][1] == ("pwm-fan", "permission")
 
 
 def test_a_closed_reader_opens_again(tree: Tree) -> None:

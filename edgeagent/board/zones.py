@@ -1,0 +1,115 @@
+"""Thermal zones and cooling devices: what the kernel has of them, and their values now.
+
+Types, trip points and bindings do not change while a driver is bound, so they are read once; temperatures and states
+are probes. Format: the kernel's Documentation/driver-api/thermal/sysfs-api.rst.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_int, read_text
+from edgeagent.board.limits import Limits, decide_limits
+from edgeagent.board.parse import POWERED_DOWN
+from edgeagent.board.parts import Absent, Cooling, Trip, Zone
+
+THERMAL = "sys/class/thermal"
+_IGNORED_ZONES = ("PMIC-Die",)  # a constant 100 C on every module that has it
+_CDEV = re.compile(r"cdev[0-9]{1,3}")
+_TRIP_TYPE = re.compile(r"trip_point_([0-9]{1,3})_type")
+
+
+@dataclass(frozen=True)
+class ZoneProbe:
+    name: str
+    temperature: Probe
+    limits: Limits
+    trips: tuple[Trip, ...]
+
+
+@dataclass(frozen=True)
+class CoolingProbe:
+    name: str
+    state: Probe
+    max_state: int | None
+
+
+def find_zones(root: str, files: OpenFiles, soc: str) -> Iterator[ZoneProbe]:
+    seen: Counter[str] = Counter()
+    for directory in numbered(f"{root}/{THERMAL}", "thermal_zone"):
+        kind = read_text(f"{directory}/type")
+        if kind and kind not in _IGNORED_ZONES:
+            trips = tuple(_trips(directory))
+            name = unique(kind, seen)
+            yield ZoneProbe(name, files.open(f"{directory}/temp"), decide_limits(kind, trips, soc), trips)
+
+
+def _trips(zone: str) -> Iterator[Trip]:
+    """In the order of their numbers, without those that hold no temperature."""
+    names = list_names(zone)
+    bound = _bound(zone, names)
+    for index in sorted(int(found.group(1)) for found in map(_TRIP_TYPE.fullmatch, names) if found):
+        prefix = f"{zone}/trip_point_{index}"
+        millidegrees, hysteresis = read_int(f"{prefix}_temp"), read_int(f"{prefix}_hyst")
+        if millidegrees is not None:
+            hysteresis_c = None if hysteresis is None else hysteresis / 1000
+            kind = read_text(f"{prefix}_type")
+            yield Trip(kind, millidegrees / 1000, hysteresis_c, tuple(bound.get(index, ())))
+
+
+def _bound(zone: str, names: tuple[str, ...]) -> dict[int, list[str]]:
+    """Types of the cooling devices bound to each trip: `cdevN` is the device, `cdevN_trip_point` the trip's index."""
+    bound: dict[int, list[str]] = {}
+    for name in filter(_CDEV.fullmatch, names):
+        trip = read_int(f"{zone}/{name}_trip_point")
+        if trip is not None:
+            bound.setdefault(trip, []).append(read_text(f"{zone}/{name}/type"))
+    return bound
+
+
+def find_cooling(root: str, files: OpenFiles) -> Iterator[CoolingProbe]:
+    seen: Counter[str] = Counter()
+    for directory in numbered(f"{root}/{THERMAL}", "cooling_device"):
+        if kind := read_text(f"{directory}/type"):
+            state = files.open(f"{directory}/cur_state")
+            yield CoolingProbe(unique(kind, seen), state, read_int(f"{directory}/max_state"))
+
+
+def read_zone(probe: ZoneProbe) -> Zone:
+    millidegrees, absent = probe.temperature.read_int()
+    if millidegrees is not None and millidegrees <= POWERED_DOWN:
+        millidegrees, absent = None, "powered-down"
+    return _zone_with(probe, None if millidegrees is None else millidegrees / 1000, absent)
+
+
+def lost_zone(probe: ZoneProbe) -> Zone:
+    """A zone that was there before and is not listed any more."""
+    return _zone_with(probe, None, "vanished")
+
+
+def _zone_with(probe: ZoneProbe, celsius: float | None, absent: Absent) -> Zone:
+    limits = probe.limits
+    return Zone(
+        probe.name,
+        celsius,
+        absent,
+        limits.throttle_c,
+        limits.critical_c,
+        limits.throttle_source,
+        limits.critical_source,
+        probe.trips,
+    )
+
+
+def read_cooling(probe: CoolingProbe) -> Cooling:
+    state, absent = probe.state.read_int()
+    return Cooling(probe.name, state, probe.max_state, absent)
+
+
+def unique(name: str, seen: Counter[str]) -> str:
+    """PCs have several zones of one type: the second becomes `acpitz_2`."""
+    seen[name] += 1
+    return name if seen[name] == 1 else f"{name}_{seen[name]}"

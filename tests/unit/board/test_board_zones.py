@@ -1,0 +1,146 @@
+"""Thermal zones: their temperatures, their trips, and when a zone throttles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sysfs_kit import THERMAL, Tree
+
+from edgeagent.board.limits import Limits, decide_limits
+from edgeagent.board.parts import Trip, slows_down
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "celsius", "absent"),
+    [
+        ("45250\n", 45.25, ""),
+        ("-10000\n", -10.0, ""),
+        ("-256000\n", None, "powered-down"),
+        ("warm\n", None, "unreadable"),
+        ("", None, "offline"),
+    ],
+)
+def test_zone_temperatures(tree: Tree, content: str, celsius: float | None, absent: str) -> None:
+    tree.zone(0, "CPU-therm", content)
+    zone = tree.read().zones[0]
+    assert (zone.temperature_c, zone.absent) == (celsius, absent)
+
+
+def test_a_zone_that_says_eagain_is_offline(tree: Tree) -> None:
+    path = tree.zone(3, "cv0-thermal")
+    path.unlink()
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    assert tree.read().zones[0].absent == "offline"
+    os.close(held)
+
+
+def orin_zone(tree: Tree) -> None:
+    tree.zone(0, "cpu-thermal")
+    tree.cooling(2, "hot-surface-alert")
+    tree.cooling(10, "cpu-throttle-alert")
+    tree.cooling(3, "cpufreq-cpu0")
+    tree.trip(0, 0, "passive", 99_000, 10, 3)
+    tree.trip(0, 1, "critical", 104_500)
+    tree.trip(0, 2, "passive", 70_000, 2)
+    tree.write(f"{THERMAL}/thermal_zone0/trip_point_2_hyst", 8000)
+
+
+def test_throttle_and_critical_come_from_bound_trips(tree: Tree) -> None:
+    orin_zone(tree)
+    tree.cooling(4, "pwm-fan")
+    tree.trip(0, 3, "active", 50_000, 4)
+    tree.trip(0, 4, "passive", 60_000)
+    zone = tree.read().zones[0]
+    assert (zone.throttle_c, zone.critical_c) == (99.0, 104.5)
+    assert (zone.throttle_source, zone.critical_source) == ("trip", "trip")
+
+
+def test_trips_keep_what_they_are_bound_to(tree: Tree) -> None:
+    orin_zone(tree)
+    assert tree.read().zones[0].trips == (
+        Trip("passive", 99.0, None, ("cpu-throttle-alert", "cpufreq-cpu0")),
+        Trip("critical", 104.5, None, ()),
+        Trip("passive", 70.0, 8.0, ("hot-surface-alert",)),
+    )
+
+
+def test_trips_are_in_the_order_of_their_numbers(tree: Tree) -> None:
+    tree.zone(0, "cpu-thermal")
+    for index in (10, 2, 0):
+        tree.trip(0, index, "active", 1000 * index)
+    assert [trip.celsius for trip in tree.read().zones[0].trips] == [0.0, 2.0, 10.0]
+
+
+def test_a_trip_whose_file_is_junk_counts_for_nothing(tree: Tree) -> None:
+    tree.zone(0, "cpu-thermal")
+    tree.write(f"{THERMAL}/thermal_zone0/trip_point_0_type", "critical\n")
+    tree.write(f"{THERMAL}/thermal_zone0/trip_point_0_temp", "hot\n")
+    zone = tree.read().zones[0]
+    assert (zone.critical_c, zone.critical_source, zone.trips) == (None, "", ())
+
+
+THROTTLE = Trip("passive", 99.0, None, ("cpufreq-cpu0",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "trips", "soc", "limits"),
+    [
+        ("cpu-thermal", [THROTTLE], "", Limits(99.0, "trip", None, "")),
+        ("cpu-thermal", [THROTTLE], "t234", Limits(99.0, "trip", 104.5, "soc")),
+        ("gpu-thermal", [Trip("critical", 114.5)], "t264", Limits(109.0, "soc", 114.5, "trip")),
+        ("soc012-thermal", [], "t264", Limits(109.0, "soc", 114.5, "soc")),
+        ("CV1-therm", [], "t234", Limits(99.0, "soc", 104.5, "soc")),
+        ("tj-therm", [], "t194", Limits(None, "", None, "")),
+        ("Tboard_tegra", [], "t234", Limits(None, "", None, "")),
+        ("acpitz", [], "t234", Limits(None, "", None, "")),
+        ("cpu-thermal", [Trip("passive", 70.0, None, ("hot-surface-alert",))], "", Limits(None, "", None, "")),
+        ("cpu-thermal", [Trip("critical", 0.0), Trip("critical", -273.0)], "", Limits(None, "", None, "")),
+        ("cpu-thermal", [Trip("critical", 2147483.647)], "t234", Limits(99.0, "soc", 104.5, "soc")),
+    ],
+)
+def test_limits(kind: str, trips: list[Trip], soc: str, limits: Limits) -> None:
+    assert decide_limits(kind, trips, soc) == limits
+
+
+def test_the_reader_marks_typical_limits(tree: Tree) -> None:
+    tree.zone(0, "gpu-thermal")
+    reading = tree.read(soc="t264")
+    assert (reading.headroom_c, reading.throttle_source) == (69.0, "soc")
+    assert tree.read().headroom_c is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "slows"),
+    [
+        ("cpufreq-cpu0", True),
+        ("devfreq-17000000.gpu", True),
+        ("devfreq-gpu-gpc-0", True),
+        ("thermal-cpufreq-0", True),
+        ("soc0-throttle-alert", True),
+        ("hot-surface-alert", False),
+        ("pwm-fan", False),
+        ("Processor", False),
+    ],
+)
+def test_what_slows_down(kind: str, slows: bool) -> None:
+    assert slows_down(kind) is slows
+
+
+def test_the_constant_zone_is_left_out_and_twins_are_told_apart(tree: Tree) -> None:
+    for number, kind in enumerate(("PMIC-Die", "acpitz", "acpitz")):
+        tree.zone(number, kind)
+    assert [zone.name for zone in tree.read().zones] == ["acpitz", "acpitz_2"]
+
+
+def test_numbers_sort_as_numbers(tree: Tree) -> None:
+    for number in (10, 2, 0):
+        tree.cooling(number, f"device-{number}")
+    assert [cooling.name for cooling in tree.read().cooling] == ["device-0", "device-2", "device-10"]
