@@ -1,10 +1,14 @@
-"""A virtual Jetson: a directory that holds the files of a real one in their real formats, and stand-in tools.
+"""A virtual board: a directory that holds the files of a real one in their real formats, and stand-in tools.
 
 Pass the directory as the root of every path that edgeagent reads and put its `bin/` first in PATH; nothing else has
-to know. Numbers of hwmon, thermal zones and cooling devices are shuffled by the seed, as a kernel shuffles them from
-boot to boot. Symbolic links are relative where the real ones are absolute, so that they stay inside the directory.
-Zones that are powered down are FIFOs: with `plant_child` holding their other end, reading one gives EAGAIN as on a
-device. `plant_child` also keeps the changing files changing; without it they stand still.
+to know. Numbers of hwmon, thermal zones and cooling devices are shuffled by the seed, and anew at each reboot, as a
+kernel shuffles them. Symbolic links are relative where the real ones are absolute, so that they stay inside the
+directory. Zones that are powered down are FIFOs: with `plant_child` holding their other end, reading one gives EAGAIN
+as on a device; without it the same read gives nothing. `plant_child` also keeps the changing files changing; without
+it they stand still.
+
+`.virtual-board.json` marks the directory: name, seed, number of boots, release and kind of board (for the tools), and
+where the plant finds its files.
 """
 
 from __future__ import annotations
@@ -12,30 +16,59 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeagent.durable import replace_file
 from edgeagent.errors import OperatorError
-from edgeagent.simulate.board_spec import SPECS, VirtualSpec
-from edgeagent.simulate.board_tree import Tree, write_tree
-from edgeagent.simulate.plant import Load, PlantState, settle
+from edgeagent.simulate.board_caps import read_caps
+from edgeagent.simulate.board_list import ALIASES, SPECS, find_spec, virtual_boards
+from edgeagent.simulate.board_spec import VirtualSpec
+from edgeagent.simulate.board_tree import Tree
+from edgeagent.simulate.board_tree_clocks import DEVICE_TREE, write_clocks
+from edgeagent.simulate.board_tree_disk import POWER_STATUS, write_disk
+from edgeagent.simulate.board_tree_sensors import write_sensors
+from edgeagent.simulate.plant import Caps, Load, PlantState, settle
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.tools import nvpmodel
 
+__all__ = [
+    "MARKER",
+    "VirtualBoard",
+    "first_state",
+    "load_board",
+    "make_board",
+    "reboot_board",
+    "virtual_boards",
+    "write_content",
+]
+
 MARKER = ".virtual-board.json"
-_REMADE = ("sys", "proc", "bin")
+_BOOTED = ("sys", "proc", "run")
+"""What a boot makes anew."""
+_INSTALLED = (
+    *("bin", ".dockerenv", "etc/hostname", "etc/nv_tegra_release", "etc/nv_boot_control.conf", "etc/nvpmodel"),
+    *("etc/nvpmodel.conf", "etc/nvfancontrol.conf", "var/lib/dpkg", "var/lib/nvpmodel", "var/lib/nvfancontrol"),
+    "usr/local",
+)
+"""What an installation makes anew, besides."""
 _AMBIENT_C = 25.0
+_EEPROM_SIZE = 256
+_PART_NUMBER_AT = 20
 
 
 @dataclass(frozen=True)
 class VirtualBoard:
-    """A virtual board on disk. `files` says where each role of `plant_files` lies, relative to `root`."""
+    """A virtual board on disk. Paths by role, relative to `root`; see `board_tree.Tree` for what they are."""
 
     root: Path
     name: str
     seed: int
+    boots: int
     files: Mapping[str, str]
+    sleepers: Mapping[str, str]
     fifos: tuple[str, ...]
 
     @property
@@ -46,6 +79,11 @@ class VirtualBoard:
     @property
     def spec(self) -> VirtualSpec:
         return SPECS[self.name]
+
+    @property
+    def pwm_path(self) -> Path | None:
+        """The fan's value, where the board has a fan."""
+        return self.path("pwm") if "pwm" in self.files else None
 
     def path(self, role: str) -> Path:
         """Where the file with this role lies, e.g. `zone:cpu-thermal`."""
@@ -58,52 +96,147 @@ def make_board(name: str, root: Path, *, seed: int) -> VirtualBoard:
     Remaking keeps what is not the board's own, such as /var/lib/edgeagent. Raises OperatorError for a name that does
     not exist and for a directory with anything else in it.
     """
-    if name not in SPECS:
+    spec = find_spec(name)
+    if spec is None:
         raise OperatorError(
             f"there is no virtual board called {name!r}",
-            mend=f"names: {', '.join(sorted(SPECS))}",
+            mend=f"names: {', '.join(sorted([*SPECS, *ALIASES]))}",
             code="virtual-board-name",
             facts={"name": name},
         )
     root = root.absolute()
-    _clear(root)
-    tree = Tree(root, random.Random(seed))  # noqa: S311 - numbers of devices, no secrets
-    write_tree(tree, SPECS[name])
-    board = VirtualBoard(root, name, seed, tree.files, tuple(tree.fifos))
-    write_content(board, plant_files(board.spec, first_state()))
-    tree.text(MARKER, json.dumps({"name": name, "seed": seed, "files": tree.files, "fifos": tree.fifos}))
-    nvpmodel.apply_mode(root, nvpmodel.load_conf(root), board.spec.default_mode)
-    return board
+    _claim(root)
+    _remove(root, (*_BOOTED, *_INSTALLED))
+    write_disk(Tree(root, random.Random(seed)), spec)  # noqa: S311 - numbers of devices, no secrets
+    return _boot(root, spec, seed, 1)
 
 
 def load_board(root: Path) -> VirtualBoard:
     """The virtual board that `make_board` wrote into `root`. Raises OperatorError where there is none."""
     try:
         made = json.loads((root / MARKER).read_text())
-    except (OSError, ValueError) as error:
+        keys = ("name", "seed", "boots", "files", "sleepers", "fifos")
+        name, seed, boots, files, sleepers, fifos = (made[key] for key in keys)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise OperatorError(f"{root} is no virtual board", mend="make one first", code="virtual-board") from error
-    return VirtualBoard(root.absolute(), made["name"], made["seed"], made["files"], tuple(made["fifos"]))
+    return VirtualBoard(root.absolute(), name, seed, boots, files, sleepers, tuple(fifos))
 
 
-def first_state(ambient_c: float = _AMBIENT_C) -> PlantState:
+def reboot_board(root: Path) -> VirtualBoard:
+    """Boot the board anew: other numbers, another boot id, uptime 0, clocks free, the saved power mode in force.
+
+    /sys, /proc and /run are made anew, everything else is kept. A plant that runs follows within a tick. Raises
+    OperatorError where there is no virtual board.
+    """
+    board = load_board(root)
+    _remove(board.root, _BOOTED)
+    return _boot(board.root, board.spec, board.seed, board.boots + 1)
+
+
+def first_state(spec: VirtualSpec, ambient_c: float = _AMBIENT_C, caps: Caps | None = None) -> PlantState:
     """A board that has been idling for half an hour."""
-    return settle(Load(cpu=0.03), ambient_c)
+    return settle(spec.plant, Load(cpu=0.03), ambient_c, caps)
 
 
 def write_content(board: VirtualBoard, content: Mapping[str, bytes]) -> None:
-    """Replace the content of files by role, in place: readers keep these files open."""
+    """Replace the content of files by role, in place: readers keep these files open. Sleepers are left alone."""
     for role, data in content.items():
-        board.path(role).write_bytes(data)
+        if role in board.files:
+            board.path(role).write_bytes(data)
 
 
-def _clear(root: Path) -> None:
+def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int) -> VirtualBoard:
+    """What the kernel and the services of a boot write. The marker comes last: a running plant watches it."""
+    tree = Tree(root, random.Random(f"{seed} {boots}"))  # noqa: S311 - numbers of devices, no secrets
+    write_sensors(tree, spec)
+    write_clocks(tree, spec)
+    for path, text in spec.plain:
+        tree.text(path, text)
+    _write_proc(tree, spec)
+    _write_identity(tree, spec)
+    board = VirtualBoard(root, spec.name, seed, boots, tree.files, tree.sleepers, tuple(tree.fifos))
+    if spec.power_modes:
+        _restore_mode(root)
+    state = first_state(spec, caps=read_caps(root, spec, board.pwm_path))
+    state = state if boots == 1 else replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0)
+    write_content(board, plant_files(spec, state))
+    replace_file(root / MARKER, json.dumps(_marker(board, spec)).encode())
+    return board
+
+
+def _marker(board: VirtualBoard, spec: VirtualSpec) -> dict[str, object]:
+    return {
+        "name": board.name,
+        "seed": board.seed,
+        "boots": board.boots,
+        "release": spec.release,
+        "kind": spec.kind,
+        "files": board.files,
+        "sleepers": board.sleepers,
+        "fifos": board.fifos,
+    }
+
+
+def _write_proc(tree: Tree, spec: VirtualSpec) -> None:
+    for name in ("meminfo", "stat", "uptime"):
+        tree.role(name, f"proc/{name}")
+    kernel = spec.software.kernel
+    tree.text("proc/version", f"Linux version {kernel} (builder@example) (gcc 11.4.0) #1 SMP PREEMPT\n")
+    tree.lines("proc/sys/kernel", osrelease=kernel, hostname=spec.hostname)
+    tree.lines("proc/sys/kernel/random", boot_id=str(uuid.UUID(int=tree.rng.getrandbits(128), version=4)))
+    tree.text("run/.keep", "")
+
+
+def _write_identity(tree: Tree, spec: VirtualSpec) -> None:
+    """Device tree properties, which end in NUL and not in a newline, and the module's EEPROM."""
+    if spec.model:
+        properties = (("model", spec.model), ("serial-number", spec.serial), *spec.device_tree)
+        for name, text in properties:
+            tree.data(f"{DEVICE_TREE}/{name}", text.encode() + b"\0")
+        tree.data(f"{DEVICE_TREE}/compatible", b"".join(entry.encode() + b"\0" for entry in spec.compatible))
+        _place_device_tree(tree, spec)
+    device, part_number = spec.eeprom
+    if device:
+        content = bytes(_PART_NUMBER_AT) + part_number.encode()
+        tree.data(f"{device}/eeprom", content.ljust(_EEPROM_SIZE, b"\0"))
+        (tree.root / device / "eeprom").chmod(0o600)
+        tree.link(f"sys/bus/i2c/devices/{device.rpartition('/')[2]}", device)
+
+
+def _place_device_tree(tree: Tree, spec: VirtualSpec) -> None:
+    """/proc/device-tree is a link to it; in a container /sys/firmware is empty and /proc holds a copy."""
+    if spec.kind != "container":
+        tree.link("proc/device-tree", DEVICE_TREE)
+        return
+    shutil.copytree(tree.root / DEVICE_TREE, tree.root / "proc/device-tree")
+    shutil.rmtree(tree.root / "sys/firmware")
+    (tree.root / "sys/firmware").mkdir()
+    if spec.gpu:
+        tree.link(f"{spec.gpu.device}/of_node", f"proc/device-tree/{spec.gpu.node}")
+
+
+def _restore_mode(root: Path) -> None:
+    """What nvpmodel.service does at boot: the mode of the status file; the default one where that is unknown."""
+    conf = nvpmodel.load_conf(root)
+    (root / POWER_STATUS).parent.mkdir(parents=True, exist_ok=True)
+    number = nvpmodel.current_mode(root, conf)
+    nvpmodel.apply_mode(root, conf, number if number in conf.models else conf.default)
+
+
+def _claim(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    if (root / MARKER).exists():
-        for name in _REMADE:
-            shutil.rmtree(root / name, ignore_errors=True)
-    elif any(root.iterdir()):
+    if not (root / MARKER).exists() and any(root.iterdir()):
         raise OperatorError(
             f"{root} is not empty and is no virtual board",
             mend="name a directory that does not exist yet",
             code="virtual-board-directory",
         )
+
+
+def _remove(root: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        path = root / name
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,13 +1,22 @@
-"""What the virtual boards are made of: data only, one record a board, written from scratch.
+"""The shape of a virtual board's record: data only. `board_list` names the boards, `board_tree` makes files of them.
 
-A record says what its real counterpart would show in the device tree, under /etc and in sysfs. `board.make_board`
-turns it into files. Sources: the formats of public captures; the numbers that a capture does not give (resistances,
-over-current counts, serial number) are invented.
+A record says what its real counterpart shows in the device tree, under /etc and in sysfs. All records are written
+from scratch. Sources: the formats of public captures; the numbers that a capture does not give (resistances,
+over-current limits, serial numbers, some clocks) are invented.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+from edgeagent.simulate.plant import PlantSpec
+
+Release = Literal["R32", "R35", "R36", "R38", "R39", ""]
+Kind = Literal["jetson", "container", "pc"]
+Dark = Literal["", "always", "idle", "idle -256"]
 
 
 @dataclass(frozen=True)
@@ -21,111 +30,171 @@ class Trip:
 
 
 @dataclass(frozen=True)
-class VirtualSpec:
-    """A board to imitate. Rails are (label, nominal millivolts) of channels 1 to 3 of the INA3221 at 0x40."""
+class Zone:
+    """A thermal zone. `part` is the plant's part that it senses, `tj` the hottest of all, or a constant in C.
 
-    model: str
-    compatible: tuple[str, ...]
-    serial: str
-    hostname: str
+    `dark`: its answer without power. "always" and "idle" are EAGAIN, "idle -256" the -256000 of R35 and older.
+    """
+
+    name: str
+    part: str | int
+    trips: tuple[Trip, ...] = ()
+    dark: Dark = ""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of a power sensor. `watts` names what of the plant flows through it; nothing: no rail at all.
+
+    A label of "" has no file, "NC" is a channel that is not connected.
+    """
+
+    label: str
+    millivolts: int = 0
+    watts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PowerSensor:
+    """`ina3221` in hwmon form, `ina3221x` in the iio form of R32, `ina238` with one channel and power in microwatt."""
+
+    chip: Literal["ina3221", "ina3221x", "ina238"]
+    device: str
+    channels: tuple[Channel, ...]
+    limit_ma: int
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Clocks in kHz. `listed`: the driver has scaling_available_frequencies. `fixed_cores` have no `online` file."""
+
+    count: int
+    policies: tuple[tuple[int, ...], ...]
+    table_khz: tuple[int, ...]
+    idle_khz: int
+    governor: str = "schedutil"
+    driver: str = "tegra194"
+    listed: bool = True
+    fixed_cores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU's device directory, its devfreq name and where links to it lie. Clocks in Hz.
+
+    `node` is the device tree node's name ("" where there is none), `others` more devfreq devices of it with their
+    tables, `attributes` plain files of the device.
+    """
+
+    device: str
+    devfreq: str
+    table_hz: tuple[int, ...]
+    governor: str
+    node: str = ""
+    load: bool = True
+    aliases: tuple[str, ...] = ()
+    others: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Emc:
+    """The memory's clock: highest rate in Hz, the cap file that anybody may read, and how debugfs shows the rate."""
+
+    top_hz: int
+    low_hz: int
+    cap_file: str
+    debug: Literal["bpmp", "override", ""] = "bpmp"
+
+
+@dataclass(frozen=True)
+class Fan:
+    """`hwmon` (R35 and later) or `pwm-fan` (R32). `profile` is nvfancontrol's default one, "" without the daemon."""
+
+    form: Literal["hwmon", "pwm-fan"]
+    profile: str = ""
+    tachometer: str = "sys/devices/platform/bus@0/39c0000.tachometer"
+
+
+@dataclass(frozen=True)
+class Software:
+    """What a release of Jetson Linux installs. `packages` are Debian packages with their versions."""
+
+    release: Release
     tegra_release: str
-    boot_control: str
+    kernel: str
     packages: tuple[tuple[str, str], ...]
     cuda: str
-    power_modes: str
-    default_mode: int
-    cpus: int
-    policies: tuple[tuple[int, ...], ...]
-    cpu_frequencies_khz: tuple[int, ...]
-    cpu_idle_khz: int
-    gpu_frequencies_hz: tuple[int, ...]
-    emc_hz: int
+
+
+@dataclass(frozen=True)
+class VirtualSpec:
+    """A board to imitate.
+
+    `device_tree` holds further properties by path, `eeprom` the I2C device and the text of its part number, `engines`
+    engine clocks in debugfs with their highest rate in Hz, `dla` device directories, `plain` files with their text.
+    """
+
+    name: str
+    description: str
+    kind: Kind
+    software: Software
+    hostname: str
     memory_kb: int
-    zones: tuple[tuple[str, tuple[Trip, ...]], ...]
-    dark_zones: tuple[str, ...]
+    cpu: Cpu
+    zones: tuple[Zone, ...]
     cooling: tuple[tuple[str, int], ...]
-    rails: tuple[tuple[str, int], ...]
-    over_current_limit_ma: int
+    plant: PlantSpec
+    model: str = ""
+    compatible: tuple[str, ...] = ()
+    serial: str = ""
+    device_tree: tuple[tuple[str, str], ...] = ()
+    boot_control: str = ""
+    eeprom: tuple[str, str] = ("", "")
+    power_modes: str = ""
+    gpu: Gpu | None = None
+    emc: Emc | None = None
+    sensors: tuple[PowerSensor, ...] = ()
+    over_current: bool = False
+    fan: Fan | None = None
+    dla: tuple[str, ...] = ()
+    engines: tuple[tuple[str, int], ...] = ()
+    plain: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def release(self) -> Release:
+        return self.software.release
+
+    @property
+    def rails(self) -> tuple[Channel, ...]:
+        """The channels that measure something."""
+        return tuple(channel for sensor in self.sensors for channel in sensor.channels if channel.watts)
 
 
-_SLOW_CPU = ("cpufreq-cpu0", "cpufreq-cpu4")
-_SLOW_GPU = ("devfreq-17000000.gpu",)
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names with a number behind all but the first of a kind: PCs have several zones of one type."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return found
 
 
-def _orin_trips(part: str, slowed: tuple[str, ...]) -> tuple[Trip, ...]:
-    """The trips of an Orin zone on R36: throttle, shutdown, and a surface warning that slows nothing down."""
+def ladder(low: int, high: int, step: int, *above: int) -> tuple[int, ...]:
+    """A clock's table: even steps from `low` to `high`, and the odd ones above."""
+    return (*range(low, high + 1, step), *above)
+
+
+def boot_control(tnspec: str, compatible: str, chip: str, storage: str = "nvme0n1") -> str:
+    """/etc/nv_boot_control.conf, which tells the module by its flash name."""
     return (
-        Trip("passive", 99_000, 0, (*slowed, f"{part}-throttle-alert")),
-        Trip("critical", 104_500, 0),
-        Trip("passive", 70_000, 8_000, ("hot-surface-alert",)),
-    )
-
-
-_ORIN_PARTS = ("cpu", "gpu", "cv0", "cv1", "cv2", "soc0", "soc1", "soc2")
-_ORIN_ZONES = (
-    ("cpu-thermal", _orin_trips("cpu", (*_SLOW_CPU, *_SLOW_GPU))),
-    ("gpu-thermal", _orin_trips("gpu", (*_SLOW_CPU, *_SLOW_GPU))),
-    *((f"{part}-thermal", _orin_trips(part, ())) for part in _ORIN_PARTS[2:]),
-    (
-        "tj-thermal",
-        (
-            Trip("active", 74_000, 4_000, ("pwm-fan",)),
-            Trip("active", 95_000, 4_000, ("pwm-fan",)),
-            Trip("critical", 104_500, 0),
-        ),
-    ),
-)
-
-ORIN_NANO = VirtualSpec(
-    model="NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
-    compatible=("nvidia,p3768-0000+p3767-0005-super", "nvidia,p3767-0005", "nvidia,tegra234"),
-    serial="1420000000042",
-    hostname="virtual-orin-nano",
-    tegra_release=(
-        "# R36 (release), REVISION: 4.7, GCID: 42132812, BOARD: generic, EABI: aarch64, "
-        "DATE: Thu Sep 18 22:54:44 UTC 2025\n"
-        "# KERNEL_VARIANT: oot\n"
-        "TARGET_USERSPACE_LIB_DIR=nvidia\n"
-        "TARGET_USERSPACE_LIB_DIR_PATH=usr/lib/aarch64-linux-gnu/nvidia\n"
-    ),
-    boot_control=(
-        "TNSPEC 3767-300-0005-S.1-1-1-jetson-orin-nano-devkit-super-\n"
-        "COMPATIBLE_SPEC 3767--0005--1--jetson-orin-nano-devkit-super-\n"
+        f"TNSPEC {tnspec}\n"
+        f"COMPATIBLE_SPEC {compatible}\n"
         "TEGRA_LEGACY_UPDATE true\n"
-        "TEGRA_BOOT_STORAGE nvme0n1\n"
+        f"TEGRA_BOOT_STORAGE {storage}\n"
         "TEGRA_EMMC_ONLY false\n"
-        "TEGRA_CHIPID 0x23\n"
+        f"TEGRA_CHIPID {chip}\n"
         "TEGRA_OTA_BOOT_DEVICE /dev/mtdblock0\n"
         "TEGRA_OTA_GPT_DEVICE /dev/mtdblock0\n"
-    ),
-    packages=(
-        ("nvidia-l4t-core", "36.4.7-20250918154033"),
-        ("nvidia-jetpack", "6.2.1+b38"),
-        ("libnvinfer10", "10.3.0.30-1+cuda12.5"),
-        ("cuda-cudart-12-6", "12.6.68-1"),
-    ),
-    cuda="12.6.68",
-    power_modes="orin_nano_super.conf",
-    default_mode=1,
-    cpus=6,
-    policies=((0, 1, 2, 3), (4, 5)),
-    cpu_frequencies_khz=(*range(115_200, 1_728_001, 76_800),),
-    cpu_idle_khz=729_600,
-    gpu_frequencies_hz=(*range(306_000_000, 1_020_000_001, 102_000_000),),
-    emc_hz=3_199_000_000,
-    memory_kb=7_789_952,
-    zones=_ORIN_ZONES,
-    dark_zones=("cv0-thermal", "cv1-thermal", "cv2-thermal"),
-    cooling=(
-        ("cpufreq-cpu0", 28),
-        ("cpufreq-cpu4", 28),
-        ("devfreq-17000000.gpu", 10),
-        *((f"{part}-throttle-alert", 2) for part in _ORIN_PARTS),
-        ("hot-surface-alert", 3),
-        ("pwm-fan", 4),
-    ),
-    rails=(("VDD_IN", 4980), ("VDD_CPU_GPU_CV", 4976), ("VDD_SOC", 4976)),
-    over_current_limit_ma=4984,
-)
-
-SPECS: dict[str, VirtualSpec] = {"orin-nano": ORIN_NANO}
+    )

@@ -1,16 +1,18 @@
-"""The physics of a virtual Jetson: load, power, heat, fan and throttling. Pure: state and load in, new state out.
+"""The physics of a virtual board: load, power, heat, fan and throttling. Pure: state and load in, new state out.
 
 A first-order model with two kinds of nodes. The heat sink gathers all power and loses it to the air through a
-resistance that the fan lowers; each zone of the die sits above the sink by its own resistance times its own power:
+resistance that the fan lowers; each part of the die sits above the sink by its own resistance times its own power:
 
     sink' = (ambient + P_total * R_sink(fan) - sink) / tau_sink
-    zone' = (sink + P_zone * R_zone - zone) / tau_zone
+    part' = (sink + P_part * R_part - part) / tau_die
 
 Each step uses the exact solution of its node over the step, so no step size makes it unstable. Power follows
 load * f^2.2 (dynamic power is f * V^2, and V rises about with f^0.6 on this process), f follows the load as schedutil
-does, and above the throttle trip clocks fall in proportion to the excess. The numbers are fitted by eye to public
-reports of an Orin Nano 8 GB with its stock fan: about 5 W and 41 C idle, 22 W and 85 C flat out at an ambient of
-25 C. It is no measurement of anything.
+does but never below the lowest clock that is set, and above the throttle trip clocks fall in proportion to the excess.
+
+A `PlantSpec` holds a board's numbers. Those of the Orin Nano are fitted by eye to public reports of a kit with its
+stock fan: about 5 W and 41 C idle, 22 W and 85 C flat out at an ambient of 25 C; those of the others to the watts in
+the names of their power modes. It is no measurement of anything.
 """
 
 from __future__ import annotations
@@ -19,64 +21,119 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-
-THROTTLE_C = 99.0
-"""The passive trip of every Orin zone."""
-THROTTLE_BAND_C = 4.0
-"""Clocks are at their floor this far above the trip."""
-HOTTEST_C = 105.0
-"""Headroom for the fan counts from here, as in nvfancontrol's tables for Orin."""
+from typing import Literal
 
 _MAX_SUBSTEP_S = 0.5
 _TAU_SINK_S = 70.0
 _TAU_DIE_S = 2.5
 _TAU_FAN_S = 3.0
 _TAU_MEMORY_S = 4.0
-_FAN_TOP_RPM = 5800.0
-_FAN_POINTS = ((0.0, 255.0), (18.0, 255.0), (30.0, 180.0), (50.0, 77.0), (200.0, 66.0))
-"""(headroom C, pwm), from hot to cool."""
+_LOCKED_SHARE = 0.08
+"""Share of a part's largest power that its clock tree takes while the clock is held at the top without work."""
 
-CPU_KHZ = (115_200, 1_728_000)
-"""Lowest and highest clock of the cores; throttling goes down to the lowest, the governor only to CPU_IDLE_KHZ."""
-CPU_IDLE_KHZ = 729_600
-GPU_HZ = (306_000_000, 1_020_000_000)
-_CPU_TOP_W, _GPU_TOP_W = 5.6, 8.8
-_CORES_IDLE_W, _SOC_IDLE_W, _BOARD_W, _REGULATOR_EFFICIENCY = 0.9, 1.6, 1.8, 0.9
-_PEAKS_FROM_W = 18.0
-"""Input power from which short peaks trip the instantaneous over-power comparator (OC3)."""
-_R_ZONE = {"cpu": 1.5, "gpu": 1.0, "soc0": 0.9, "soc1": 0.7, "soc2": 0.6}
-"""Kelvin per watt between the sink and a zone, for the power of that zone's part of the chip."""
+Heater = Literal["cpu", "gpu", "dla", "soc", "input"]
+FanPoints = tuple[tuple[float, float], ...]
+QUIET: FanPoints = ((0.0, 255.0), (18.0, 255.0), (30.0, 180.0), (50.0, 77.0), (200.0, 66.0))
+"""(headroom C, pwm), from hot to cool."""
+COOL: FanPoints = ((0.0, 255.0), (30.0, 255.0), (45.0, 180.0), (60.0, 128.0), (200.0, 77.0))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the die with a sensor of its own: what heats it, and K/W between it and the heat sink."""
+
+    name: str
+    heater: Heater
+    kelvin_per_watt: float
+
+
+@dataclass(frozen=True)
+class PlantSpec:
+    """A board's numbers: clocks (lowest, highest), watts flat out and at rest, the way of the heat, trips, fan.
+
+    `cpu_idle_khz` is the lowest clock of the governor where nobody sets another; throttling may go below it. Input
+    power from `peaks_from_w` on has short peaks that trip the over-power comparator (OC3), in modes that cap nothing,
+    `peaks_per_joule` times a second and watt.
+    `sink` is K/W to the air with the fan at full speed, and what standing still adds to it.
+    `hottest_c` is where the fan's table counts headroom from. Above `throttle_c` clocks fall, to their floor within
+    `throttle_band_c`; at `critical_c` the kernel would shut down.
+    """
+
+    cores: int
+    cpu_khz: tuple[int, int]
+    cpu_idle_khz: int
+    cpu_top_w: float
+    parts: tuple[Part, ...]
+    gpu_hz: tuple[int, int] = (0, 0)
+    gpu_top_w: float = 0.0
+    dla_top_w: float = 0.0
+    cores_idle_w: float = 0.9
+    soc_idle_w: float = 1.6
+    board_w: float = 1.8
+    efficiency: float = 0.9
+    peaks_from_w: float = math.inf
+    peaks_per_joule: float = 4.0
+    throttle_c: float = 99.0
+    throttle_band_c: float = 4.0
+    critical_c: float = 104.5
+    hottest_c: float = 105.0
+    sink: tuple[float, float] = (2.0, 2.6)
+    fan_top_rpm: float = 5800.0
+    fan_profiles: Mapping[str, FanPoints] = field(default_factory=lambda: {"quiet": QUIET, "cool": COOL}, hash=False)
+    fan_default: str = "quiet"
+    memory_mb: float = 1700.0
+
+    @property
+    def free(self) -> Caps:
+        """A board that nothing limits."""
+        return Caps(self.cpu_khz[1], self.gpu_hz[1], tuple(range(self.cores)), self.cpu_idle_khz, self.gpu_hz[0])
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the machine is asked to do: shares 0..1 of the CPU's and the GPU's time, and memory on top of idle."""
+    """What the machine is asked to do: shares 0..1 of the time of CPU, GPU and DLA, and memory on top of idle."""
 
     cpu: float = 0.0
     gpu: float = 0.0
     memory_mb: float = 0.0
+    dla: float = 0.0
 
 
 @dataclass(frozen=True)
 class Caps:
-    """What the power mode allows."""
+    """What the power mode and the tools allow now: highest and lowest clocks, the cores that are online, the fan.
 
-    cpu_khz: int = CPU_KHZ[1]
-    gpu_hz: int = GPU_HZ[1]
-    cores: int = 6
+    `fan` is a profile's name, "" the default one; `pwm` holds the fan at a value where nothing regulates it.
+    """
+
+    cpu_khz: int
+    gpu_hz: int
+    online: tuple[int, ...]
+    cpu_min_khz: int = 0
+    gpu_min_hz: int = 0
+    fan: str = ""
+    pwm: float | None = None
+
+    @property
+    def cores(self) -> int:
+        return len(self.online)
 
 
 @dataclass(frozen=True)
 class PlantState:
     """Temperatures in C, power in W, pwm 0..255. `busy_s` and `idle_s` are CPU seconds of one average core."""
 
-    sink_c: float = 25.0
-    zones_c: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_R_ZONE, 25.0))
-    caps: Caps = Caps()
-    cpu_khz: int = CPU_IDLE_KHZ
-    gpu_hz: int = GPU_HZ[0]
+    spec: PlantSpec
+    caps: Caps
+    sink_c: float
+    parts_c: Mapping[str, float]
+    cpu_khz: int = 0
+    gpu_hz: int = 0
     gpu_busy: float = 0.0
-    cpu_gpu_w: float = 0.0
+    dla_busy: float = 0.0
+    cpu_w: float = 0.0
+    gpu_w: float = 0.0
+    dla_w: float = 0.0
     soc_w: float = 0.0
     input_w: float = 0.0
     pwm: float = 66.0
@@ -85,82 +142,119 @@ class PlantState:
     uptime_s: float = 0.0
     busy_s: float = 0.0
     idle_s: float = 0.0
+    oc1_events: int = 0
+    oc2_events: int = 0
     oc3_events: float = 0.0
+
+    @property
+    def cpu_gpu_w(self) -> float:
+        """All processors together, with what idle cores take."""
+        return self.cpu_w + self.gpu_w + self.dla_w + self.spec.cores_idle_w
 
     @property
     def hottest_c(self) -> float:
         """What tj-thermal shows: the maximum of the other zones."""
-        return max(self.zones_c.values())
+        return max(self.parts_c.values())
 
     @property
     def throttle_level(self) -> float:
         """0 = clocks free, 1 = clocks at their floor."""
-        return min(1.0, max(0.0, (self.hottest_c - THROTTLE_C) / THROTTLE_BAND_C))
+        return min(1.0, max(0.0, (self.hottest_c - self.spec.throttle_c) / self.spec.throttle_band_c))
 
     @property
     def alerts(self) -> frozenset[str]:
-        """Zones at or above their throttle trip."""
-        return frozenset(zone for zone, celsius in self.zones_c.items() if celsius >= THROTTLE_C)
+        """Parts at or above their throttle trip."""
+        return frozenset(name for name, celsius in self.parts_c.items() if celsius >= self.spec.throttle_c)
 
 
-def start(ambient_c: float, memory_mb: float = 1700.0) -> PlantState:
+def start(spec: PlantSpec, ambient_c: float, caps: Caps | None = None) -> PlantState:
     """A board that was off for hours: everything at ambient."""
-    return PlantState(sink_c=ambient_c, zones_c=dict.fromkeys(_R_ZONE, ambient_c), memory_mb=memory_mb)
+    parts_c = {part.name: ambient_c for part in spec.parts}
+    return PlantState(spec, caps or spec.free, ambient_c, parts_c, memory_mb=spec.memory_mb)
 
 
 def step(state: PlantState, load: Load, dt_s: float, ambient_c: float) -> PlantState:
     """The board `dt_s` seconds later. Shares outside 0..1 are clamped; `dt_s` at or below 0 changes nothing."""
     if dt_s <= 0:
         return state
-    wanted = Load(_clamp(load.cpu), _clamp(load.gpu), max(0.0, load.memory_mb))
+    wanted = Load(_clamp(load.cpu), _clamp(load.gpu), max(0.0, load.memory_mb), _clamp(load.dla))
     count = max(1, math.ceil(dt_s / _MAX_SUBSTEP_S))
     for _ in range(count):
         state = _substep(state, wanted, dt_s / count, ambient_c)
     return state
 
 
-def settle(load: Load, ambient_c: float, caps: Caps = Caps()) -> PlantState:
+def settle(spec: PlantSpec, load: Load, ambient_c: float, caps: Caps | None = None) -> PlantState:
     """The state that a constant load ends in: half an hour of it, seven time constants and more."""
-    return step(replace(start(ambient_c), caps=caps), load, 1800.0, ambient_c)
+    return step(start(spec, ambient_c, caps), load, 1800.0, ambient_c)
 
 
 def _substep(state: PlantState, load: Load, dt_s: float, ambient_c: float) -> PlantState:
-    slow = state.throttle_level
-    cpu_khz = _clock(load.cpu, CPU_KHZ, state.caps.cpu_khz, slow, CPU_IDLE_KHZ)
-    gpu_hz = _clock(load.gpu, GPU_HZ, state.caps.gpu_hz, slow, GPU_HZ[0])
-    cpu_w = _dynamic(_CPU_TOP_W * state.caps.cores / 6, load.cpu, cpu_khz / CPU_KHZ[1])
-    gpu_w = _dynamic(_GPU_TOP_W, load.gpu, gpu_hz / GPU_HZ[1])
-    cpu_gpu_w = cpu_w + gpu_w + _CORES_IDLE_W
-    soc_w = _SOC_IDLE_W + 0.12 * (cpu_w + gpu_w)
-    input_w = (cpu_gpu_w + soc_w) / _REGULATOR_EFFICIENCY + _BOARD_W
-    sink_c = _approach(state.sink_c, ambient_c + input_w * _sink_resistance(state.rpm), dt_s, _TAU_SINK_S)
-    watts = {"cpu": cpu_w, "gpu": gpu_w, "soc0": soc_w, "soc1": soc_w, "soc2": soc_w}
-    pwm = _fan_pwm(HOTTEST_C - state.hottest_c)
+    spec = state.spec
+    state = _powered(state, load)
+    sink_c = _approach(state.sink_c, ambient_c + state.input_w * _sink_resistance(spec, state.rpm), dt_s, _TAU_SINK_S)
+    peaks_w = max(0.0, state.input_w - spec.peaks_from_w) if _uncapped(spec, state.caps) else 0.0
+    pwm = _fan_pwm(state)
     return replace(
         state,
         sink_c=sink_c,
-        zones_c=_zones(state.zones_c, sink_c, watts, dt_s),
-        cpu_khz=cpu_khz,
-        gpu_hz=gpu_hz,
-        gpu_busy=load.gpu,
-        cpu_gpu_w=cpu_gpu_w,
-        soc_w=soc_w,
-        input_w=input_w,
+        parts_c=_parts(state, sink_c, dt_s),
         pwm=pwm,
-        rpm=_approach(state.rpm, _FAN_TOP_RPM * pwm / 255, dt_s, _TAU_FAN_S),
-        memory_mb=_approach(state.memory_mb, 1700.0 + load.memory_mb, dt_s, _TAU_MEMORY_S),
+        rpm=_approach(state.rpm, spec.fan_top_rpm * pwm / 255, dt_s, _TAU_FAN_S),
+        memory_mb=_approach(state.memory_mb, spec.memory_mb + load.memory_mb, dt_s, _TAU_MEMORY_S),
         uptime_s=state.uptime_s + dt_s,
         busy_s=state.busy_s + load.cpu * dt_s,
         idle_s=state.idle_s + (1 - load.cpu) * dt_s,
-        oc3_events=state.oc3_events + 4.0 * max(0.0, input_w - _PEAKS_FROM_W) * dt_s,
+        oc3_events=state.oc3_events + spec.peaks_per_joule * peaks_w * dt_s,
     )
 
 
-def _zones(zones_c: Mapping[str, float], sink_c: float, watts: Mapping[str, float], dt_s: float) -> dict[str, float]:
-    """Each zone on its way to the sink's temperature plus its own resistance times its part's power."""
+def _powered(state: PlantState, load: Load) -> PlantState:
+    """Clocks and power for `load` at the temperatures of now."""
+    spec, caps, slow = state.spec, state.caps, state.throttle_level
+    cpu_khz = _clock(load.cpu, spec.cpu_khz, caps.cpu_khz, slow, caps.cpu_min_khz)
+    gpu_hz = _clock(load.gpu, spec.gpu_hz, caps.gpu_hz, slow, caps.gpu_min_hz)
+    cpu_top_w = spec.cpu_top_w * caps.cores / spec.cores
+    cpu_w = _dynamic(cpu_top_w, load.cpu, _share(cpu_khz, spec.cpu_khz[1]))
+    cpu_w += _locked(cpu_top_w, _share(cpu_khz, spec.cpu_khz[1]), min(caps.cpu_min_khz, cpu_khz), spec.cpu_idle_khz)
+    gpu_w = _dynamic(spec.gpu_top_w, load.gpu, _share(gpu_hz, spec.gpu_hz[1]))
+    gpu_w += _locked(spec.gpu_top_w, _share(gpu_hz, spec.gpu_hz[1]), min(caps.gpu_min_hz, gpu_hz), spec.gpu_hz[0])
+    dla_w = spec.dla_top_w * load.dla
+    soc_w = spec.soc_idle_w + 0.12 * (cpu_w + gpu_w + dla_w)
+    cores_w = cpu_w + gpu_w + dla_w + spec.cores_idle_w
+    return replace(
+        state,
+        cpu_khz=cpu_khz,
+        gpu_hz=gpu_hz,
+        gpu_busy=load.gpu if spec.gpu_hz[1] else 0.0,
+        dla_busy=load.dla if spec.dla_top_w else 0.0,
+        cpu_w=cpu_w,
+        gpu_w=gpu_w,
+        dla_w=dla_w,
+        soc_w=soc_w,
+        input_w=(cores_w + soc_w) / spec.efficiency + spec.board_w,
+    )
+
+
+def _uncapped(spec: PlantSpec, caps: Caps) -> bool:
+    """Whether this is a MAXN kind of mode: only such a mode has the peaks that OC3 counts."""
+    return caps.cpu_khz >= spec.cpu_khz[1] and caps.gpu_hz >= spec.gpu_hz[1]
+
+
+def _parts(state: PlantState, sink_c: float, dt_s: float) -> dict[str, float]:
+    """Each part on its way to the sink's temperature plus its own resistance times its heater's power."""
+    watts: dict[Heater, float] = {
+        "cpu": state.cpu_w,
+        "gpu": state.gpu_w,
+        "dla": state.dla_w,
+        "soc": state.soc_w,
+        "input": state.input_w,
+    }
     return {
-        zone: _approach(celsius, sink_c + _R_ZONE[zone] * watts[zone], dt_s, _TAU_DIE_S)
-        for zone, celsius in zones_c.items()
+        part.name: _approach(
+            state.parts_c[part.name], sink_c + part.kelvin_per_watt * watts[part.heater], dt_s, _TAU_DIE_S
+        )
+        for part in state.spec.parts
     }
 
 
@@ -174,26 +268,44 @@ def _clock(load: float, span: tuple[int, int], cap: int, slow: float, idle: int)
     floor = span[0]
     top = max(floor, min(cap, span[1]))
     allowed = floor + (top - floor) * (1 - slow)
-    return round(min(allowed, max(idle, 1.25 * load * top)))
+    return round(min(allowed, max(floor, idle, 1.25 * load * top)))
+
+
+def _share(clock: float, top: float) -> float:
+    return clock / top if top else 0.0
 
 
 def _dynamic(top_w: float, load: float, clock_share: float) -> float:
     return top_w * load * float(clock_share**2.2)
 
 
-def _sink_resistance(rpm: float) -> float:
-    """Kelvin per watt between heat sink and air: 4.6 with the fan still, 2.0 at full speed."""
-    return 2.0 + 2.6 * math.exp(-2.4 * rpm / _FAN_TOP_RPM)
+def _locked(top_w: float, clock_share: float, lowest: int, idle: int) -> float:
+    """What a clock costs that is held above its idle clock whatever the load."""
+    return _LOCKED_SHARE * top_w * float(clock_share**2.2) if lowest > idle else 0.0
 
 
-def _fan_pwm(headroom_c: float) -> float:
-    """Linear between the points of the fan's table, level beyond its ends."""
-    if headroom_c <= _FAN_POINTS[0][0]:
-        return _FAN_POINTS[0][1]
-    for (low, pwm_low), (high, pwm_high) in pairwise(_FAN_POINTS):
+def _sink_resistance(spec: PlantSpec, rpm: float) -> float:
+    """Kelvin per watt between heat sink and air, lower the faster the fan."""
+    full, still = spec.sink
+    return full + still * math.exp(-2.4 * rpm / spec.fan_top_rpm)
+
+
+def _fan_pwm(state: PlantState) -> float:
+    """As held by hand, or by the profile's table: linear between its points, level beyond its ends."""
+    if state.caps.pwm is not None:
+        return min(255.0, max(0.0, state.caps.pwm))
+    spec = state.spec
+    points = spec.fan_profiles.get(state.caps.fan) or spec.fan_profiles[spec.fan_default]
+    return _between(points, spec.hottest_c - state.hottest_c)
+
+
+def _between(points: FanPoints, headroom_c: float) -> float:
+    if headroom_c <= points[0][0]:
+        return points[0][1]
+    for (low, pwm_low), (high, pwm_high) in pairwise(points):
         if headroom_c <= high:
             return pwm_low + (pwm_high - pwm_low) * (headroom_c - low) / (high - low)
-    return _FAN_POINTS[-1][1]
+    return points[-1][1]
 
 
 def _clamp(share: float) -> float:
