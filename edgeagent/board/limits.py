@@ -27,19 +27,39 @@ class Limits(NamedTuple):
     critical_source: LimitSource
 
 
-def decide_limits(zone_type: str, trips: Iterable[Trip], soc: str) -> Limits:
-    """The lowest passive trip that slows something down, and the lowest critical trip, or what is typical of `soc`.
+class Pair(NamedTuple):
+    """Throttle and shutdown in C, as far as they are known."""
 
-    `soc` is "" where it is not known. Zones beside the chip (Tboard, a disk, a PC's) get no typical values.
+    throttle_c: float | None = None
+    critical_c: float | None = None
+
+
+def decide_typical(soc: str, zones: Iterable[Iterable[Trip]]) -> Pair:
+    """Typical limits of `soc` ("" where it is not known), each only where none of the board's zones has its own.
+
+    `zones` are the trips of every zone. A zone without a limit on a board that has them elsewhere is meant to be
+    without: Orin's tj-thermal is the hottest of the others, which throttle by themselves.
     """
+    throttle_c, critical_c = SOC_LIMITS.get(soc, (None, None))
+    own = [own_limits(trips) for trips in zones]
+    has_throttle = any(limits.throttle_c is not None for limits in own)
+    has_critical = any(limits.critical_c is not None for limits in own)
+    return Pair(None if has_throttle else throttle_c, None if has_critical else critical_c)
+
+
+def own_limits(trips: Iterable[Trip]) -> Pair:
+    """The lowest passive trip that slows something down, and the lowest critical trip."""
     usable = [trip for trip in trips if _PLAUSIBLE_C[0] <= trip.celsius <= _PLAUSIBLE_C[1]]
-    typical = SOC_LIMITS.get(soc) if _ON_CHIP.fullmatch(zone_type) else None
     throttle_c = min((trip.celsius for trip in usable if trip.throttles), default=None)
     critical_c = min((trip.celsius for trip in usable if trip.kind == "critical"), default=None)
-    return Limits(
-        *_or_typical(throttle_c, typical[0] if typical else None),
-        *_or_typical(critical_c, typical[1] if typical else None),
-    )
+    return Pair(throttle_c, critical_c)
+
+
+def decide_limits(zone_type: str, trips: Iterable[Trip], typical: Pair) -> Limits:
+    """The zone's own limits, else the typical ones. Zones beside the chip (Tboard, a disk) get none of those."""
+    own = own_limits(trips)
+    fallback = typical if _ON_CHIP.fullmatch(zone_type) else Pair()
+    return Limits(*_or_typical(own.throttle_c, fallback.throttle_c), *_or_typical(own.critical_c, fallback.critical_c))
 
 
 def _or_typical(own: float | None, typical: float | None) -> tuple[float | None, LimitSource]:

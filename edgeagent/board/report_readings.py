@@ -98,7 +98,7 @@ def _rail(rail: Rail) -> str:
 def _over_current(found: OverCurrent) -> str:
     if found.events is None:
         return WHY[found.absent]
-    rate = f", {found.rate_per_s:.1f} a second now" if found.rate_per_s is not None else ""
+    rate = f", {found.rate_per_s:.1f} a second now" if found.rate_per_s else ""
     meaning = f" ({found.meaning})" if found.meaning else ""
     return f"{found.events} over-current events since boot{rate}{meaning}"
 

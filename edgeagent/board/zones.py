@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_int, read_text
-from edgeagent.board.limits import Limits, decide_limits
+from edgeagent.board.limits import Limits, decide_limits, decide_typical
 from edgeagent.board.parse import POWERED_DOWN
 from edgeagent.board.parts import Absent, Cooling, Trip, Zone
 
 THERMAL = "sys/class/thermal"
-_IGNORED_ZONES = ("PMIC-Die",)  # a constant 100 C on every module that has it
+_IGNORED = ("PMIC-Die",)  # a constant 100 C on every module that has it
 _CDEV = re.compile(r"cdev[0-9]{1,3}")
 _TRIP_TYPE = re.compile(r"trip_point_([0-9]{1,3})_type")
 
@@ -38,13 +38,13 @@ class CoolingProbe:
 
 
 def find_zones(root: str, files: OpenFiles, soc: str) -> Iterator[ZoneProbe]:
+    kinds = [(directory, read_text(f"{directory}/type")) for directory in numbered(f"{root}/{THERMAL}", "thermal_zone")]
+    zones = [(directory, kind, tuple(_trips(directory))) for directory, kind in kinds if kind and kind not in _IGNORED]
+    typical = decide_typical(soc, (trips for _, _, trips in zones))
     seen: Counter[str] = Counter()
-    for directory in numbered(f"{root}/{THERMAL}", "thermal_zone"):
-        kind = read_text(f"{directory}/type")
-        if kind and kind not in _IGNORED_ZONES:
-            trips = tuple(_trips(directory))
-            name = unique(kind, seen)
-            yield ZoneProbe(name, files.open(f"{directory}/temp"), decide_limits(kind, trips, soc), trips)
+    for directory, kind, trips in zones:
+        temperature = files.open(f"{directory}/temp")
+        yield ZoneProbe(unique(kind, seen), temperature, decide_limits(kind, trips, typical), trips)
 
 
 def _trips(zone: str) -> Iterator[Trip]:

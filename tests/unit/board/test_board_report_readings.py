@@ -73,7 +73,7 @@ def test_a_whole_reading() -> None:
         "  VDD_GPU_SOC        4.00 W\n"
         "  VDD_CPU_CV         3.00 W\n"
         "  VIN_SYS_5V0           -  left alone for a while: the last answer took too long\n"
-        "  oc1       0 over-current events since boot, 0.0 a second now (the input voltage sagged)\n"
+        "  oc1       0 over-current events since boot (the input voltage sagged)\n"
         "  oc3       90 over-current events since boot, 15.0 a second now "
         "(power peak over the limit, common in uncapped modes)\n"
         "  oc9       closed to this user\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sysfs_kit import THERMAL, Tree
 
-from edgeagent.board.limits import Limits, decide_limits
+from edgeagent.board.limits import Limits, Pair, decide_limits, decide_typical
 from edgeagent.board.parts import Trip, slows_down
 
 
@@ -88,26 +88,46 @@ def test_a_trip_whose_file_is_junk_counts_for_nothing(tree: Tree) -> None:
 
 
 THROTTLE = Trip("passive", 99.0, None, ("cpufreq-cpu0",))
+CRITICAL = Trip("critical", 104.5)
+WARNING = Trip("passive", 70.0, None, ("hot-surface-alert",))
 
 
 @pytest.mark.parametrize(
-    ("kind", "trips", "soc", "limits"),
+    ("soc", "zones", "typical"),
     [
-        ("cpu-thermal", [THROTTLE], "", Limits(99.0, "trip", None, "")),
-        ("cpu-thermal", [THROTTLE], "t234", Limits(99.0, "trip", 104.5, "soc")),
-        ("gpu-thermal", [Trip("critical", 114.5)], "t264", Limits(109.0, "soc", 114.5, "trip")),
-        ("soc012-thermal", [], "t264", Limits(109.0, "soc", 114.5, "soc")),
-        ("CV1-therm", [], "t234", Limits(99.0, "soc", 104.5, "soc")),
-        ("tj-therm", [], "t194", Limits(None, "", None, "")),
-        ("Tboard_tegra", [], "t234", Limits(None, "", None, "")),
-        ("acpitz", [], "t234", Limits(None, "", None, "")),
-        ("cpu-thermal", [Trip("passive", 70.0, None, ("hot-surface-alert",))], "", Limits(None, "", None, "")),
-        ("cpu-thermal", [Trip("critical", 0.0), Trip("critical", -273.0)], "", Limits(None, "", None, "")),
-        ("cpu-thermal", [Trip("critical", 2147483.647)], "t234", Limits(99.0, "soc", 104.5, "soc")),
+        ("t234", [], (99.0, 104.5)),
+        ("t264", [[], [CRITICAL]], (109.0, None)),
+        ("t234", [[THROTTLE, CRITICAL], []], (None, None)),
+        ("t234", [[WARNING], [Trip("passive", 50.0)]], (99.0, 104.5)),
+        ("t194", [[]], (None, None)),
+        ("", [[]], (None, None)),
     ],
 )
-def test_limits(kind: str, trips: list[Trip], soc: str, limits: Limits) -> None:
-    assert decide_limits(kind, trips, soc) == limits
+def test_typical_limits_stand_in_where_the_board_has_none(
+    soc: str, zones: list[list[Trip]], typical: tuple[float | None, float | None]
+) -> None:
+    assert decide_typical(soc, zones) == typical
+
+
+TYPICAL = Pair(109.0, 114.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "trips", "limits"),
+    [
+        ("cpu-thermal", [THROTTLE, WARNING], Limits(99.0, "trip", 114.5, "soc")),
+        ("gpu-thermal", [CRITICAL], Limits(109.0, "soc", 104.5, "trip")),
+        ("soc012-thermal", [], Limits(109.0, "soc", 114.5, "soc")),
+        ("CV1-therm", [], Limits(109.0, "soc", 114.5, "soc")),
+        ("tj-therm", [], Limits(109.0, "soc", 114.5, "soc")),
+        ("Tboard_tegra", [], Limits(None, "", None, "")),
+        ("acpitz", [CRITICAL], Limits(None, "", 104.5, "trip")),
+        ("Tboard_tegra", [Trip("critical", 0.0), Trip("critical", -273.0)], Limits(None, "", None, "")),
+        ("Tboard_tegra", [Trip("critical", 2147483.647)], Limits(None, "", None, "")),
+    ],
+)
+def test_limits_of_a_zone(kind: str, trips: list[Trip], limits: Limits) -> None:
+    assert decide_limits(kind, trips, TYPICAL) == limits
 
 
 def test_the_reader_marks_typical_limits(tree: Tree) -> None:
