@@ -205,26 +205,29 @@ def _current(choice: _Choice) -> PowerMode | None:
 
 
 def _highest(choice: _Choice) -> PowerMode | None:
-    """Most watts, then most cores, then the lowest ID."""
-    known = [mode for mode in choice.allowed if watts_of(mode.name) is not None]
-    return min(known, key=lambda mode: (-_watts(mode), -mode.cores_on, mode.id), default=None)
+    """Most watts, then most cores, then the lowest ID. None where a name without watts might stand for more."""
+    ranked = [(mode, watts) for mode in choice.allowed if (watts := watts_of(mode.name)) is not None]
+    if len(ranked) < len(choice.allowed) and not any(math.isinf(watts) for _, watts in ranked):
+        return None
+    return min(ranked, key=lambda one: (-one[1], -one[0].cores_on, one[0].id), default=(None,))[0]
 
 
 def _lowest(choice: _Choice) -> PowerMode | None:
-    """Fewest watts, then fewest cores, then the lowest ID. Never MAXN: names without watts may stand for less."""
-    known = [mode for mode in choice.allowed if watts_of(mode.name) is not None and math.isfinite(_watts(mode))]
-    return min(known, key=lambda mode: (_watts(mode), mode.cores_on, mode.id), default=None)
+    """Fewest watts, then fewest cores, then the lowest ID. None where a name without watts might stand for less."""
+    ranked = [(mode, watts) for mode in choice.allowed if (watts := watts_of(mode.name)) is not None]
+    if len(ranked) < len(choice.allowed):
+        return None
+    return min(ranked, key=lambda one: (one[1], one[0].cores_on, one[0].id), default=(None,))[0]
 
 
-def _watts(mode: PowerMode) -> float:
-    return watts_of(mode.name) or 0.0
-
-
+_BY_WATTS: Mapping[str, Callable[[_Choice], PowerMode | None]] = {
+    "@lowest-power": _lowest,
+    "@highest-power": _highest,
+}
 SELECTORS: Mapping[str, Callable[[_Choice], PowerMode | None]] = {
     "@default": _default,
     "@current": _current,
-    "@lowest-power": _lowest,
-    "@highest-power": _highest,
+    **_BY_WATTS,
 }
 
 
@@ -246,14 +249,16 @@ def choose_mode(
 
 def _no_mode(intent: Intent, conf: PowerConf, left_out: Sequence[PowerMode]) -> IntentError:
     known, barred = _names(conf.modes), _names(left_out)
-    wish = f"no power mode of this board satisfies {intent.name}, which asks for {', '.join(intent.modes)}"
-    reason = f"; left out, because they need a reboot: {barred}" if barred else ""
+    message = f"no power mode of this board satisfies {intent.name}, which asks for {', '.join(intent.modes)}"
+    message += f"; its modes are {known}"
     mend = f"name one of them in [intent.{intent.name}] of a file in /etc/edgeagent/profiles"
+    unranked = _names(mode for mode in conf.modes if watts_of(mode.name) is None)
+    if unranked and _BY_WATTS.keys() & set(intent.modes):
+        message += f"; no watts are told by the names {unranked}"
     if barred:
+        message += f"; left out, because they need a reboot: {barred}"
         mend += ", or write reboot = true there"
-    return IntentError(
-        f"{wish}; its modes are {known}{reason}", mend=mend, facts={"modes": known, "need_reboot": barred}
-    )
+    return IntentError(message, mend=mend, facts={"modes": known, "need_reboot": barred})
 
 
 def _names(modes: Iterable[PowerMode]) -> str:

@@ -97,8 +97,24 @@ def test_the_refusal_names_the_modes_that_a_reboot_would_open() -> None:
 
 def test_selectors_do_not_guess_at_names_without_watts() -> None:
     for selector in ("@lowest-power", "@highest-power"):
-        with pytest.raises(IntentError, match="its modes are EFFICIENT, TURBO"):
+        with pytest.raises(IntentError, match=r"EFFICIENT, TURBO; no watts are told by the names EFFICIENT, TURBO$"):
             choose_mode(intent(selector), UNNAMED, always)
+
+
+def test_one_name_without_watts_leaves_the_rank_of_all_open() -> None:
+    conf = PowerConf((), (mode(0, "PEAK"), mode(2, "ECO_60W"), mode(7, "NIGHT_25W")), 2)
+    for selector in ("@lowest-power", "@highest-power"):
+        with pytest.raises(IntentError, match=r"no watts are told by the names PEAK$"):
+            choose_mode(intent(selector), conf, always)
+    live = only("ECO_60W", "NIGHT_25W")
+    assert choose_mode(intent("@highest-power", reboot=False), conf, live).name == "ECO_60W"
+    assert choose_mode(intent("@lowest-power", reboot=False), conf, live).name == "NIGHT_25W"
+
+
+def test_no_mode_left_is_a_refusal_too() -> None:
+    for entry in ("@default", "@current", "@lowest-power", "@highest-power", "25W"):
+        with pytest.raises(IntentError):
+            choose_mode(intent(entry, reboot=False), SUPER, only(), SUPER.default)
 
 
 def document(**changes: object) -> dict[str, object]:
