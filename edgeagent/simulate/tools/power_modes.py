@@ -210,10 +210,10 @@ def _pull_minimum_down(machine: Machine, conf: Conf, parameter: str, max_path: s
 
 
 def _write_online(machine: Machine) -> None:
-    """The kernel's own lists of cores follow the cores' files."""
+    """The kernel's own lists of cores follow the cores' files; a core without such a file is always online."""
     flags = {
-        int(path.parent.name[3:]): path.read_text().strip() == "1"
-        for path in machine.path(_CPUS).glob("cpu[0-9]*/online")
+        int(path.name[3:]): machine.number(f"{_CPUS}/{path.name}/online", otherwise=1) == 1
+        for path in machine.path(_CPUS).glob("cpu[0-9]*")
     }
     online = sorted(core for core, on in flags.items() if on)
     for name, cores in (("online", online), ("offline", sorted(set(flags) - set(online)))):
