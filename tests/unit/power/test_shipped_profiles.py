@@ -6,17 +6,23 @@ that are not known are made up here; no profile looks at them. A table that is k
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 import edgeagent.simulate
 from edgeagent.board.catalogue import MODULES
 from edgeagent.power.modes import PowerConf, PowerMode, watts_of
 from edgeagent.power.nvpmodel_conf import parse_nvpmodel_conf
-from edgeagent.power.profile import SELECTORS, IntentError, Profile, choose_mode, profile_for
+from edgeagent.power.profile import SELECTORS, IntentError, Profile, choose_mode, parse_profile, profile_for
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 
 INTENTS = ("max-performance", "balanced", "low-power", "build")
@@ -219,3 +225,13 @@ def test_builds_run_with_free_clocks_a_cool_fan_and_no_reboot(profile: Profile) 
 def test_the_profile_of_each_module_bears_the_name_of_its_file() -> None:
     for profile in PROFILES:
         assert Path(profile.source).stem == profile.family.lower().replace(" ", "-")
+
+
+def test_the_examples_in_the_documentation_are_read() -> None:
+    text = (shipped_profiles_dir().parent / "docs/power.md").read_text()
+    blocks = {block.partition("\n")[0]: block.partition("\n")[2] for block in text.split("```")[1::2]}
+    example = parse_profile(tomllib.loads(blocks["toml"]), "docs/power.md")
+    assert example.intents["balanced"].gpu_mhz == 918
+    conf = parse_nvpmodel_conf(next(block for block in text.split("```")[1::2] if "PM_CONFIG" in block))
+    assert [mode.name for mode in conf.modes] == ["15W"]
+    assert conf.warnings == ()
