@@ -105,11 +105,10 @@ def _fan_profile(name: str, points: tuple[tuple[float, float], ...], top_rpm: fl
 
 
 def _write_tools(tree: Tree, spec: VirtualSpec) -> None:
-    """Wrappers of the stand-ins that there are; a PC has none."""
+    """Wrappers of the stand-ins that the release installs: nvfancontrol only where it has a conf, none on a PC."""
     (tree.root / "bin").mkdir(parents=True, exist_ok=True)
-    for tool in TOOLS if spec.kind != "pc" else ():
-        program = _TOOLS / f"{tool}.py"
-        if program.exists():
-            command = shlex.join([sys.executable, "-I", str(program), str(tree.root)])
-            tree.text(f"bin/{tool}", f'#!/bin/sh\nexec {command} "$@"\n')
-            (tree.root / "bin" / tool).chmod(0o755)
+    absent = {"nvfancontrol"} if not (tree.root / FAN_CONF).exists() else set()
+    for tool in sorted(set(TOOLS) - absent) if spec.kind != "pc" else ():
+        command = shlex.join([sys.executable, "-I", str(_TOOLS / f"{tool}.py"), str(tree.root)])
+        tree.text(f"bin/{tool}", f'#!/bin/sh\nexec {command} "$@"\n')
+        (tree.root / "bin" / tool).chmod(0o755)

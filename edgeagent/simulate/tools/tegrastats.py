@@ -103,10 +103,10 @@ def _engines(machine: Machine) -> Iterator[str]:
 
 
 def _zones(machine: Machine) -> Iterator[tuple[str, float]]:
-    """Names as tegrastats has them, and degrees Celsius, of the zones that answer."""
+    """Names up to their first dash, as tegrastats has them, and degrees Celsius, of the zones that answer."""
     zones = sorted(machine.path("/sys/class/thermal").glob("thermal_zone*"), key=lambda path: int(path.name[12:]))
     for zone in zones:
-        name = (zone / "type").read_text().strip().replace("-thermal", "").replace("-therm", "")
+        name = (zone / "type").read_text().strip().partition("-")[0]
         millidegrees = _read_now(zone / "temp")
         if millidegrees is not None:
             yield name, millidegrees / 1000
