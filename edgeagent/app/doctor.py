@@ -1,0 +1,106 @@
+"""`edgeagent doctor`: what is ready on this device, what is not, and how to mend it.
+
+Collects first, judges then: the children that import cv2, TensorRT, pycuda and jtop run side by side within one time
+limit, everything else is a look at files. It runs as any user, on a laptop that has none of them, and never hangs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeagent.app.doctor_board import check_board
+from edgeagent.app.doctor_children import LIMIT_S, probe_modules
+from edgeagent.app.doctor_facts import collect_machine, hostname_of
+from edgeagent.app.doctor_machine import check_machine
+from edgeagent.app.doctor_modules import check_modules
+from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_json, render_text, warning
+from edgeagent.board.evidence import read_identity, under
+from edgeagent.board.identity import Identity
+from edgeagent.config.effective import device_slug
+from edgeagent.config.files import load_config
+from edgeagent.config.schema import Config
+from edgeagent.errors import ConfigError
+from edgeagent.power.client import HelperError, SocketHelper
+
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+HELPER_S = 3.0
+_ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The config in force: None where the file is wrong, the defaults where there is none."""
+
+    config: Config | None
+    check: Check
+
+
+def run_doctor(
+    root: Path, as_json: bool, config_path: Path = DEVICE_CONFIG, *, limit_s: float = LIMIT_S
+) -> tuple[int, str]:
+    """Exit code (0: no problem, 1: at least one) and the text to print.
+
+    `root` is where the board's files lie: the board, its devices, disk and files are judged there, the Python modules
+    and the clock are always this machine's. `limit_s` bounds each import. The config at its usual place is looked for
+    under `root`; any other path is taken as it is.
+    """
+    root = root.absolute()
+    checks = list(_checks(root, config_path, limit_s))
+    if as_json:
+        return exit_code(checks), render_json(checks, {"root": str(root), "python": sys.executable})
+    return exit_code(checks), render_text(checks)
+
+
+def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
+    identity = read_identity(root)
+    path = under(root, str(DEVICE_CONFIG)) if config_path == DEVICE_CONFIG else config_path
+    settings = _settings(path, hostname_of(root))
+    config = settings.config or Config()
+    machine = collect_machine(root, config.device.state_dir)
+    yield from check_board(identity, machine.nvpmodel_conf)
+    yield _python(root)
+    yield from check_modules(
+        identity, probe_modules(limit_s), machine.user, jtop_socket=machine.jtop_socket, same_machine=root == _ROOT
+    )
+    yield from check_machine(identity, machine, config.device.id or device_slug(machine.hostname))
+    yield settings.check
+    yield _helper(root, identity, config)
+
+
+def _python(root: Path) -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    note = "" if root == _ROOT else f"; modules and clock are this machine's, not those of {root}"
+    return ok("python", f"{version} ({sys.executable}){note}")
+
+
+def _settings(path: Path, hostname: str) -> _Settings:
+    """A file that is not there is no fault: every setting has a default."""
+    try:
+        path.stat()
+        return _Settings(load_config(path, {}, hostname).config, ok("config", f"{path}: no mistakes"))
+    except (FileNotFoundError, NotADirectoryError):
+        return _Settings(None, ok("config", f"no {path}: defaults"))
+    except ConfigError as error:
+        return _Settings(None, problem("config", error.message, error.mend or f"edgeagent config check {path}"))
+    except OSError as error:
+        return _Settings(
+            None, problem("config", f"{path}: {(error.strerror or str(error)).lower()}", "chmod or chown it")
+        )
+
+
+def _helper(root: Path, identity: Identity, config: Config) -> Check:
+    if root != _ROOT:
+        return ok("power helper", "not asked: under another root, power commands start one of their own")
+    if identity.kind == "not-a-jetson":
+        return ok("power helper", "not needed: there are no power modes to set")
+    try:
+        outcome = SocketHelper(Path(config.power.helper_socket), timeout_s=HELPER_S).call("status")
+    except HelperError as error:
+        make = problem if config.power.intent else warning
+        return make("power helper", error.message, error.mend)
+    if outcome.result != "done":
+        return warning("power helper", f"{outcome.result}: {outcome.detail}", "journalctl -u edgeagent-power")
+    return ok("power helper", outcome.detail or "answers")

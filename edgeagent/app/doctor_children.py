@@ -1,0 +1,111 @@
+"""Asking children what an import gives: started together, each ended after the same time, none outlives the call."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeagent.app.doctor_probe import MARK
+
+MODULES = ("cv2", "tensorrt", "pycuda", "jtop")
+LIMIT_S = 15.0
+_REAP_S = 2.0
+_PROGRAM = Path(__file__).with_name("doctor_probe.py")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What became of importing `module`. `error` is "" when all went well; `missing` when it is not installed.
+
+    A module that is there, and lacks one of its own, is broken and not missing.
+    """
+
+    module: str
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def missing(self) -> bool:
+        return self.facts.get("missing") == self.module
+
+    def text(self, fact: str) -> str:
+        return str(self.facts.get(fact, ""))
+
+
+def probe_modules(limit_s: float = LIMIT_S, modules: Sequence[str] = MODULES) -> dict[str, Probe]:
+    """Import each module in a child of its own. Takes `limit_s` and a little at the most."""
+    with ThreadPoolExecutor(len(modules)) as pool:
+        return dict(zip(modules, pool.map(lambda name: _probe(name, limit_s), modules), strict=True))
+
+
+def _probe(module: str, limit_s: float) -> Probe:
+    try:
+        process = subprocess.Popen(
+            [sys.executable, str(_PROGRAM), module],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # so that what it starts can be ended with it
+        )
+    except OSError as error:
+        return Probe(module, {}, f"no child could be started: {error.strerror}")
+    try:
+        output, errors = process.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        output, errors = _end(process)
+        facts = _facts(output)
+        doing = facts.get("stage", "importing it")
+        return Probe(module, facts, f"{doing} took more than {limit_s:g} s and was ended")
+    facts = _facts(output)
+    return Probe(module, facts, str(facts.get("error", "")) or _death(process.returncode, errors))
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Kill it and take what it said; one that the kernel does not let go of is left behind."""
+    _kill_group(process)
+    try:
+        return process.communicate(timeout=_REAP_S)
+    except subprocess.TimeoutExpired as late:
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+        process.poll()
+        return late.output or b"", b""
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _facts(output: bytes) -> dict[str, str | int]:
+    """The marked lines together; a line that a dying child cut short is left out."""
+    facts: dict[str, str | int] = {}
+    for line in output.decode("utf-8", "replace").splitlines():
+        if line.startswith(MARK):
+            with suppress(ValueError):
+                facts.update(json.loads(line.removeprefix(MARK)))
+    return facts
+
+
+def _death(code: int, errors: bytes) -> str:
+    if code == 0:
+        return ""
+    last = (errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
+    how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+    return f"its import ended the process ({how}){f': {last}' if last else ''}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

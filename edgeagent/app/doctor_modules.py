@@ -1,0 +1,146 @@
+"""What the Python modules of this interpreter are good for: probes in, checks out. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from edgeagent.app.doctor_children import Probe
+from edgeagent.app.doctor_facts import User
+from edgeagent.app.doctor_report import Check, ok, problem, warning
+from edgeagent.board.dla import probed
+from edgeagent.board.identity import Identity
+
+_APT_CV2 = "sudo apt install libopencv-python (JetPack) or python3-opencv, and a venv with --system-site-packages"
+_CUDA_OF_PACKAGE = re.compile(r"\+cuda([0-9]{1,3}\.[0-9]{1,3})")
+
+
+def check_modules(
+    identity: Identity, probes: Mapping[str, Probe], user: User, *, jtop_socket: bool, same_machine: bool
+) -> Iterator[Check]:
+    """cv2, inference, TensorRT, DLA, pycuda, jtop, in this order.
+
+    `jtop_socket`: its service has one. `same_machine`: the modules run on the board of `identity`; under another root
+    what they say of the GPU is about this machine and cannot contradict the board.
+    """
+    board = identity if same_machine else replace(identity, compute_capability="")
+    is_jetson = identity.kind != "not-a-jetson"
+    yield _cv2(probes["cv2"], is_jetson)
+    yield _inference(identity, probes["tensorrt"])
+    yield from _tensorrt(identity, probes["tensorrt"], is_jetson)
+    yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
+    yield _pycuda(board, probes["pycuda"], probes["tensorrt"])
+    yield _jtop(probes["jtop"], user, jtop_socket)
+
+
+def _cv2(probe: Probe, is_jetson: bool) -> Check:
+    if probe.missing:
+        return problem("cv2", "not installed: no camera can be read", _APT_CV2 if is_jetson else "pip install .[demo]")
+    if probe.error and "gstreamer" not in probe.facts:
+        return problem("cv2", f"does not work: {probe.error}", f"reinstall it: {_APT_CV2}", file=probe.text("file"))
+    found, gstreamer = f"{probe.text('version')} ({probe.text('file')})", probe.text("gstreamer")
+    facts = {"version": probe.text("version"), "file": probe.text("file"), "gstreamer": gstreamer}
+    if gstreamer.startswith("YES"):
+        return ok("cv2", f"{found} with GStreamer {gstreamer.removeprefix('YES').strip(' ()')}".rstrip(), **facts)
+    text = f"{found} has no GStreamer: gst: sources do not open"
+    if not is_jetson:
+        return ok("cv2", text, **facts)
+    mend = f"pip's build has none; {_APT_CV2}. The first cv2 on sys.path is the one that counts"
+    return warning("cv2", f"{text}, and with them no CSI camera", mend, **facts)
+
+
+def _inference(identity: Identity, tensorrt: Probe) -> Check:
+    """Something has to run the model."""
+    if identity.onnxruntime:
+        return ok("onnxruntime", identity.onnxruntime)
+    if tensorrt.missing:
+        return problem("onnxruntime", "neither ONNX Runtime nor TensorRT is installed", "pip install onnxruntime")
+    return ok("onnxruntime", "not installed")
+
+
+def _tensorrt(identity: Identity, probe: Probe, is_jetson: bool) -> Iterator[Check]:
+    installed = identity.tensorrt
+    if probe.missing and not installed:
+        yield _no_tensorrt(is_jetson)
+    elif probe.missing:
+        yield warning(
+            "tensorrt",
+            f"TensorRT {installed} is installed, this Python cannot import it",
+            "sudo apt install python3-libnvinfer, and a venv with --system-site-packages",
+        )
+    elif probe.error and not probe.text("version"):
+        yield problem("tensorrt", f"does not work: {probe.error}", "sudo apt install --reinstall python3-libnvinfer")
+    else:
+        yield _working_tensorrt(identity, probe)
+
+
+def _no_tensorrt(is_jetson: bool) -> Check:
+    if is_jetson:
+        return warning("tensorrt", "not installed: models run on the CPU", "sudo apt install nvidia-jetpack")
+    return ok("tensorrt", "not installed: models run on ONNX Runtime")
+
+
+def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
+    built_for, cuda = _built_for(identity), identity.cuda
+    text = f"{probe.text('version')} ({probe.text('file')})" + (f", built for CUDA {built_for}" if built_for else "")
+    facts = {"version": probe.text("version"), "built_for_cuda": built_for, "cuda": cuda}
+    if built_for and cuda and built_for.split(".")[0] != cuda.split(".", maxsplit=1)[0]:
+        return warning("tensorrt", f"{text}, installed is CUDA {cuda}", "install the two from one JetPack", **facts)
+    if probe.error:
+        return warning(
+            "tensorrt", f"{text}, but: {probe.error}", "see that this user may open the GPU's files", **facts
+        )
+    return ok("tensorrt", text, **facts)
+
+
+def _built_for(identity: Identity) -> str:
+    """`12.5` of a package version `10.3.0.30-1+cuda12.5`, `12` of the Python package tensorrt-cu12."""
+    for finding in identity.evidence:
+        if finding.fact.startswith("libnvinfer") and (found := _CUDA_OF_PACKAGE.search(finding.value)):
+            return found.group(1)
+    names = (finding.fact for finding in identity.evidence if finding.fact.startswith("tensorrt-cu"))
+    return next((name.removeprefix("tensorrt-cu") for name in names), "")
+
+
+def _dla(identity: Identity, probe: Probe) -> Check:
+    """No DLA is no fault. A number that TensorRT does not confirm is worth a line."""
+    declared, cores = identity.dla, probe.facts.get("num_dla_cores")
+    if not isinstance(cores, int):
+        return ok("DLA", f"{declared.answer}: {declared.reason}", answer=declared.answer)
+    answer = probed(declared, cores)
+    facts = {"answer": answer.answer, "num_dla_cores": cores, "declared": declared.cores}
+    if declared.answer not in ("unknown", answer.answer):
+        mend = "engines for the DLA follow what TensorRT reports; is this the JetPack that the module was flashed with?"
+        return warning("DLA", f"{answer.answer}: {answer.reason}; expected: {declared.answer}", mend, **facts)
+    return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)
+
+
+def _pycuda(identity: Identity, probe: Probe, tensorrt: Probe) -> Check:
+    mend = "sudo apt install python3-pycuda, or pip install pycuda with the CUDA toolkit present"
+    if probe.missing:
+        if tensorrt.missing:
+            return ok("pycuda", "not installed, and not needed without TensorRT")
+        return warning("pycuda", "not installed: TensorRT engines cannot be run", mend)
+    if probe.error:
+        return warning("pycuda", f"does not work: {probe.error}", mend, file=probe.text("file"))
+    told, known = probe.text("compute_capability"), identity.compute_capability
+    text = f"{probe.text('gpu') or 'no GPU'}, built for CUDA {probe.text('built_for')}"
+    if told and known and told != known:
+        mend = "the module is not what its ids say; edgeagent board shows who says what"
+        return warning("pycuda", f"the GPU has compute capability {told}, expected {known}", mend)
+    return ok("pycuda", text, gpu=probe.text("gpu"), compute_capability=told)
+
+
+def _jtop(probe: Probe, user: User, socket: bool) -> Check:
+    """Optional: nothing depends on it."""
+    if probe.missing:
+        return ok("jtop", "not installed (optional: the kernel's own files are read)")
+    if probe.error:
+        return warning("jtop", f"does not work: {probe.error}", "optional; pip install --upgrade jetson-stats")
+    if not socket:
+        return warning("jtop", f"{probe.text('version')}, its service is not running", "sudo jtop --install-service")
+    if not user.is_in("jtop"):
+        mend = f"sudo usermod -aG jtop {user.name}, then log in again (or restart the service)"
+        return warning("jtop", f"{probe.text('version')}, but {user.name} is not in the group jtop", mend)
+    return ok("jtop", f"{probe.text('version')} (optional)")
