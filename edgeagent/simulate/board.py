@@ -17,8 +17,9 @@ import json
 import random
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from edgeagent.durable import replace_file
@@ -30,7 +31,7 @@ from edgeagent.simulate.board_tree import Tree
 from edgeagent.simulate.board_tree_clocks import DEVICE_TREE, write_clocks
 from edgeagent.simulate.board_tree_disk import POWER_STATUS, write_disk
 from edgeagent.simulate.board_tree_sensors import write_sensors
-from edgeagent.simulate.plant import Caps, Load, PlantState, settle
+from edgeagent.simulate.plant import Caps, Load, PlantSpec, PlantState, settle
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.tools import nvpmodel
 
@@ -51,7 +52,6 @@ _BOOTED = ("sys", "proc", "run")
 _INSTALLED = (
     *("bin", ".dockerenv", "etc/hostname", "etc/nv_tegra_release", "etc/nv_boot_control.conf", "etc/nvpmodel"),
     *("etc/nvpmodel.conf", "etc/nvfancontrol.conf", "var/lib/dpkg", "var/lib/nvpmodel", "var/lib/nvfancontrol"),
-    "usr/local",
 )
 """What an installation makes anew, besides."""
 _AMBIENT_C = 25.0
@@ -106,7 +106,7 @@ def make_board(name: str, root: Path, *, seed: int) -> VirtualBoard:
         )
     root = root.absolute()
     _claim(root)
-    _remove(root, (*_BOOTED, *_INSTALLED))
+    _remove((*(root / name for name in (*_BOOTED, *_INSTALLED)), *root.glob("usr/local/cuda*")))
     write_disk(Tree(root, random.Random(seed)), spec)  # noqa: S311 - numbers of devices, no secrets
     return _boot(root, spec, seed, 1)
 
@@ -129,13 +129,19 @@ def reboot_board(root: Path) -> VirtualBoard:
     OperatorError where there is no virtual board.
     """
     board = load_board(root)
-    _remove(board.root, _BOOTED)
+    _remove(board.root / name for name in _BOOTED)
     return _boot(board.root, board.spec, board.seed, board.boots + 1)
 
 
 def first_state(spec: VirtualSpec, ambient_c: float = _AMBIENT_C, caps: Caps | None = None) -> PlantState:
     """A board that has been idling for half an hour."""
-    return settle(spec.plant, Load(cpu=0.03), ambient_c, caps)
+    return _idle(spec.plant, ambient_c, caps)
+
+
+@lru_cache(maxsize=64)
+def _idle(plant: PlantSpec, ambient_c: float, caps: Caps | None) -> PlantState:
+    """Kept: it is most of the work of making a board."""
+    return settle(plant, Load(cpu=0.03), ambient_c, caps)
 
 
 def write_content(board: VirtualBoard, content: Mapping[str, bytes]) -> None:
@@ -158,7 +164,8 @@ def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int) -> VirtualBoard:
     if spec.power_modes:
         _restore_mode(root)
     state = first_state(spec, caps=read_caps(root, spec, board.pwm_path))
-    state = state if boots == 1 else replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0)
+    if boots > 1:
+        state = replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0, oc3_events=0.0)
     write_content(board, plant_files(spec, state))
     replace_file(root / MARKER, json.dumps(_marker(board, spec)).encode())
     return board
@@ -233,9 +240,8 @@ def _claim(root: Path) -> None:
         )
 
 
-def _remove(root: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        path = root / name
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
         if path.is_symlink() or path.is_file():
             path.unlink()
         else:

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from edgeagent.simulate.board_spec import VirtualSpec
 from edgeagent.simulate.board_tree_clocks import DEBUG
-from edgeagent.simulate.board_tree_disk import FAN_CONF, FAN_STATUS
+from edgeagent.simulate.board_tree_disk import FAN_CONF, FAN_STATUS, POWER_STATUS
 from edgeagent.simulate.plant import Caps
 
 _CPUS = "sys/devices/system/cpu"
 _R32_FAN = "sys/devices/pwm-fan"
 FAN_STOPPED = "run/nvfancontrol.stopped"
 """Made by the tools that stop the fan's service: the fan then stays where it was put."""
+_FAN_PROFILES = (
+    (FAN_STATUS, r"FAN_PROFILE:(\w+)"),
+    (FAN_CONF, r"FAN_DEFAULT_PROFILE\s+(\w+)"),
+    (POWER_STATUS, r"fmode:fan_mode_(\w+)"),
+)
 _LOCKED_EMC = (f"{DEBUG}/bpmp/debug/clk/emc/mrq_rate_locked", f"{DEBUG}/clk/override.emc/clk_state")
 
 
@@ -34,13 +39,14 @@ def read_caps(root: Path, spec: VirtualSpec, pwm_path: Path | None = None) -> Ca
         cpu_min_khz=number(cpu / "scaling_min_freq", free.cpu_min_khz),
         gpu_min_hz=number(gpu / "min_freq", free.gpu_min_hz) if gpu else 0,
         fan=fan_profile(root),
-        pwm=_held_pwm(root, pwm_path) if spec.fan and pwm_path else None,
+        pwm=_held_pwm(root, pwm_path) if pwm_path else None,
+        emc_hz=number(root / spec.emc.cap_file, 0) if spec.emc else 0,
     )
 
 
 def fan_profile(root: Path) -> str:
-    """The profile in force: what nvfancontrol noted, else the default of its configuration; "" without either."""
-    for path, pattern in ((FAN_STATUS, r"FAN_PROFILE:(\w+)"), (FAN_CONF, r"FAN_DEFAULT_PROFILE\s+(\w+)")):
+    """The profile in force: what nvfancontrol or, on R32, nvpmodel noted; else the default; "" where none is named."""
+    for path, pattern in _FAN_PROFILES:
         if found := re.search(pattern, _text(root / path)):
             return found.group(1)
     return ""

@@ -76,6 +76,7 @@ class Cpu:
     driver: str = "tegra194"
     listed: bool = True
     fixed_cores: tuple[int, ...] = ()
+    idle_states: tuple[str, ...] = ("WFI", "c7")
 
 
 @dataclass(frozen=True)

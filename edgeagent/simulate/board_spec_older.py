@@ -139,7 +139,9 @@ NANO_R32 = VirtualSpec(
     ),
 )
 
-_XAVIER_CPU = Cpu(6, ((0, 1), (2, 3), (4, 5)), ladder(115_200, 1_881_600, 76_800, 1_907_200), 115_200)
+_XAVIER_CPU = Cpu(
+    6, ((0, 1), (2, 3), (4, 5)), ladder(115_200, 1_881_600, 76_800, 1_907_200), 115_200, idle_states=("C1", "c6")
+)
 _XAVIER_HOST1X = "sys/devices/platform/13e40000.host1x"
 _SLOWED = ("thermal-cpufreq-0", "thermal-cpufreq-1", "thermal-cpufreq-2", "thermal-devfreq-0")
 

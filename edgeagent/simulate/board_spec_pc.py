@@ -24,6 +24,7 @@ PC = VirtualSpec(
         driver="intel_pstate",
         listed=False,
         fixed_cores=(0,),
+        idle_states=("POLL", "C1", "C6"),
     ),
     zones=(
         Zone("acpitz", "board", (Trip("critical", 119_000, 0),)),

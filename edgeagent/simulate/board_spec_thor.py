@@ -19,7 +19,13 @@ from edgeagent.simulate.board_spec import (
 from edgeagent.simulate.plant import Part, PlantSpec
 
 _BUS = "sys/devices/platform/bus@0"
-_THOR_CPU = Cpu(14, tuple((core, core + 1) for core in range(0, 14, 2)), ladder(657_000, 2_601_000, 40_500), 972_000)
+_THOR_CPU = Cpu(
+    14,
+    tuple((core, core + 1) for core in range(0, 14, 2)),
+    ladder(657_000, 2_601_000, 40_500),
+    972_000,
+    idle_states=("WFI", "cc7"),
+)
 _THOR_SLOWED = tuple(f"cpufreq-cpu{core}" for core in range(0, 14, 2))
 _PCI_GPU = "sys/devices/platform/bus@0/d0b0000000.pcie/pci0000:00/0000:00:00.0/0000:01:00.0"
 

@@ -39,8 +39,14 @@ def _write_cpu(tree: Tree, cpu: Cpu) -> None:
         tree.lines(policy, **_policy(cpu, cores))
         for core in cores:
             tree.link(f"{directory}/cpu{core}/cpufreq", policy)
+            _write_idle_states(tree, f"{directory}/cpu{core}/cpuidle", cpu.idle_states)
             if core not in cpu.fixed_cores:
                 tree.lines(f"{directory}/cpu{core}", online=1)
+
+
+def _write_idle_states(tree: Tree, directory: str, names: tuple[str, ...]) -> None:
+    for index, name in enumerate(names):
+        tree.lines(f"{directory}/state{index}", name=name, disable=0)
 
 
 def _policy(cpu: Cpu, cores: tuple[int, ...]) -> dict[str, str | int]:

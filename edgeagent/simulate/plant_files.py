@@ -138,9 +138,10 @@ def _gpu(gpu: Gpu, state: PlantState) -> dict[str, str]:
 
 
 def emc_rate(emc: Emc, state: PlantState) -> int:
-    """The memory's clock in Hz: low at rest, at the top from half load on."""
+    """The memory's clock in Hz: low at rest, at what the mode allows from half load on."""
+    top_hz = min(emc.top_hz, state.caps.emc_hz or emc.top_hz)
     busy = max(state.gpu_busy, state.dla_busy)
-    return round(emc.low_hz + (emc.top_hz - emc.low_hz) * min(1.0, 2 * busy))
+    return round(emc.low_hz + (top_hz - emc.low_hz) * min(1.0, 2 * busy))
 
 
 def _nearest(steps: tuple[int, ...], value: int) -> int:

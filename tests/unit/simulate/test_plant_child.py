@@ -15,8 +15,9 @@ import pytest
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.simulate import plant_child
 from edgeagent.simulate.board import VirtualBoard, make_board
+from edgeagent.simulate.board_caps import read_caps
 from edgeagent.simulate.plant import Caps, Load
-from edgeagent.simulate.plant_child import HostLoad, Override, Plant, PlantFiles, mix_load, parse_override, read_caps
+from edgeagent.simulate.plant_child import HostLoad, Override, Plant, PlantFiles, mix_load, parse_override
 from edgeagent.simulate.tools import nvpmodel
 
 
@@ -33,6 +34,10 @@ def child(board: VirtualBoard) -> Iterator[subprocess.Popen[bytes]]:
         assert process.stdout.readline() == b"ready\n"
         yield process
         process.kill()
+
+
+def caps(board: VirtualBoard) -> Caps:
+    return read_caps(board.root, board.spec, board.pwm_path)
 
 
 def test_dark_zones_say_eagain_while_it_runs(board: VirtualBoard, child: subprocess.Popen[bytes]) -> None:
@@ -112,14 +117,14 @@ def test_the_same_seed_gives_the_same_noise(board: VirtualBoard) -> None:
 
 
 def test_a_power_mode_reaches_the_plant(board: VirtualBoard) -> None:
-    assert read_caps(board) == Caps(cpu_khz=1_344_000, gpu_hz=918_000_000, cores=6)
+    assert caps(board) == Caps(1_344_000, 918_000_000, tuple(range(6)), 729_600, 306_000_000, "quiet")
     nvpmodel.apply_mode(board.root, nvpmodel.load_conf(board.root), 3)
-    assert read_caps(board) == Caps(cpu_khz=960_000, gpu_hz=408_000_000, cores=4)
+    assert caps(board) == Caps(960_000, 408_000_000, (0, 1, 2, 3), 729_600, 306_000_000, "quiet")
 
 
 def test_a_cap_caught_half_written_falls_back(board: VirtualBoard) -> None:
     (board.root / "sys/class/devfreq/17000000.gpu/max_freq").write_text("")
-    assert read_caps(board).gpu_hz == Caps.gpu_hz
+    assert caps(board).gpu_hz == board.spec.plant.gpu_hz[1]
 
 
 def test_the_load_file_overrides_what_it_names() -> None:

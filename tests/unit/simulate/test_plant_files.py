@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgeagent.board.parse import parse_meminfo, parse_proc_stat
-from edgeagent.simulate.board_spec import ORIN_NANO
-from edgeagent.simulate.plant import Caps, Load, PlantState, settle, start
+from edgeagent.simulate.board_spec_orin import ORIN_NANO_R36 as ORIN_NANO
+from edgeagent.simulate.plant import Load, PlantState, settle, start
 from edgeagent.simulate.plant_files import plant_files
 
-STATE = settle(Load(0.5, 0.8), 25.0)
+STATE = settle(ORIN_NANO.plant, Load(0.5, 0.8), 25.0)
 
 
 def number(state: PlantState, role: str) -> int:
@@ -33,17 +33,17 @@ def test_tj_is_the_hottest_even_with_noise() -> None:
 
 
 def test_sensors_resolve_a_thirty_second_of_a_degree() -> None:
-    state = replace(STATE, zones_c=dict.fromkeys(STATE.zones_c, 40.02))
+    state = replace(STATE, parts_c=dict.fromkeys(STATE.parts_c, 40.02))
     assert number(state, "zone:cpu-thermal") == 40031
 
 
 def test_alerts_and_throttling_show_in_the_cooling_devices() -> None:
-    hot = replace(STATE, zones_c={**STATE.zones_c, "gpu": 101.0})
+    hot = replace(STATE, parts_c={**STATE.parts_c, "gpu": 101.0})
     assert number(hot, "cooling:gpu-throttle-alert") == 1
     assert number(hot, "cooling:cpu-throttle-alert") == 0
     assert number(hot, "cooling:cpufreq-cpu0") == 14
     assert number(hot, "cooling:hot-surface-alert") == 1
-    assert number(start(25.0), "cooling:hot-surface-alert") == 0
+    assert number(start(ORIN_NANO.plant, 25.0), "cooling:hot-surface-alert") == 0
 
 
 def test_volts_times_amps_is_the_power() -> None:
@@ -53,8 +53,9 @@ def test_volts_times_amps_is_the_power() -> None:
 
 
 def test_clocks_are_steps_of_the_table() -> None:
-    assert number(STATE, "gpu_freq") in ORIN_NANO.gpu_frequencies_hz
-    assert number(STATE, "cpu_freq:4") in ORIN_NANO.cpu_frequencies_khz
+    assert ORIN_NANO.gpu
+    assert number(STATE, "gpu_freq") in ORIN_NANO.gpu.table_hz
+    assert number(STATE, "cpu_freq:4") in ORIN_NANO.cpu.table_khz
 
 
 def test_the_load_file_counts_thousandths() -> None:
@@ -72,8 +73,8 @@ def test_proc_files_parse_back() -> None:
 
 
 def test_cores_that_are_offline_have_no_line() -> None:
-    state = replace(STATE, caps=Caps(cores=4))
-    assert set(parse_proc_stat(plant_files(ORIN_NANO, state)["stat"])) == {-1, 0, 1, 2, 3}
+    state = replace(STATE, caps=replace(STATE.caps, online=(0, 1, 2, 4)))
+    assert set(parse_proc_stat(plant_files(ORIN_NANO, state)["stat"])) == {-1, 0, 1, 2, 4}
 
 
 def test_memory_never_exceeds_the_board() -> None:
