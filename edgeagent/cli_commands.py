@@ -112,8 +112,14 @@ def command_doctor(options: argparse.Namespace) -> int:
 def _power_options(options: argparse.Namespace) -> PowerOptions:
     from edgeagent.app.power_commands import PowerOptions
 
-    root, state = options.root.absolute(), options.state
-    return PowerOptions(root, options.profiles, options.socket, state.absolute() if state else None, options.json)
+    return PowerOptions(
+        root=options.root.absolute(),
+        profiles_dir=options.profiles,
+        socket=options.socket,
+        state_dir=options.state.absolute() if options.state else None,
+        as_json=options.json,
+        verbose=getattr(options, "verbose", False),
+    )
 
 
 def command_power_list(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -128,9 +129,9 @@ class PowerDesk:
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
         helper = self._helper
         try:
-            power = self._power or await _in_thread(self._make)
-            self._power = power
-            plan, result = await _in_thread(lambda: power.apply(intent, helper, rule))
+            if self._power is None:
+                self._power = await _in_thread(self._make)
+            plan, result = await _in_thread(partial(self._power.apply, intent, helper, rule))
         except NoPowerModesError as error:
             self._show(PowerView("unsupported", intent, reason=error.line()), "degraded")
             return HOUR_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class PowerOptions:
     socket: Path = Path("/run/edgeagent-power.sock")
     state_dir: Path | None = None
     as_json: bool = False
+    verbose: bool = False
 
     @property
     def memory_path(self) -> Path:
@@ -93,7 +95,8 @@ def command_restore(options: PowerOptions, *, allow_reboot: bool) -> tuple[int, 
 def open_helper(options: PowerOptions) -> Iterator[PowerHelper]:
     """Root, and whoever owns a virtual board, runs the helper's program itself; everybody else asks the service."""
     if os.geteuid() == options.root.stat().st_uid:
-        with private_helper(options.root, state_dir=options.root / "run/edgeagent-power") as helper:
+        log = None if options.verbose else subprocess.DEVNULL
+        with private_helper(options.root, state_dir=options.root / "run/edgeagent-power", log=log) as helper:
             yield helper
     else:
         yield SocketHelper(options.socket)

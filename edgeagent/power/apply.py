@@ -14,7 +14,7 @@ from edgeagent.power.client import HelperError, Outcome, PowerHelper
 from edgeagent.power.nvpmodel_conf import PowerConf
 from edgeagent.power.plan import Plan, Step
 from edgeagent.power.state import PowerState
-from edgeagent.power.verify import Mismatch, verify
+from edgeagent.power.verify import Mismatch, mode_in_force, verify
 
 Word = Literal["applied", "unverified", "reboot_required", "rebooting", "failed"]
 """unverified: the calls succeeded, but no file of this board shows whether they did anything."""
@@ -52,6 +52,11 @@ def apply_plan(
             return Result(result, again.detail, (*done, (step, again)) if again is not outcome else tuple(done))
         if outcome.result != "done":
             return Result("failed", f"{step.words}: {outcome.detail or outcome.result}", tuple(done))
+        if step.verb == "set-mode" and plan.reboot and _waits_for_boot(plan, conf, look()):
+            asked = Outcome("reboot-required", "the mode is noted and comes with the next boot")
+            boot = Step("reboot", {}, "reboot")
+            again, result = _reboot(boot, asked, helper, before_reboot)
+            return Result(result, again.detail, (*done, (boot, again)) if again is not asked else tuple(done))
     return _verified(plan, conf, look(), tuple(done))
 
 
@@ -59,8 +64,15 @@ def _reboot(step: Step, asked: Outcome, helper: PowerHelper, before_reboot: Call
     """The reboot, where it is allowed; else the tool's question stands as the result."""
     if not before_reboot():
         return asked, "reboot_required"
-    again = _call(helper, Step(step.verb, {**step.arguments, "reboot": True}, f"{step.words}, and reboot"))
+    arguments = {} if step.verb == "reboot" else {**step.arguments, "reboot": True}
+    again = _call(helper, Step(step.verb, arguments, step.words))
     return again, "rebooting" if again.result == "rebooting" else "reboot_required"
+
+
+def _waits_for_boot(plan: Plan, conf: PowerConf, state: PowerState) -> bool:
+    """The tool has noted the mode and left the hardware alone: what was set shows after a reboot only."""
+    mode = conf.mode_by_id(plan.target.mode_id)
+    return mode is not None and state.mode_id == mode.id and not mode_in_force(mode, conf, state)
 
 
 def _call(helper: PowerHelper, step: Step) -> Outcome:

@@ -28,7 +28,7 @@ MAX_REPLY = 65536
 _BUSY_S = 0.05  # how long to wait before knocking again at a helper whose queue is full
 _GRACE_S = 1.0
 _REFUSED_TO_START = 2
-_PROGRAM = Path(__file__).with_name("helper.py")
+PROGRAM = Path(__file__).with_name("helper.py")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def private_helper(
 def _start(fd: int, root: Path, state_dir: Path, tool_timeout_s: float, log: int | None) -> subprocess.Popen[bytes]:
     options = ["--serve-fd", str(fd), "--root", str(root), "--state-dir", str(state_dir)]
     return subprocess.Popen(
-        [sys.executable, "-I", str(_PROGRAM), *options, "--tool-timeout", str(tool_timeout_s)],
+        [sys.executable, "-I", str(PROGRAM), *options, "--tool-timeout", str(tool_timeout_s)],
         pass_fds=(fd,),
         stdin=subprocess.DEVNULL,
         stderr=log,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from edgeagent.power.nvpmodel_conf import UNLIMITED, Parameter, PowerConf, PowerMode, Setting
+from edgeagent.power.nvpmodel_conf import NEXT_KERNEL, UNLIMITED, Parameter, PowerConf, PowerMode, Setting
 from edgeagent.power.state import PowerState
 
 Domain = Literal["cpu", "gpu"]
@@ -29,9 +29,21 @@ class Span(NamedTuple):
         return isinstance(value, int) and self.low <= value <= self.high
 
 
+def file_of(parameter: Parameter, argument: str, state: PowerState) -> str:
+    """The file of an argument: of the path for older kernels and that for newer ones the one that this board has."""
+    paths = [path for key in (argument, argument + NEXT_KERNEL) if (path := parameter.paths.get(key))]
+    known = (path for path in paths if path in state.values or path in state.tables)
+    return next(known, paths[0] if paths else "")
+
+
+def value_of(parameter: Parameter, argument: str, state: PowerState) -> int | None:
+    """What the file of an argument says now."""
+    return state.values.get(file_of(parameter, argument, state))
+
+
 def domain_of(parameter: Parameter) -> Domain | None:
     """Whether a clock is the processor's, the GPU's or something else's (memory, DLA, video)."""
-    path = parameter.paths.get("MAX_FREQ", "")
+    path = _highest(parameter)
     if _CPU_CLOCK.search(path):
         return "cpu"
     return "gpu" if "devfreq" in path and _GPU_CLOCK.search(path) else None
@@ -47,23 +59,31 @@ def clocks(conf: PowerConf, domain: Domain | None = None) -> Iterator[Parameter]
 
 def core_of(parameter: Parameter) -> int | None:
     """The core whose clock this is; None for anything but a core's."""
-    found = _CPU_CLOCK.search(parameter.paths.get("MAX_FREQ", ""))
+    found = _CPU_CLOCK.search(_highest(parameter))
     return int(found.group(1) or found.group(2)) if found else None
+
+
+def _highest(parameter: Parameter) -> str:
+    return parameter.paths.get("MAX_FREQ") or parameter.paths.get("MAX_FREQ" + NEXT_KERNEL, "")
 
 
 def frequency_table(parameter: Parameter, state: PowerState) -> tuple[int, ...]:
     """The clock's frequencies in the unit of its files, rising; empty where the board shows none."""
-    return state.tables.get(parameter.paths.get("FREQ_TABLE", ""), ())
+    return state.tables.get(file_of(parameter, "FREQ_TABLE", state), ())
 
 
 def limit_span(parameter: Parameter, setting: Setting, state: PowerState) -> Span | None:
-    """What MAX_FREQ may read once `setting` is in force; None where that cannot be told."""
+    """What MAX_FREQ may read once `setting` is in force; None where that cannot be told.
+
+    A limit between two entries of the table reads as it was written, or as one of the two: kernels differ.
+    """
     table = frequency_table(parameter, state)
     if setting.value in UNLIMITED:
         return Span(table[-1], max(table[-1], *UNLIMITED)) if table else None
     if not table:
         return Span(setting.value, setting.value)
-    return Span(floor_in(table, setting.value), max(setting.value, table[0]))
+    above = min((entry for entry in table if entry >= setting.value), default=setting.value)
+    return Span(floor_in(table, setting.value), above)
 
 
 def cap_in_files(parameter: Parameter, khz: int, state: PowerState) -> int:
@@ -82,6 +102,13 @@ def cap_khz(conf: PowerConf, domain: Domain, mhz: int, state: PowerState) -> int
     return None
 
 
+def limit_khz(conf: PowerConf, domain: Domain, mode: PowerMode) -> int | None:
+    """The mode's own lowest limit of this domain in kHz; None where it sets none."""
+    limits = [mode.value(parameter.name, "MAX_FREQ") for parameter in clocks(conf, domain)]
+    known = [limit for limit in limits if limit is not None and limit not in UNLIMITED]
+    return min(known) // _HZ_PER_KHZ[domain] if known else None
+
+
 def floor_in(table: tuple[int, ...], value: int) -> int:
     """The highest entry that is not above `value`, or the lowest entry."""
     return max((entry for entry in table if entry <= value), default=table[0])
@@ -94,8 +121,7 @@ def clocks_locked(conf: PowerConf, state: PowerState) -> bool | None:
 
 
 def _ends(parameter: Parameter, state: PowerState) -> tuple[int, int] | None:
-    low = state.values.get(parameter.paths.get("MIN_FREQ", ""))
-    high = state.values.get(parameter.paths.get("MAX_FREQ", ""))
+    low, high = value_of(parameter, "MIN_FREQ", state), value_of(parameter, "MAX_FREQ", state)
     if low is None or high is None or is_offline(core_of(parameter), state):
         return None
     return low, high

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked
+from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, limit_khz
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
 from edgeagent.power.profile import Intent, choose_mode
 from edgeagent.power.state import PowerState
@@ -67,8 +67,8 @@ def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) ->
         mode_id=mode.id,
         mode_name=mode.name,
         clocks=intent.clocks,
-        cpu_khz=_cap("cpu", intent.cpu_mhz, conf, state, notes),
-        gpu_khz=_cap("gpu", intent.gpu_mhz, conf, state, notes),
+        cpu_khz=_cap("cpu", intent.cpu_mhz, mode, conf, state, notes),
+        gpu_khz=_cap("gpu", intent.gpu_mhz, mode, conf, state, notes),
         fan=_fan(intent.fan, state, notes),
     )
     return plan_target(intent.name, target, conf, state, soc, notes.lines)
@@ -141,13 +141,18 @@ def _wrong_clocks(target: Target, conf: PowerConf, state: PowerState) -> set[Dom
     return {domain for domain in DOMAINS for p in clocks(conf, domain) if f"the highest clock of {p.name}" in faults}
 
 
-def _cap(domain: Domain, mhz: int | None, conf: PowerConf, state: PowerState, notes: _Notes) -> int | None:
+def _cap(
+    domain: Domain, mhz: int | None, mode: PowerMode, conf: PowerConf, state: PowerState, notes: _Notes
+) -> int | None:
+    """The cap that there is to set; None for none, and where the mode's own limit is not above it."""
     if mhz is None:
         return None
     khz = cap_khz(conf, domain, mhz, state)
     if khz is None:
         notes.lines.append(f"the {domain.upper()} has no clock that can be capped here")
-    return khz
+        return None
+    limit = limit_khz(conf, domain, mode)
+    return None if limit is not None and khz >= limit else khz
 
 
 def _fan(wanted: Sequence[str], state: PowerState, notes: _Notes) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import Choice
-from edgeagent.power.clocks import clocks, clocks_locked, core_of, domain_of, is_offline
+from edgeagent.power.clocks import clocks, clocks_locked, core_of, domain_of, is_offline, value_of
 from edgeagent.power.memory import PowerMemory
 from edgeagent.power.nvpmodel_conf import PowerConf
 from edgeagent.power.plan import Plan
@@ -149,7 +149,7 @@ def _limits(conf: PowerConf, state: PowerState) -> Iterable[tuple[str, float | N
     """(clock, MHz, MHz, offline) of the processor's and the GPU's clocks."""
     for parameter in clocks(conf):
         scale = _HZ_PER_MHZ[domain_of(parameter) or "cpu"]
-        ends = (state.values.get(parameter.paths.get(argument, "")) for argument in ("MIN_FREQ", "MAX_FREQ"))
+        ends = (value_of(parameter, argument, state) for argument in ("MIN_FREQ", "MAX_FREQ"))
         low, high = (None if value is None else value / scale for value in ends)
         yield parameter.name, low, high, is_offline(core_of(parameter), state)
 

@@ -22,6 +22,7 @@ from edgeagent.power.clocks import (
     is_offline,
     limit_span,
     mode_pins_clocks,
+    value_of,
 )
 from edgeagent.power.nvpmodel_conf import (
     Parameter,
@@ -130,7 +131,7 @@ def _mode_results(target: Target, mode: PowerMode, conf: PowerConf, state: Power
 def _limit(target: Target, mode: PowerMode, parameter: Parameter, state: PowerState) -> Iterator[Mismatch | None]:
     """The highest clock of one parameter compared with the mode's limit, or with a cap below that."""
     limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
-    found = state.values.get(parameter.paths["MAX_FREQ"])
+    found = value_of(parameter, "MAX_FREQ", state)
     if limit is None or found is None or is_offline(core_of(parameter), state):
         return
     domain = domain_of(parameter)

@@ -29,10 +29,19 @@ from edgeagent.fleet.messages import parse_message
 from edgeagent.fleet.topics import TopicError, Topics
 from edgeagent.fleet.url import Broker, parse_broker_url
 from edgeagent.simulate.board import make_board
-from edgeagent.simulate.demo_processes import AgentDied, Processes, start_agent, start_broker, start_plant, why_ended
+from edgeagent.simulate.demo_processes import (
+    AgentDied,
+    Processes,
+    start_agent,
+    start_broker,
+    start_plant,
+    start_power_helper,
+    why_ended,
+)
 from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
 from edgeagent.simulate.demo_setup import (
     FLEET,
+    HELPER_SOCKET,
     DemoOptions,
     broker_protocol,
     checked_source,
@@ -97,6 +106,7 @@ class Demo:
         else:
             broker = parse_broker_url(options.broker, allow_credentials=True)
         start_plant(self._processes, board, options.ambient_c)
+        start_power_helper(self._processes, board, self._run_dir / HELPER_SOCKET)
         config = self._run_dir / "config.toml"
         write_config(config, options, self._source, broker, board.root, self._device)
         self._agent_pid = start_agent(self._processes, config, board.bin_dir)

@@ -1,4 +1,4 @@
-"""The demo's processes: embedded broker, the virtual board's plant, the agent. Started in order, stopped backwards.
+"""The demo's processes: broker, plant and power helper of the virtual board, agent. Started in order, stopped backwards.
 
 Each is tied to the demo by the kernel, so that killing the demo leaves nothing running, and sits in a session of its
 own, so that Ctrl-C reaches the demo alone, which then stops them in order.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from edgeagent.errors import EdgeAgentError, OperatorError
+from edgeagent.power.client import PROGRAM
 from edgeagent.simulate.board import VirtualBoard
 from edgeagent.simulate.broker import pick_port, port_is_free
 from edgeagent.supervise.lifeline import environment_for_child
@@ -126,6 +127,13 @@ def start_plant(processes: Processes, board: VirtualBoard, ambient_c: float) -> 
     processes.start(
         "plant", ["-m", "edgeagent.simulate.plant_child", "--root", str(board.root), "--ambient", str(ambient_c)]
     )
+
+
+def start_power_helper(processes: Processes, board: VirtualBoard, listening_at: Path) -> None:
+    """The program that is root's part on a device: here it has the rights of this user, who owns the board."""
+    state_dir = board.root / "run/edgeagent-power"
+    places = ["--root", str(board.root), "--state-dir", str(state_dir), "--socket", str(listening_at)]
+    processes.start("power helper", ["-I", str(PROGRAM), *places])
 
 
 def start_agent(processes: Processes, config: Path, tools: Path) -> int:

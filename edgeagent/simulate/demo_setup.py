@@ -19,6 +19,8 @@ from edgeagent.fleet.url import Broker
 
 FLEET, CAMERA, MODEL, PIPELINE = "demo", "belt", "conveyor", "parts"
 INSTANCES = 16
+HELPER_SOCKET = "power.sock"
+INTENT = "balanced"
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def write_config(
             "url": f"{'mqtts' if broker.tls else 'mqtt'}://{_host(broker)}:{broker.port}",
             "protocol": broker_protocol(options),
         },
+        "power": {"intent": INTENT, "helper_socket": str(path.parent / HELPER_SOCKET)},
         f"cameras.{CAMERA}": {"source": source.model_dump(mode="json", exclude_none=True)},
         f"models.{MODEL}": {"path": "sample:conveyor"},
         f"pipelines.{PIPELINE}": {"camera": CAMERA, "model": MODEL},

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from edgeagent.fleet.states import PowerInfo
 from edgeagent.simulate.demo_state import DemoState
 
 HEALTH_STYLES = {"ok": "green", "ready": "green", "degraded": "yellow", "failed": "red", "lost": "red", "init": "cyan"}
@@ -73,6 +74,7 @@ def _board(state: DemoState) -> Panel:
     info = state.info
     rows: list[tuple[str, Any]] = [
         ("module", info.module.name if info else "..."),
+        ("mode", _power(info.power) if info and info.power else "..."),
         ("JetPack", f"{info.jetpack or '-'} (L4T {info.l4t or '-'})" if info else "..."),
         ("hottest", _number(state.number("thermal", "temp_max_c"), "C")),
         ("headroom", f"{_number(state.number('thermal', 'headroom_c'), 'C')} to throttling"),
@@ -81,6 +83,13 @@ def _board(state: DemoState) -> Panel:
         ("memory", f"{_number(state.number('memory', 'available_mb'), 'MB free', 0)}"),
     ]
     return _pairs("board", rows)
+
+
+def _power(power: PowerInfo) -> str:
+    """`25W (balanced)`; what is wrong, where something is."""
+    if power.state in ("applied", "unverified"):
+        return f"{power.mode} ({power.intent})"
+    return f"{power.intent or 'as it was'}: {power.state.replace('_', ' ')}"
 
 
 def _fan(state: DemoState) -> str:

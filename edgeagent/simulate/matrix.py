@@ -8,8 +8,9 @@ power modes names, the noted mode and the fan with what they were before.
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
 from edgeagent.power.client import PowerHelper, private_helper
+from edgeagent.power.plan import Plan
+from edgeagent.power.profile import IntentError
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.power.state import PowerState
 from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board, virtual_boards
@@ -26,6 +29,14 @@ from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board, vir
 INTENTS = ("max-performance", "balanced", "low-power", "build")
 _RULE = RebootRule(allowed=True, per_day=10)
 _LONG_UP_S = 86_400
+_SHORT = {
+    "set-mode": "mode",
+    "lock-clocks": "lock",
+    "release-clocks": "release",
+    "cap": "cap",
+    "uncap": "uncap",
+    "fan": "fan",
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Row:
     intent: str
     plan: str
     before: str = ""
+    planned: str = ""
     after: str = ""
     calls: int = 0
     reboots: int = 0
@@ -68,10 +80,13 @@ def board_rows(name: str) -> list[Row]:
 
 def render_rows(rows: Sequence[Row]) -> str:
     """A table of plain text, one line a row."""
-    titles = ("board", "intent", "mode", "calls", "reboots", "applied", "verified", "restored", "")
-    cells = [titles, *(_cells(row) for row in rows)]
+    titles = ("board", "intent", "mode", "planned", "calls", "reboots", "applied", "verified", "restored", "")
+    cells = [titles, *(_cells(row) for row in rows if row.before)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines += [
+        f"{row.board}{'' if row.intent == '-' else f', {row.intent}'}: {row.plan}" for row in rows if not row.before
+    ]
     wrong = sum(not row.ok for row in rows)
     pairs = sum(row.intent != "-" for row in rows)
     verdict = f"{wrong} of them wrong" if wrong else "every one as it should be"
@@ -79,70 +94,83 @@ def render_rows(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    if row.intent == "-":
-        return row.board, "-", row.plan, "", "", "", "", "", "" if row.ok else "WRONG"
     mode = row.before if row.before == row.after else f"{row.before} -> {row.after}"
     counts = str(row.calls), str(row.reboots)
-    return row.board, row.intent, mode, *counts, row.applied, row.verified, row.restored, "" if row.ok else "WRONG"
+    return (
+        row.board,
+        row.intent,
+        mode,
+        row.planned,
+        *counts,
+        row.applied,
+        row.verified,
+        row.restored,
+        "" if row.ok else "WRONG",
+    )
 
 
 def _run(board: VirtualBoard, intent: str) -> Row:
     power = _power(board)
     try:
         before = power.look()
-        plan = power.plan(intent)
-        with private_helper(board.root, state_dir=board.root / "run/edgeagent-power") as helper:
-            return _through(board, intent, before, plan.line(), helper)
+        return _through(board, intent, before, power.plan(intent))
     except NoPowerModesError as error:
         return Row(board.name, "-", error.message, ok=True)
+    except IntentError:
+        names = [mode.name for mode in power.conf().modes]
+        return Row(board.name, intent, f"no mode of {', '.join(names)} satisfies it", planned="refused", ok=True)
     except EdgeAgentError as error:
         return Row(board.name, intent, error.line(), applied="error")
 
 
-def _through(board: VirtualBoard, intent: str, before: PowerState, plan: str, helper: PowerHelper) -> Row:
+def _through(board: VirtualBoard, intent: str, before: PowerState, plan: Plan) -> Row:
     conf = _power(board).conf()
-    calls, reboots, result = _applied(board, intent, helper)
+    calls, reboots, result = _applied(board, intent)
     after = _power(board).look()
     verdict = _power(board).check(_power(board).plan(intent).target)
-    back_calls, back_reboots, back = _restored(board, helper)
+    back_calls, back_reboots, back = _restored(board)
     restored = back.word == "applied" and _same(before, _power(board).look())
     names = [mode.name if mode else "?" for mode in (conf.mode_by_id(_id(before)), conf.mode_by_id(_id(after)))]
     verified = result.word == "applied" and bool(verdict.checked) and not verdict.faults
     return Row(
         board.name,
         intent,
-        plan,
-        names[0],
-        names[1],
-        calls + back_calls,
-        reboots + back_reboots,
-        result.word,
-        f"yes, {verdict.checked} values" if verified else f"no: {result.detail}",
-        "yes" if restored else f"no: {back.detail}",
+        plan.line(),
+        before=names[0],
+        planned=", ".join(_SHORT[step.verb] for step in plan.steps) or "nothing",
+        after=names[1],
+        calls=calls + back_calls,
+        reboots=reboots + back_reboots,
+        applied=result.word,
+        verified=f"yes, {verdict.checked} values" if verified else f"no: {result.detail}",
+        restored="yes" if restored else f"no: {back.detail}",
         ok=verified and restored,
     )
 
 
-def _applied(board: VirtualBoard, intent: str, helper: PowerHelper) -> tuple[int, int, Result]:
+def _applied(board: VirtualBoard, intent: str) -> tuple[int, int, Result]:
     """(calls, reboots, the last result)"""
-    _, result = _power(board).apply(intent, helper, _RULE)
-    calls, reboots = len(result.done), 0
-    if result.word == "rebooting":
-        _reboot(board)
-        _, result = _power(board).apply(intent, helper, _RULE)
-        calls, reboots = calls + len(result.done), 1
-    return calls, reboots, result
+    return _with_reboots(board, lambda helper: _power(board).apply(intent, helper, _RULE)[1])
 
 
-def _restored(board: VirtualBoard, helper: PowerHelper) -> tuple[int, int, Result]:
-    ended = _power(board).restore(helper, _RULE)
-    if ended is None:
-        return 0, 0, Result("failed", "there was nothing to go back to")
-    calls, reboots, result = len(ended[1].done), 0, ended[1]
-    if result.word == "rebooting":
+def _restored(board: VirtualBoard) -> tuple[int, int, Result]:
+    def restore(helper: PowerHelper) -> Result:
+        ended = _power(board).restore(helper, _RULE)
+        return ended[1] if ended else Result("failed", "there was nothing to go back to")
+
+    return _with_reboots(board, restore)
+
+
+def _with_reboots(board: VirtualBoard, act: Callable[[PowerHelper], Result]) -> tuple[int, int, Result]:
+    """Act, and once more after the reboot that it asked for. A helper does not outlive a boot."""
+    calls = 0
+    for reboots in (0, 1):  # noqa: B007  returned below
+        with private_helper(board.root, state_dir=board.root / "run/edgeagent-power", log=subprocess.DEVNULL) as helper:
+            result = act(helper)
+        calls += len(result.done)
+        if result.word != "rebooting":
+            break
         _reboot(board)
-        again = _power(board).restore(helper, _RULE)
-        calls, reboots, result = calls + len(again[1].done if again else ()), 1, again[1] if again else result
     return calls, reboots, result
 
 

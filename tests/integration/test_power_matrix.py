@@ -1,0 +1,254 @@
+"""Every virtual board with every intent, through the real helper; and what tools that misbehave come to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from agent_kit import Family, command_line
+
+from edgeagent.board.evidence import read_identity
+from edgeagent.clock import ManualClock
+from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
+from edgeagent.power.client import private_helper
+from edgeagent.power.memory import load_memory
+from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
+from edgeagent.simulate.board import make_board, reboot_board, virtual_boards
+from edgeagent.simulate.listing import write_misbehaviour
+from edgeagent.simulate.matrix import INTENTS, board_rows
+from edgeagent.simulate.tools.misbehaviour import MISBEHAVIOURS
+
+NO_MODES = {"container", "pc"}
+TOOL_TIMEOUT_S = 6.0  # above what a slow tool takes
+FREE = RebootRule(allowed=True, per_day=2)
+NO_REBOOT = RebootRule()
+
+
+class Bench:
+    """A virtual board and its power, as an agent that starts anew at every call sees it."""
+
+    def __init__(self, root: Path, name: str = "orin-nano") -> None:
+        self.board = make_board(name, root, seed=5)
+        self.clock = ManualClock()
+        (self.board.root / "proc/uptime").write_text("4000.00 4000.00\n")
+
+    @property
+    def memory_path(self) -> Path:
+        return self.board.root / "var/lib/edgeagent/power.json"
+
+    def power(self) -> BoardPower:
+        identity = read_identity(self.board.root)
+        facts = BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+        profiles = load_profiles(shipped_profiles_dir(), self.board.root / "etc/edgeagent/profiles")
+        return BoardPower(self.board.root, facts, profiles, self.memory_path, self.clock)
+
+    def apply(self, intent: str, rule: RebootRule = NO_REBOOT, timeout_s: float = TOOL_TIMEOUT_S):
+        state_dir = self.board.root / "run/edgeagent-power"
+        with private_helper(
+            self.board.root, state_dir=state_dir, tool_timeout_s=timeout_s, log=subprocess.DEVNULL
+        ) as helper:
+            return self.power().apply(intent, helper, rule)[1]
+
+    def restore(self, rule: RebootRule = NO_REBOOT):
+        state_dir = self.board.root / "run/edgeagent-power"
+        with private_helper(self.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
+            return self.power().restore(helper, rule)
+
+    def mode(self) -> str:
+        conf, state = self.power().conf(), self.power().look()
+        return conf.mode_by_id(state.mode_id).name
+
+    def reboot(self) -> None:
+        reboot_board(self.board.root)
+        (self.board.root / "proc/uptime").write_text("4000.00 4000.00\n")
+
+    def misbehave(self, *wishes: str) -> None:
+        write_misbehaviour(self.board.root, wishes)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "board")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in virtual_boards()])
+def test_every_intent_is_planned_applied_verified_and_restored(name: str):
+    rows = board_rows(name)
+    assert [row for row in rows if not row.ok] == []
+    assert len(rows) == (1 if name in NO_MODES else len(INTENTS))
+
+
+def test_the_same_mode_is_never_set_twice(bench: Bench):
+    assert [step.verb for step, _ in bench.apply("max-performance").done] == ["set-mode", "lock-clocks", "fan"]
+    assert bench.apply("max-performance").done == ()
+
+
+def test_a_mode_that_wants_a_reboot_waits_for_the_operator(bench: Bench):
+    result = bench.apply("low-power")
+    assert result.word == "reboot_required"
+    assert "power.allow_reboot" in result.detail
+    assert bench.mode() == "25W"
+    assert not (bench.board.root / "run/virtual-reboot").exists()
+
+
+def test_a_plan_resumes_after_the_reboot_that_it_asked_for(bench: Bench):
+    assert bench.apply("low-power", FREE).word == "rebooting"
+    memory, _ = load_memory(bench.memory_path)
+    assert memory.pending is not None
+    assert memory.pending.mode_name == "7W"
+    bench.reboot()
+    assert bench.apply("low-power", FREE).word == "applied"
+    memory, _ = load_memory(bench.memory_path)
+    assert memory.pending is None
+    assert len(memory.reboots_ms) == 1
+    assert memory.found is not None
+    assert memory.found.mode_name == "25W"  # of before the first change, not of after the reboot
+
+
+def test_a_reboot_that_was_asked_for_twice_in_one_boot_counts_once(bench: Bench):
+    for _ in range(3):  # the agent was restarted while the reboot was under way
+        assert bench.apply("low-power", FREE).word == "rebooting"
+    assert len(load_memory(bench.memory_path)[0].reboots_ms) == 1
+
+
+def test_a_reboot_that_does_not_bring_the_mode_is_not_tried_again(bench: Bench):
+    assert bench.apply("low-power", FREE).word == "rebooting"
+    (bench.board.root / "var/lib/nvpmodel/status").write_text("pmode:0001")  # as if the boot had chosen another
+    bench.reboot()
+    result = bench.apply("low-power", FREE)
+    assert result.word == "reboot_required"
+    assert "did not bring it" in result.detail
+    bench.power().forget_failure()
+    assert bench.apply("low-power", FREE).word == "rebooting"
+
+
+def test_the_days_reboots_run_out(bench: Bench):
+    rule = replace(FREE, per_day=1)
+    assert bench.apply("low-power", rule).word == "rebooting"
+    bench.reboot()
+    assert bench.apply("low-power", rule).word == "applied"
+    result = bench.apply("max-performance", rule)  # back to other masks
+    assert result.word == "reboot_required"
+    assert "used up" in result.detail
+    bench.clock.advance(24 * 3600)
+    assert bench.apply("max-performance", rule).word == "rebooting"
+
+
+def test_a_board_that_has_just_booted_is_not_rebooted(bench: Bench):
+    (bench.board.root / "proc/uptime").write_text("30.00 30.00\n")
+    result = bench.apply("low-power", FREE)
+    assert result.word == "reboot_required"
+    assert not (bench.board.root / "run/virtual-reboot").exists()
+
+
+def test_restore_without_a_change_changes_nothing(bench: Bench):
+    assert bench.restore() is None
+
+
+def test_restore_forgets_only_what_it_has_brought_back(bench: Bench):
+    bench.apply("low-power", FREE)
+    bench.reboot()
+    _, result = bench.restore()
+    assert result.word == "reboot_required"
+    assert load_memory(bench.memory_path)[0].found is not None
+    _, result = bench.restore(FREE)
+    assert result.word == "rebooting"
+    bench.reboot()
+    _, result = bench.restore()
+    assert result.word == "applied"
+    assert load_memory(bench.memory_path)[0].found is None
+
+
+def test_a_damaged_memory_does_not_stop_the_board_from_being_set(bench: Bench):
+    bench.apply("max-performance")
+    bench.memory_path.write_text("{")
+    assert bench.apply("balanced").word == "applied"
+    assert bench.memory_path.with_suffix(".damaged").exists()
+
+
+def test_nothing_is_changed_where_the_way_back_cannot_be_written(bench: Bench):
+    (bench.board.root / "var/lib/edgeagent").write_text("not a directory")
+    before = bench.power().look()
+    with pytest.raises(Exception, match=r"power\.json"):
+        bench.apply("max-performance")
+    assert bench.power().look() == before
+
+
+def test_a_container_is_refused_with_the_reason(tmp_path: Path):
+    bench = Bench(tmp_path / "board", "container")
+    with pytest.raises(NoPowerModesError, match="docker"):
+        bench.apply("balanced")
+
+
+# What each misbehaviour of a tool comes to when max-performance is applied: mode, then clocks, then fan.
+ENDS = {
+    ("nvpmodel", "hang"): "failed",
+    ("nvpmodel", "fail"): "failed",
+    ("nvpmodel", "slow"): "applied",
+    ("nvpmodel", "warn"): "applied",
+    ("nvpmodel", "silent-kill"): "failed",
+    ("nvpmodel", "flood"): "applied",
+    ("nvpmodel", "junk"): "applied",
+    ("nvpmodel", "orphan"): "applied",
+    ("nvpmodel", "prompt"): "reboot_required",
+    ("nvpmodel", "wait-stdin"): "reboot_required",
+    ("nvpmodel", "chroot"): "failed",
+    ("nvpmodel", "lie"): "failed",
+    ("nvpmodel", "half"): "failed",
+    ("jetson_clocks", "hang"): "failed",
+    ("jetson_clocks", "fail"): "failed",
+    ("jetson_clocks", "slow"): "applied",
+    ("jetson_clocks", "warn"): "applied",
+    ("jetson_clocks", "silent-kill"): "failed",
+    ("jetson_clocks", "flood"): "applied",
+    ("jetson_clocks", "junk"): "applied",
+    ("jetson_clocks", "orphan"): "applied",
+    ("jetson_clocks", "lie"): "failed",
+    ("jetson_clocks", "half"): "failed",
+    ("jetson_clocks", "prompt"): "failed",
+    ("systemctl", "hang"): "failed",
+    ("systemctl", "fail"): "failed",
+    ("systemctl", "slow"): "applied",
+    ("systemctl", "warn"): "applied",
+    ("systemctl", "silent-kill"): "failed",
+    ("systemctl", "flood"): "applied",
+    ("systemctl", "junk"): "applied",
+    ("systemctl", "orphan"): "applied",
+    ("systemctl", "lie"): "applied",  # the profile stands in the file; that nvfancontrol reads it cannot be seen here
+}
+
+
+def test_every_misbehaviour_of_the_tools_that_are_called_is_in_the_table():
+    called = {(tool, word) for tool in ("nvpmodel", "jetson_clocks", "systemctl") for word in MISBEHAVIOURS[tool]}
+    assert called == set(ENDS)
+
+
+@pytest.mark.parametrize(("tool", "word"), sorted(ENDS))
+def test_a_tool_that_misbehaves_ends_in_a_clear_state_within_its_time(bench: Bench, tool: str, word: str):
+    bench.misbehave(f"{tool}={word}")
+    result = bench.apply("max-performance", timeout_s=1.0 if word == "hang" else TOOL_TIMEOUT_S)
+    assert result.word == ENDS[tool, word]
+    assert result.detail
+    assert "\n" not in result.detail
+    assert (result.word == "applied") == (
+        bench.power().check(bench.power().plan("max-performance").target).faults == ()
+    )
+
+
+def test_a_board_is_set_once_its_tools_behave_again(bench: Bench):
+    bench.misbehave("nvpmodel=chroot", "jetson_clocks=half")
+    assert bench.apply("max-performance").word == "failed"
+    (bench.board.root / "misbehave.json").unlink()
+    assert bench.apply("max-performance").word == "applied"
+
+
+def test_the_table_is_printed_by_one_command():
+    family = Family()
+    done = command_line("simulate", "matrix", "--board", "orin-nano", "--board", "pc", family=family)
+    assert done.returncode == 0, done.stderr
+    assert "2 boards, 4 pairs: every one as it should be" in done.stdout
+    as_json = command_line("simulate", "matrix", "--board", "pc", "--json", family=family)
+    assert json.loads(as_json.stdout)[0]["board"] == "pc"
