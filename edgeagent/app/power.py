@@ -35,7 +35,7 @@ log = structlog.get_logger("power")
 T = TypeVar("T")
 
 CHECK_S = 30.0
-RETRY_S = (15.0, 30.0, 60.0, 300.0, 600.0)
+RETRY_S = (2.0, 5.0, 15.0, 60.0, 300.0, 600.0)
 HOUR_S = 3600.0
 RESTORE_S = 40.0
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"

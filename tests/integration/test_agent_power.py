@@ -1,0 +1,199 @@
+"""The agent and its board's power: a real agent, the real helper, a virtual Orin Nano, a real mosquitto."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from agent_kit import Family, Watcher, agent, plant, watching, write_config
+from test_link_kit import free_port, mosquitto, needs_mosquitto
+
+from edgeagent.fleet.measurements import CpuMeasurement
+from edgeagent.fleet.results import Event
+from edgeagent.fleet.states import Alarm, Health, Info, Status
+from edgeagent.power.client import PROGRAM
+from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board
+
+pytestmark = [needs_mosquitto, pytest.mark.timeout(120)]
+STOP_S = 30
+
+
+@contextmanager
+def helper(board: VirtualBoard, socket: Path) -> Iterator[None]:
+    """The power helper as systemd would run it, for this board."""
+    places = ["--root", str(board.root), "--state-dir", str(socket.parent / "helper"), "--socket", str(socket)]
+    with subprocess.Popen([sys.executable, "-I", str(PROGRAM), *places], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def a_board(folder: Path, name: str = "orin-nano") -> VirtualBoard:
+    board = make_board(name, folder / "board", seed=2)
+    (board.root / "proc/uptime").write_text("4000.00 4000.00\n")
+    return board
+
+
+@contextmanager
+def running(folder: Path, board: VirtualBoard, **power: object) -> Iterator[tuple[Watcher, subprocess.Popen[bytes]]]:
+    """A broker, and an agent without cameras that has the board to care for."""
+    folder.mkdir(exist_ok=True)
+    port, family = free_port(), Family()
+    off = {"cameras__belt": {"source": {"type": "synthetic"}, "enabled": False}}
+    parts = {"camera": "belt", "model": "conveyor", "enabled": False}
+    settings = {"helper_socket": str(folder / "power.sock"), "sample_interval_s": 0.2, **power}
+    state_dir = board.root / "var/lib/edgeagent"
+    config = write_config(
+        folder / "config.toml", port, state_dir, board.root, pipelines__parts=parts, power=settings, **off
+    )
+    with mosquitto(folder, port), watching(port) as watcher, agent(config, family) as process:
+        yield watcher, process
+
+
+def power_state(word: str):
+    return lambda info: info.power is not None and info.power.state == word
+
+
+def component(name: str, health: str):
+    return lambda message: any(c.name == name and c.health == health for c in message.components)
+
+
+def test_an_intent_is_applied_at_start_and_info_tells_the_board(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    awake = ExitStack()
+    awake.enter_context(plant(board.root))
+    awake.enter_context(helper(board, tmp_path / "power.sock"))
+    with awake, running(tmp_path, board, intent="max-performance") as (watcher, _):
+        info = watcher.ever(Info, power_state("applied"))
+        assert (info.power.mode, info.power.clocks, info.power.fan) == ("MAXN_SUPER", "lock", "cool")
+        assert info.module.virtual
+        assert info.module.dla == "no"
+        assert "p3768" in info.module.carrier
+        event = watcher.ever(Event, lambda e: e.type == "power-applied")
+        assert "MAXN_SUPER" in event.text
+        watcher.ever(Health, component("power", "ok"))
+        locked = watcher.ever(CpuMeasurement, lambda m: (m.model_extra or {}).get("clocks_locked") is True)
+        assert locked.freq_mhz is not None
+
+
+def test_clocks_that_something_unlocks_are_locked_again_and_told(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    low = board.root / "sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq"
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, intent="max-performance") as (watcher, _):
+        watcher.message(Info, power_state("applied"))
+        locked = low.read_text()
+        low.write_text("729600\n")  # what `systemctl isolate` does by running nvpmodel.service again
+        watcher.message(Event, lambda e: e.type == "power-undone" and "free" in e.text)
+        watcher.message(Event, lambda e: e.type == "power-applied")
+        assert low.read_text() == locked
+
+
+def test_repairs_have_a_limit_and_then_an_alarm(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    low = board.root / "sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq"
+    settings = {"intent": "max-performance", "max_repairs_per_hour": 0}
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, **settings) as (watcher, _):
+        watcher.message(Info, power_state("applied"))
+        low.write_text("729600\n")
+        alarm = watcher.message(Alarm, lambda a: a.type == "power-state")
+        assert "now left as it is" in alarm.text
+        watcher.ever(Health, component("power", "degraded"))
+        assert low.read_text() == "729600\n"
+
+
+def test_a_mode_that_wants_a_reboot_is_an_alarm_and_no_reboot(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, intent="low-power") as (watcher, _):
+        alarm = watcher.ever(Alarm, lambda a: a.type == "reboot-required")
+        assert "7W wants a reboot" in alarm.text
+        info = watcher.ever(Info, power_state("reboot_required"))
+        assert info.power.mode == "7W"
+        watcher.ever(Health, component("power", "degraded"))
+        assert not (board.root / "run/virtual-reboot").exists()
+
+
+def test_an_allowed_reboot_is_made_and_the_plan_resumes_after_it(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    allowed = {"intent": "low-power", "allow_reboot": True, "restore_on_stop": False}
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, **allowed) as (watcher, _):
+        watcher.ever(Info, power_state("rebooting"))
+        assert (board.root / "run/virtual-reboot").exists()
+    reboot_board(board.root)
+    after = tmp_path / "after"
+    after.mkdir()
+    with helper(board, after / "power.sock"), running(after, board, **allowed) as (watcher, _):
+        info = watcher.ever(Info, power_state("applied"))
+        assert info.power.mode == "7W"
+        assert (board.root / "sys/devices/system/cpu/cpu5/online").read_text() == "0\n"
+
+
+def test_stopping_brings_back_the_state_of_before(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    low = board.root / "sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq"
+    status = board.root / "var/lib/nvpmodel/status"
+    before = low.read_text(), status.read_text()
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, intent="max-performance") as (watcher, process),
+    ):
+        watcher.ever(Info, power_state("applied"))
+        assert (low.read_text(), status.read_text()) != before
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+        watcher.message(Status, lambda s: s.state == "stopped")
+    assert (low.read_text(), status.read_text()) == before
+
+
+def test_without_a_helper_the_reason_and_the_mend_are_told_and_it_is_tried_again(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with running(tmp_path, board, intent="max-performance") as (watcher, _):
+        info = watcher.ever(Info, power_state("failed"))
+        assert "edgeagent-power.socket" in info.power.reason
+        watcher.ever(Alarm, lambda a: a.type == "power-state")
+        with helper(board, tmp_path / "power.sock"):
+            watcher.message(Info, power_state("applied"))
+            watcher.ever(Health, component("power", "ok"))
+
+
+def test_without_an_intent_the_board_is_left_alone(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with running(tmp_path, board) as (watcher, _):
+        watcher.ever(Info, power_state("left_alone"))
+        watcher.ever(Status, lambda s: s.state == "ready")
+    assert not (board.root / "var/lib/edgeagent/power.json").exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("pc", "not a Jetson"), ("container", "docker")])
+def test_an_intent_where_there_is_nothing_to_set_is_told(tmp_path: Path, name: str, words: str) -> None:
+    board = a_board(tmp_path, name)
+    with running(tmp_path, board, intent="balanced") as (watcher, _):
+        info = watcher.ever(Info, power_state("unsupported"))
+        assert words in info.power.reason
+        watcher.ever(Health, component("power", "degraded"))
+
+
+def test_an_intent_that_no_profile_has_is_told_with_those_there_are(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with running(tmp_path, board, intent="warp-speed") as (watcher, _):
+        info = watcher.ever(Info, power_state("failed"))
+        assert "max-performance, balanced, low-power, build" in info.power.reason
+
+
+def test_throttling_and_over_current_are_alarms_that_end(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    alert = board.path("cooling:gpu-throttle-alert")
+    with running(tmp_path, board) as (watcher, _):
+        watcher.ever(Status, lambda s: s.state == "ready")
+        alert.write_text("1\n")
+        board.path("oc1").write_text("1\n")
+        assert watcher.ever(Alarm, lambda a: a.type == "throttling").text == "the board is throttling: gpu"
+        assert "oc1" in watcher.ever(Alarm, lambda a: a.type == "over-current").text
+        watcher.ever(Health, component("board", "degraded"))
+        alert.write_text("0\n")
+        watcher.wait(lambda item: item[0].endswith("/a/throttling") and item[2] == b"")
