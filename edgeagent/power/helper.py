@@ -1073,6 +1073,7 @@ def own_socket(path: str, groups: frozenset[int]) -> Iterator[socket.socket]:
             for group in sorted(groups)[:1]:
                 os.chown(path, -1, group, follow_symlinks=False)
             sock.listen(16)
+            log(6, f"listens at {path}")
             yield sock
         finally:
             if Path(path).exists() and os.lstat(path).st_ino == mine:
