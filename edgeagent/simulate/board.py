@@ -158,6 +158,8 @@ def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int) -> VirtualBoard:
     write_clocks(tree, spec)
     for path, text in spec.plain:
         tree.text(path, text)
+    for path, target in spec.links:
+        tree.link(path, target)
     _write_proc(tree, spec)
     _write_identity(tree, spec)
     board = VirtualBoard(root, spec.name, seed, boots, tree.files, tree.sleepers, tuple(tree.fifos))

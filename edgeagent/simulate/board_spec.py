@@ -133,7 +133,7 @@ class VirtualSpec:
     """A board to imitate.
 
     `device_tree` holds further properties by path, `eeprom` the I2C device and the text of its part number, `engines`
-    engine clocks in debugfs with their highest rate in Hz, `dla` device directories, `plain` files with their text.
+    engine clocks in debugfs with their highest rate in Hz, `dla` device directories, `plain` files with their text, `links` what they point to.
     """
 
     name: str
@@ -161,6 +161,7 @@ class VirtualSpec:
     dla: tuple[str, ...] = ()
     engines: tuple[tuple[str, int], ...] = ()
     plain: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
     @property
     def release(self) -> Release:

@@ -44,6 +44,7 @@ PC = VirtualSpec(
         ("sys/devices/system/cpu/intel_pstate/status", "active\n"),
         ("sys/devices/system/cpu/intel_pstate/no_turbo", "0\n"),
     ),
+    links=(("sys/class/dmi/id", _DMI),),
     plant=PlantSpec(
         cores=8,
         cpu_khz=(800_000, 4_700_000),
