@@ -36,6 +36,7 @@ from edgeagent.power.state import PowerState
 
 ClockState = Literal["lock", "release", "keep"]
 _CORE = re.compile(r"/cpu(\d+)/online$")
+_HEAT = "held down by heat"
 _SOCS_THAT_REBOOT_FOR_CORES = ("t210", "t186", "t194")
 
 
@@ -55,15 +56,16 @@ class Target:
 
 
 class Mismatch(NamedTuple):
-    """One thing that is not as it should be. `heat`: a clock is held down by a hot board, which is no fault."""
+    """One thing that is not as it should be. One with an `excuse` is no fault."""
 
     what: str
     expected: str
     found: str
-    heat: bool = False
+    kind: Literal["", "mask", "core"] = ""
+    excuse: str = ""
 
     def __str__(self) -> str:
-        why = " (held down by heat)" if self.heat else ""
+        why = f" ({self.excuse})" if self.excuse else ""
         return f"{self.what} is {self.found}, not {self.expected}{why}"
 
 
@@ -76,7 +78,7 @@ class Verdict:
 
     @property
     def faults(self) -> tuple[Mismatch, ...]:
-        return tuple(mismatch for mismatch in self.mismatches if not mismatch.heat)
+        return tuple(mismatch for mismatch in self.mismatches if not mismatch.excuse)
 
 
 def verify(target: Target, conf: PowerConf, state: PowerState) -> Verdict:
@@ -86,13 +88,20 @@ def verify(target: Target, conf: PowerConf, state: PowerState) -> Verdict:
     if target.fan and state.fan_profile:
         results.append(_equal("the fan's profile", target.fan, state.fan_profile))
     mismatches = tuple(found for found in results if found is not None)
-    return Verdict(len(results), mismatches)
+    return Verdict(len(results), _excused_masks(mismatches))
+
+
+def _excused_masks(mismatches: tuple[Mismatch, ...]) -> tuple[Mismatch, ...]:
+    """Some boards show a mask otherwise than it was written: alone, with every core and clock right, it is no fault."""
+    if all(mismatch.kind == "mask" for mismatch in mismatches if not mismatch.excuse):
+        return tuple(m._replace(excuse="cores and clocks are right") if m.kind == "mask" else m for m in mismatches)
+    return mismatches
 
 
 def mode_in_force(mode: PowerMode, conf: PowerConf, state: PowerState) -> bool:
     """Whether the noted mode is this one and masks and cores say so too. Caps are left out: others may lower them."""
-    found = (_switch(conf, setting, state) for setting in mode.settings)
-    return state.mode_id == mode.id and not any(result for result in found if isinstance(result, Mismatch))
+    faults = verify(Target(mode.id, mode.name), conf, state).faults
+    return state.mode_id == mode.id and not any(fault.kind for fault in faults)
 
 
 def why_reboot(mode: PowerMode, conf: PowerConf, state: PowerState, soc: str) -> str:
@@ -101,8 +110,11 @@ def why_reboot(mode: PowerMode, conf: PowerConf, state: PowerState, soc: str) ->
     Masks of the GPU's parts cannot change once its context exists; on Orin and later no core goes offline live.
     The tool has the last word: what it asks at the change is always believed.
     """
+    noted = conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
+    now = noted if noted and mode_in_force(noted, conf, state) else None
     for setting in mode.settings:
-        found = state.values.get(path_of(conf, setting))
+        written = now.value(setting.parameter, setting.argument) if now else None
+        found = state.values.get(path_of(conf, setting)) if written is None else written
         if found is None or found == setting.value:
             continue
         if is_power_gating(setting):
@@ -150,8 +162,11 @@ def _switch(conf: PowerConf, setting: Setting, state: PowerState) -> Mismatch | 
     if found is None or not (is_power_gating(setting) or is_core_switch(setting)):
         return False
     core = _CORE.search(path_of(conf, setting))
-    what = f"core {core.group(1)}" if core else f"{setting.parameter} {setting.argument}"
-    return _equal(what, _on_off(setting.value) if core else setting.value, _on_off(found) if core else found)
+    if setting.value == found:
+        return None
+    if core:
+        return Mismatch(f"core {core.group(1)}", _on_off(setting.value), _on_off(found), "core")
+    return Mismatch(f"{setting.parameter} {setting.argument}", str(setting.value), str(found), "mask")
 
 
 def _on_off(value: int) -> str:
@@ -161,8 +176,8 @@ def _on_off(value: int) -> str:
 def _clock(name: str, low: int, high: int | None, found: int, state: PowerState) -> Mismatch | None:
     if low <= found <= (high or low):
         return None
-    heat = found < low and bool(state.slowed)
-    return Mismatch(f"the highest clock of {name}", str(low), str(found), heat)
+    excuse = _HEAT if found < low and state.slowed else ""
+    return Mismatch(f"the highest clock of {name}", str(low), str(found), excuse=excuse)
 
 
 def _lock_results(
@@ -176,7 +191,8 @@ def _lock_results(
     wanted = target.clocks == "lock"
     if wanted != locked:
         # A hot board lowers the upper ends and leaves the lower ones: the lock is still there below.
-        yield Mismatch("the state of the clocks", _locked(wanted), _locked(locked), heat=wanted and bool(state.slowed))
+        excuse = _HEAT if wanted and state.slowed else ""
+        yield Mismatch("the state of the clocks", _locked(wanted), _locked(locked), excuse=excuse)
     else:
         yield None
 

@@ -39,7 +39,7 @@ def test_another_noted_mode_is_a_fault_although_the_values_fit():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({MASK: 252}, "TPC_POWER_GATING TPC_PG_MASK is 252, not 240"),
+        ({MASK: 252, f"{CPU}/cpu1/online": 0}, "TPC_POWER_GATING TPC_PG_MASK is 252, not 240"),
         ({f"{CPU}/cpu1/online": 0}, "core 1 is offline, not online"),
         ({f"{GPU}/max_freq": 612_000_000}, "the highest clock of GPU is 612000000, not 918000000"),
     ],
@@ -56,6 +56,21 @@ def test_a_clock_that_heat_holds_down_is_told_but_no_fault():
     assert [str(mismatch) for mismatch in verdict.mismatches] == [
         "the highest clock of GPU is 510000000, not 918000000 (held down by heat)"
     ]
+
+
+def test_a_mask_that_a_board_shows_otherwise_is_told_but_no_fault():
+    """Seen on Xavier NX: 1 in the table, 2 in sysfs, everything else right."""
+    odd = board_state(1, values={MASK: 2})
+    verdict = verify(Target(1, "25W"), CONF, odd)
+    assert verdict.faults == ()
+    assert len(verdict.mismatches) == 1
+    assert mode_in_force(CONF.modes[1], CONF, odd)
+    assert why_reboot(CONF.modes[2], CONF, odd, "t234") == ""  # the same mask in the table
+
+
+def test_a_mask_is_a_fault_where_the_clocks_are_wrong_too():
+    waiting = board_state(1, mode_id=3)  # 7W is noted and comes with the next boot
+    assert not mode_in_force(CONF.modes[3], CONF, waiting)
 
 
 def test_a_clock_above_the_mode_is_a_fault_even_on_a_hot_board():
@@ -120,6 +135,6 @@ def test_reboots_are_foreseen_from_masks_and_cores(now, wanted, soc, reason):
 
 
 def test_cores_go_offline_live_before_orin():
-    state = board_state(1, values={MASK: 252})
+    state = board_state(1, mode_id=None, values={MASK: 252})
     assert why_reboot(CONF.modes[3], CONF, state, "t194") == ""
     assert why_reboot(CONF.modes[3], CONF, state, "t264") == "core 1 goes offline"
