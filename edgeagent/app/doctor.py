@@ -14,19 +14,18 @@ from pathlib import Path
 from edgeagent.app.doctor_board import check_board
 from edgeagent.app.doctor_children import LIMIT_S, probe_modules
 from edgeagent.app.doctor_facts import collect_machine, hostname_of
+from edgeagent.app.doctor_helper import check_helper
 from edgeagent.app.doctor_machine import check_machine
 from edgeagent.app.doctor_modules import check_modules
-from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_json, render_text, warning
+from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_json, render_text
 from edgeagent.board.evidence import read_identity, under
 from edgeagent.board.identity import Identity
 from edgeagent.config.effective import device_slug
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
 from edgeagent.errors import ConfigError
-from edgeagent.power.client import HelperError, SocketHelper
 
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
-HELPER_S = 3.0
 _ROOT = Path("/")
 
 
@@ -96,11 +95,4 @@ def _helper(root: Path, identity: Identity, config: Config) -> Check:
         return ok("power helper", "not asked: under another root, power commands start one of their own")
     if identity.kind == "not-a-jetson":
         return ok("power helper", "not needed: there are no power modes to set")
-    try:
-        outcome = SocketHelper(Path(config.power.helper_socket), timeout_s=HELPER_S).call("status")
-    except HelperError as error:
-        make = problem if config.power.intent else warning
-        return make("power helper", error.message, error.mend)
-    if outcome.result != "done":
-        return warning("power helper", f"{outcome.result}: {outcome.detail}", "journalctl -u edgeagent-power")
-    return ok("power helper", outcome.detail or "answers")
+    return check_helper(Path(config.power.helper_socket), wanted=config.power.intent is not None)

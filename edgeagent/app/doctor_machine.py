@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from edgeagent.app.doctor_facts import ClockFacts, DeviceFile, DiskFacts, MachineFacts, User
@@ -35,7 +36,7 @@ def check_machine(identity: Identity, facts: MachineFacts, device_id: str | None
     yield from _devices(identity, facts.devices, facts.user)
     yield _disk(facts.disk)
     yield _clock(facts.clock)
-    yield _device_id(device_id, facts.hostname)
+    yield _device_id(identity, device_id, facts.hostname)
 
 
 def _devices(identity: Identity, devices: tuple[DeviceFile, ...] | None, user: User) -> Iterator[Check]:
@@ -116,10 +117,12 @@ def _clock(clock: ClockFacts) -> Check:
     return warning("clock", "not synchronised: times in messages may be wrong", mend)
 
 
-def _device_id(device_id: str | None, hostname: str) -> Check:
+def _device_id(identity: Identity, device_id: str | None, hostname: str) -> Check:
     mend = 'set id = "..." under [device] in the config, or sudo hostnamectl set-hostname NAME'
     if not device_id:
         return problem("device id", f"none, and the host name {hostname!r} gives none", mend)
     if device_id in STOCK_IDS:
         return warning("device id", f"{device_id}: a name that many devices have; two with it collide on MQTT", mend)
+    if identity.container and re.fullmatch(r"[0-9a-f]{12}", device_id):
+        return warning("device id", f"{device_id}: a container's random name, another one after each update", mend)
     return ok("device id", device_id)

@@ -28,7 +28,7 @@ def check_modules(
     is_jetson = identity.kind != "not-a-jetson"
     yield _cv2(probes["cv2"], is_jetson)
     yield _inference(identity, probes["tensorrt"])
-    yield from _tensorrt(identity, probes["tensorrt"], is_jetson)
+    yield _tensorrt(identity, probes["tensorrt"], is_jetson, same_machine)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
     yield _pycuda(board, probes["pycuda"], probes["tensorrt"])
     yield _jtop(probes["jtop"], user, jtop_socket)
@@ -59,20 +59,19 @@ def _inference(identity: Identity, tensorrt: Probe) -> Check:
     return ok("onnxruntime", "not installed")
 
 
-def _tensorrt(identity: Identity, probe: Probe, is_jetson: bool) -> Iterator[Check]:
-    installed = identity.tensorrt
-    if probe.missing and not installed:
-        yield _no_tensorrt(is_jetson)
-    elif probe.missing:
-        yield warning(
-            "tensorrt",
-            f"TensorRT {installed} is installed, this Python cannot import it",
-            "sudo apt install python3-libnvinfer, and a venv with --system-site-packages",
-        )
-    elif probe.error and not probe.text("version"):
-        yield problem("tensorrt", f"does not work: {probe.error}", "sudo apt install --reinstall python3-libnvinfer")
-    else:
-        yield _working_tensorrt(identity, probe)
+def _tensorrt(identity: Identity, probe: Probe, is_jetson: bool, same_machine: bool) -> Check:
+    if probe.missing and not identity.tensorrt:
+        return _no_tensorrt(is_jetson)
+    if probe.missing:
+        built_for = _built_for(identity)
+        installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
+        if not same_machine:
+            return ok("tensorrt", f"the board has {installed} and this Python has none")
+        mend = "sudo apt install python3-libnvinfer, and a venv with --system-site-packages"
+        return warning("tensorrt", f"{installed} is installed, and this Python cannot import it", mend)
+    if probe.error and not probe.text("version"):
+        return problem("tensorrt", f"does not work: {probe.error}", "sudo apt install --reinstall python3-libnvinfer")
+    return _working_tensorrt(identity, probe)
 
 
 def _no_tensorrt(is_jetson: bool) -> Check:

@@ -160,7 +160,8 @@ def _carrier(evidence: Evidence) -> str:
 
 
 def _rests_on(evidence: Evidence, found: _Decided) -> Iterator[tuple[str, tuple[str, ...]]]:
-    soc = found.soc.sources or (("the module's record",) if found.module else ())
+    told = tuple(source for source in found.soc.sources if source != witness.RECORD)
+    soc = told or ((witness.RECORD,) if found.module else ())
     yield "module", found.module_sources or found.module_id.sources
     yield "carrier", _carrier_sources(evidence)
     yield "soc", soc
@@ -189,4 +190,4 @@ def _dla_sources(found: _Decided) -> tuple[str, ...]:
     if not found.module:
         return ()
     software = (("JetPack", found.jetpack), ("TensorRT", found.tensorrt)) if found.module.dla_cores else ()
-    return ("the module's record", *(f"{name} {one.value}" for name, one in software if one.value))
+    return (witness.RECORD, *(f"{name} {one.value}" for name, one in software if one.value))

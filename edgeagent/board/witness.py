@@ -29,6 +29,7 @@ COMPATIBLE = "device tree (compatible)"
 TNSPEC = "/etc/nv_boot_control.conf (TNSPEC)"
 COMPATIBLE_SPEC = "/etc/nv_boot_control.conf (COMPATIBLE_SPEC)"
 PYTHON = "Python package"
+RECORD = "the module's record"
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def soc_claims(evidence: Evidence, module_id: str) -> Iterator[Claim]:
     family, chip = parse.parse_text(evidence.soc_family), parse.parse_text(evidence.soc_id)
     yield Claim(part_numbers.parse_chip_id(b"", family, chip), "/sys/devices/soc0/soc_id")
     module = find_module(module_id)
-    yield Claim(module.soc if module else "", "the module's record")
+    yield Claim(module.soc if module else "", RECORD)
 
 
 def release_l4t(evidence: Evidence) -> L4t | None:
