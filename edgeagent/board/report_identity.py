@@ -29,7 +29,7 @@ def head(identity: Identity, uptime_s: float | None) -> Iterable[str]:
         ("software", [", ".join(_software(identity))]),
         ("runs", [_where(identity), _uptime(uptime_s)]),
     ):
-        if text := " ".join(part for part in parts if part):
+        if text := " ".join(part for part in parts if part).rstrip(","):
             yield f"  {label:<9} {text}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+from edgeagent.board.dla import DlaAnswer
 from edgeagent.board.identity import Evidence, Identity, decide_identity
 from edgeagent.board.reading import Cooling, Core, Fan, Gpu, Memory, OverCurrent, Rail, Reading, Zone
 from edgeagent.board.report import board_json, render_board_text
@@ -17,6 +18,7 @@ NANO = Identity(
     soc="t234",
     compute_capability="8.7",
     dla_cores=0,
+    dla=DlaAnswer("no", 0, "Jetson Orin Nano 8GB has no DLA"),
     cpus=6,
     memory_mb=7607,
     serial="1420000000001",
@@ -43,7 +45,8 @@ def test_the_whole_page() -> None:
         "NVIDIA Jetson Orin Nano 8GB\n"
         "  module    p3767-0005 on p3768-0000 (recomputer)\n"
         "  serial    1420000000001\n"
-        "  chip      t234, compute capability 8.7, 6 cores, 7607 MB, no DLA, aarch64\n"
+        "  chip      t234, compute capability 8.7, 6 cores, 7607 MB, aarch64\n"
+        "  DLA       no: Jetson Orin Nano 8GB has no DLA\n"
         "  software  L4T 36.4.7 (JetPack 6.2.1), TensorRT 10.3.0, no CUDA, no ONNX Runtime\n"
         "  runs      on the host for 1 d 2 h\n"
         "\n"
@@ -97,7 +100,7 @@ def test_an_unknown_jetson_shows_its_model_text() -> None:
     identity = decide_identity(Evidence(compatible=b"nvidia,tegra999\0", model=b"NVIDIA Jetson Next\0"))
     text = render_board_text(identity, Reading())
     assert text.startswith("A Jetson that this release does not know: NVIDIA Jetson Next\n")
-    assert "DLA unknown" in text
+    assert "  DLA       unknown: this release does not know the module" in text
 
 
 def test_json_survives_a_round_trip() -> None:
