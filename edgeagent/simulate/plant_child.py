@@ -11,7 +11,8 @@ A file `load.json` in the board's directory (or `--load`) overrides what it name
 Writes go to the open file at offset 0, so readers may keep theirs open. A shorter content is cut after it is written:
 in between a reader sees the new first line and an old tail behind it, never half a first line.
 
-It prints `ready` once everything is in place. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when
+It prints `ready` once everything is in place, and again when it has followed a reboot of the board, which it notices
+within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when
 that is a pipe or a socket), or the death of its parent.
 """
 
@@ -20,8 +21,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import json
-import math
 import os
 import random
 import select
@@ -29,7 +28,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -38,14 +37,14 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.simulate.board import MARKER, VirtualBoard, first_state, load_board
 from edgeagent.simulate.board_caps import emc_is_locked, read_caps
 from edgeagent.simulate.board_spec import distinct
-from edgeagent.simulate.plant import Load, step
+from edgeagent.simulate.plant import Load, start, step
 from edgeagent.simulate.plant_files import plant_files
+from edgeagent.simulate.plant_load import HostLoad, Override, mix_load
 
 PERIOD_S = 0.5
 LOAD_FILE = "load.json"
 _PR_SET_PDEATHSIG = 1
 _JITTER_C = 0.06
-_KEYS = ("cpu", "gpu", "dla", "memory_mb", "ambient_c", "oc1", "oc2")
 _LONGEST_STEP_S = 10.0
 """After a suspended machine the plant goes on from where it was rather than computing hours in one go."""
 
@@ -58,12 +57,19 @@ class PlantFiles:
     """
 
     def __init__(self, board: VirtualBoard) -> None:
-        self._fds = {role: os.open(board.path(role), os.O_WRONLY | os.O_CLOEXEC) for role in board.files}
-        # Both ends: an end for writing alone does not open before somebody reads.
-        held = {path: os.open(board.root / path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) for path in board.fifos}
-        self._held = list(held.values())
+        self._closing = contextlib.ExitStack()
+        with self._closing:
+            self._fds = {role: self._open(board.path(role), os.O_WRONLY) for role in board.files}
+            # Both ends: an end for writing alone does not open before somebody reads.
+            held = {path: self._open(board.root / path, os.O_RDWR | os.O_NONBLOCK) for path in board.fifos}
+            self._closing = self._closing.pop_all()
         self._sleepers = {role: held[path] for role, path in board.sleepers.items()}
         self._written: dict[str, bytes] = {}
+
+    def _open(self, path: Path, flags: int) -> int:
+        fd = os.open(path, flags | os.O_CLOEXEC)
+        self._closing.callback(os.close, fd)
+        return fd
 
     def __enter__(self) -> PlantFiles:
         return self
@@ -71,8 +77,7 @@ class PlantFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for fd in (*self._fds.values(), *self._held):
-            os.close(fd)
+        self._closing.close()
 
     def write(self, content: Mapping[str, bytes]) -> int:
         """Bring the files to `content`; returns how many had changed. Roles that this board has not are left out."""
@@ -86,11 +91,6 @@ class PlantFiles:
                 os.ftruncate(self._fds[role], len(data))
         self._written.update(changed)
         return len(changed)
-
-    def forget(self, roles: Iterable[str]) -> None:
-        """Somebody else writes these now: the next content for them counts as a change."""
-        for role in roles:
-            self._written.pop(role, None)
 
 
 def _refill(fd: int, data: bytes) -> None:
@@ -125,75 +125,17 @@ class Plant:
         return self._ours(plant_files(self._board.spec, self.state, jitter))
 
     def reboot(self, board: VirtualBoard) -> None:
-        """The same board a boot later: as warm as it was, its counters and its uptime from 0."""
+        """The same board a boot later: as warm as it was, its counters and its uptime from 0. Another board is cold."""
+        state = self.state if board.name == self._board.name else start(board.spec.plant, self._ambient_c)
         self._board = board
-        self.state = replace(self.state, uptime_s=0.0, busy_s=0.0, idle_s=0.0, oc3_events=0.0)
+        self._zones = distinct(zone.name for zone in board.spec.zones)
+        self.state = replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0, oc3_events=0.0)
 
     def _ours(self, content: dict[str, bytes]) -> dict[str, bytes]:
         """Without what somebody holds by hand: the fan's value, the memory's clock."""
-        held = {"pwm"} if self.state.caps.pwm else set()
+        held = {"pwm"} if self.state.caps.pwm is not None else set()
         held |= {"emc_rate"} if emc_is_locked(self._board.root) else set()
         return {role: data for role, data in content.items() if role not in held}
-
-
-class HostLoad:
-    """How busy this machine was since the last question, 0..1."""
-
-    def __init__(self) -> None:
-        self._before = self._times()
-
-    def share(self) -> float:
-        before, self._before = self._before, self._times()
-        busy, total = (now - then for now, then in zip(self._before, before, strict=True))
-        return min(1.0, max(0.0, busy / total)) if total > 0 else 0.0
-
-    @staticmethod
-    def _times() -> tuple[int, int]:
-        """Ticks (busy, total) of the first line of /proc/stat."""
-        fields = [int(word) for word in Path("/proc/stat").read_bytes().split(b"\n", 1)[0].split()[1:9]]
-        return sum(fields) - fields[3] - fields[4], sum(fields)
-
-
-class Override:
-    """The load file: read again when it changes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._values: dict[str, float] = {}
-
-    def values(self) -> dict[str, float]:
-        """What the file sets; empty without a file. Junk leaves the values as they were."""
-        try:
-            stats = self._path.stat()
-            if (stamp := (stats.st_mtime_ns, stats.st_size)) != self._stamp:
-                self._stamp = stamp
-                self._values = parse_override(self._path.read_bytes())
-        except FileNotFoundError:
-            self._stamp, self._values = None, {}
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"{self._path}: {error}; the load stays as it was\n")
-        return self._values
-
-
-def parse_override(raw: bytes) -> dict[str, float]:
-    """The load file's numbers by name. Raises ValueError, naming the mistake, for anything else."""
-    found = json.loads(raw)
-    if not isinstance(found, dict):
-        raise ValueError("not a JSON object")
-    for name, value in found.items():
-        if name not in _KEYS:
-            raise ValueError(f"unknown key {name!r}: {', '.join(_KEYS)} are known")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f"{name} is not a number")
-    return {name: float(value) for name, value in found.items()}
-
-
-def mix_load(host_share: float, override: Mapping[str, float]) -> Load:
-    """The machine's load, with what the load file says in place of it. Busy machines also hold more memory."""
-    cpu = override.get("cpu", host_share)
-    gpu = override.get("gpu", host_share)
-    return Load(cpu, gpu, override.get("memory_mb", 400.0 + 1200.0 * gpu), override.get("dla", 0.0))
 
 
 def die_with_parent(parent: int) -> bool:
@@ -218,57 +160,84 @@ def ended(fds: list[int], timeout_s: float) -> bool:
     return any(not os.read(fd, 4096) for fd in readable)
 
 
-class _Boot:
-    """Which boot of the board its marker tells of; a reboot replaces every file that the plant holds open."""
+class _Boots:
+    """The boots of a board, told by its marker: a reboot replaces every file that the plant holds open."""
 
     def __init__(self, board: VirtualBoard) -> None:
         self._marker = board.root / MARKER
         self._stamp = self._stat()
         self.board = board
 
-    def is_new(self) -> bool:
-        """Whether the board was made anew since the last question; `board` is then the new one."""
-        stamp = self._stat()
-        if stamp == self._stamp or stamp is None:
-            return False
-        self._stamp = stamp
-        with contextlib.suppress(EdgeAgentError):
-            self.board = load_board(self.board.root)
-            return True
-        return False
+    def pending(self) -> bool:
+        """Whether the board was made anew since `another` last said so."""
+        return self._stat() not in (None, self._stamp)
 
-    def _stat(self) -> tuple[int, int, int] | None:
+    def another(self) -> bool:
+        """Like `pending`, and `board` is then the new one."""
+        if not self.pending():
+            return False
+        self._stamp = self._stat()
+        self.board = load_board(self.board.root)
+        return True
+
+    def _stat(self) -> tuple[int, int] | None:
         try:
             stats = self._marker.stat()
         except OSError:
             return None
-        return stats.st_ino, stats.st_mtime_ns, stats.st_size
+        return stats.st_ino, stats.st_mtime_ns
+
+
+class _Life:
+    """A running board: its plant, what loads it, and what ends it, the end of stdin or of the parent."""
+
+    def __init__(self, plant: Plant, load_file: Path) -> None:
+        self._plant = plant
+        self._host, self._override = HostLoad(), Override(load_file)
+        self._parent, self._stdin = os.getppid(), watchable(0)
+        self._last = time.monotonic() - PERIOD_S
+
+    def lasts(self) -> bool:
+        """Wait for a period; False once it is over."""
+        return not ended(self._stdin, PERIOD_S) and os.getppid() == self._parent
+
+    def tick(self, files: PlantFiles, host_share: float | None = None) -> None:
+        """Bring the files to now. `host_share` in place of this machine's load."""
+        now, values = time.monotonic(), self._override.values()
+        load = mix_load(self._host.share() if host_share is None else host_share, values)
+        files.write(self._plant.tick(now - self._last, load, values.get("ambient_c"), values))
+        self._last = now
 
 
 def run(board: VirtualBoard, ambient_c: float, seed: int, load_file: Path) -> None:
     """Until stdin or the parent ends; SIGTERM arrives as SystemExit. Follows reboots of the board."""
-    parent = os.getppid()
-    plant, host, override = Plant(board, ambient_c, seed), HostLoad(), Override(load_file)
-    stdin, boot, last = watchable(0), _Boot(board), time.monotonic() - PERIOD_S
-    announced = False
-    while os.getppid() == parent:
-        with PlantFiles(boot.board) as files:
-            while not boot.is_new():
-                now = time.monotonic()
-                values = override.values()
-                load = mix_load(host.share(), values)
-                files.write(plant.tick(now - last, load, values.get("ambient_c"), values))
-                last = now
-                announced = announced or _say_ready()
-                if os.getppid() != parent or ended(stdin, PERIOD_S):
-                    return
-        plant.reboot(boot.board)
+    boots, plant = _Boots(board), Plant(board, ambient_c, seed)
+    life = _Life(plant, load_file)
+    going = True
+    while going:
+        try:
+            going = _run_boot(boots, life)
+        except FileNotFoundError:  # made anew once more at this very moment
+            going = life.lasts()
+        if going and boots.another():
+            plant.reboot(boots.board)
 
 
-def _say_ready() -> bool:
+def _run_boot(boots: _Boots, life: _Life) -> bool:
+    """Keep the files of one boot changing. True when the next one has begun, False when all is over."""
+    with PlantFiles(boots.board) as files:
+        life.tick(files, host_share=0.0)
+        _say_ready()
+        while life.lasts():
+            if boots.pending():
+                return True
+            life.tick(files)
+    return False
+
+
+def _say_ready() -> None:
     with contextlib.suppress(OSError):  # nobody has to listen
         os.write(1, b"ready\n")
-    return True
 
 
 def _stop(number: int, frame: object) -> None:

@@ -14,10 +14,11 @@ import pytest
 
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.simulate import plant_child
-from edgeagent.simulate.board import VirtualBoard, make_board
+from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board
 from edgeagent.simulate.board_caps import read_caps
 from edgeagent.simulate.plant import Caps, Load
-from edgeagent.simulate.plant_child import HostLoad, Override, Plant, PlantFiles, mix_load, parse_override
+from edgeagent.simulate.plant_child import Plant, PlantFiles
+from edgeagent.simulate.plant_load import HostLoad, Override, mix_load, parse_override
 from edgeagent.simulate.tools import nvpmodel
 
 
@@ -117,9 +118,11 @@ def test_the_same_seed_gives_the_same_noise(board: VirtualBoard) -> None:
 
 
 def test_a_power_mode_reaches_the_plant(board: VirtualBoard) -> None:
-    assert caps(board) == Caps(1_344_000, 918_000_000, tuple(range(6)), 729_600, 306_000_000, "quiet")
+    assert caps(board) == Caps(
+        1_344_000, 918_000_000, tuple(range(6)), 729_600, 306_000_000, "quiet", None, 3_199_000_000
+    )
     nvpmodel.apply_mode(board.root, nvpmodel.load_conf(board.root), 3)
-    assert caps(board) == Caps(960_000, 408_000_000, (0, 1, 2, 3), 729_600, 306_000_000, "quiet")
+    assert caps(board) == Caps(960_000, 408_000_000, (0, 1, 2, 3), 729_600, 306_000_000, "quiet", None, 2_133_000_000)
 
 
 def test_a_cap_caught_half_written_falls_back(board: VirtualBoard) -> None:
@@ -169,3 +172,152 @@ def test_what_is_worth_watching_as_stdin() -> None:
     os.close(read_end)
     os.close(null)
     assert plant_child.watchable(read_end) == []
+
+
+def agx(tmp_path: Path) -> tuple[VirtualBoard, Plant]:
+    board = make_board("agx-orin-r36", tmp_path / "agx", seed=21)
+    return board, Plant(board, 25.0, seed=1)
+
+
+def now(path: Path) -> bytes | None:
+    """What a reader gets from a zone that may sleep; None for EAGAIN."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return os.read(fd, 64)
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def test_a_sensor_answers_while_its_part_has_work(tmp_path: Path) -> None:
+    board, plant = agx(tmp_path)
+    gpu = board.root / board.sleepers["zone:gpu-thermal"]
+    with PlantFiles(board) as files:
+        files.write(plant.tick(1.0, Load()))
+        assert now(gpu) is None
+        for _ in range(3):
+            files.write(plant.tick(1.0, Load(gpu=1.0)))
+        assert 25_000 < int(now(gpu) or 0) < 90_000
+        assert now(gpu) is None  # once a tick
+        files.write(plant.tick(1.0, Load(gpu=1.0)))
+        files.write(plant.tick(1.0, Load()))
+        assert now(gpu) is None  # what nobody read is taken back
+
+
+def test_a_reader_that_keeps_its_files_open_sees_zones_wake(tmp_path: Path) -> None:
+    board, plant = agx(tmp_path)
+    with PlantFiles(board) as files, BoardReader(board.root) as reader:
+        files.write(plant.tick(1.0, Load()))
+        asleep = {zone.name for zone in reader.read().zones if zone.absent}
+        files.write(plant.tick(1.0, Load(gpu=0.5, dla=1.0)))
+        reading = reader.read()
+    assert asleep == {"gpu-thermal", *(f"cv{n}-thermal" for n in range(3))}
+    assert [zone.name for zone in reading.zones if zone.absent] == []
+
+
+def test_the_dla_is_active_when_the_load_file_says_so(tmp_path: Path) -> None:
+    board, plant = agx(tmp_path)
+    with PlantFiles(board) as files:
+        files.write(plant.tick(1.0, mix_load(0.0, {"dla": 0.5})))
+        assert board.path("dla:1").read_bytes() == b"active\n"
+        files.write(plant.tick(1.0, mix_load(0.0, {})))
+        assert board.path("dla:1").read_bytes() == b"suspended\n"
+
+
+def test_over_current_events_can_be_set(board: VirtualBoard) -> None:
+    content = Plant(board, 25.0, seed=1).tick(1.0, Load(), None, {"oc1": 3.0, "oc2": 1.0, "cpu": 0.5})
+    assert (content["oc1"], content["oc2"], content["oc3"]) == (b"3\n", b"1\n", b"0\n")
+
+
+def test_over_power_peaks_come_in_the_uncapped_mode_only(board: VirtualBoard) -> None:
+    counts = {}
+    for mode in (1, 2):
+        nvpmodel.apply_mode(board.root, nvpmodel.load_conf(board.root), mode)
+        plant = Plant(board, 25.0, seed=1)
+        for _ in range(20):
+            content = plant.tick(5.0, Load(1.0, 1.0))
+        counts[mode] = int(content["oc3"])
+    assert counts[1] == 0
+    assert counts[2] > 100
+
+
+def test_locked_clocks_stay_up(board: VirtualBoard) -> None:
+    for path in (board.root / "sys/devices/system/cpu/cpufreq").iterdir():
+        (path / "scaling_min_freq").write_text("1344000\n")
+    (board.root / "sys/class/devfreq/17000000.gpu/min_freq").write_text("918000000\n")
+    content = Plant(board, 25.0, seed=1).tick(1.0, Load())
+    assert (content["cpu_freq:4"], content["gpu_freq"]) == (b"1344000\n", b"918000000\n")
+
+
+def test_a_core_that_goes_offline_leaves_the_lists_and_stat(board: VirtualBoard) -> None:
+    (board.root / "sys/devices/system/cpu/cpu3/online").write_text("0\n")
+    content = Plant(board, 25.0, seed=1).tick(1.0, Load())
+    assert (content["online"], content["offline"]) == (b"0-2,4-5\n", b"3\n")
+    assert b"cpu3 " not in content["stat"]
+
+
+def test_the_fan_follows_its_profile_until_somebody_holds_it(board: VirtualBoard) -> None:
+    quiet = int(Plant(board, 25.0, seed=1).tick(1.0, Load())["pwm"])
+    status = board.root / "var/lib/nvfancontrol/status"
+    status.write_text(status.read_text().replace("quiet", "cool"))
+    assert int(Plant(board, 25.0, seed=1).tick(1.0, Load())["pwm"]) > quiet
+    (board.root / "run/nvfancontrol.stopped").touch()
+    board.path("pwm").write_text("255\n")
+    plant = Plant(board, 25.0, seed=1)
+    for _ in range(20):
+        content = plant.tick(1.0, Load())
+    assert "pwm" not in content
+    assert int(content["rpm"]) > 5000
+
+
+def test_a_fan_that_is_switched_off_stands_still(board: VirtualBoard) -> None:
+    (board.path("pwm").parent / "pwm1_enable").write_text("0\n")
+    plant = Plant(board, 25.0, seed=1)
+    for _ in range(40):
+        content = plant.tick(1.0, Load())
+    assert content["rpm"] == b"0\n"
+    assert "pwm" not in content
+
+
+def test_r32_takes_the_fan_by_its_own_switch(tmp_path: Path) -> None:
+    board = make_board("nano-r32", tmp_path / "nano", seed=1)
+    fan = board.root / "sys/devices/pwm-fan"
+    (fan / "temp_control").write_text("0\n")
+    (fan / "target_pwm").write_text("200\n")
+    content = Plant(board, 25.0, seed=1).tick(1.0, Load())
+    assert content["cur_pwm"] == b"200\n"
+    assert "pwm" not in content
+
+
+def test_a_memory_clock_that_is_held_is_left_alone(board: VirtualBoard) -> None:
+    assert "emc_rate" in Plant(board, 25.0, seed=1).tick(1.0, Load())
+    (board.root / "sys/kernel/debug/bpmp/debug/clk/emc/mrq_rate_locked").write_text("1\n")
+    assert "emc_rate" not in Plant(board, 25.0, seed=1).tick(1.0, Load())
+
+
+def test_it_follows_reboots(board: VirtualBoard, child: subprocess.Popen[bytes]) -> None:
+    """The numbers are others, the files are new, and so is what the plant writes into them."""
+    assert child.stdout is not None
+    for _ in range(2):
+        again = reboot_board(board.root)
+        again.path("rpm").write_text("-1\n")
+        assert child.stdout.readline() == b"ready\n"
+        assert int(again.path("rpm").read_text()) >= 0
+        assert float(again.path("uptime").read_text().split()[0]) < 60
+        assert now(again.root / again.fifos[0]) is None
+
+
+def test_it_follows_another_board_in_the_same_place(board: VirtualBoard, child: subprocess.Popen[bytes]) -> None:
+    assert child.stdout is not None
+    other = make_board("thor-r38", board.root, seed=1)
+    assert child.stdout.readline() == b"ready\n"
+    assert 20_000_000 < int(other.path("rail:VIN:uw").read_text()) < 60_000_000
+
+
+def test_a_board_that_is_being_made_anew_cannot_be_held_open(board: VirtualBoard) -> None:
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    board.path("uptime").unlink()
+    with pytest.raises(FileNotFoundError):
+        PlantFiles(board)
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
