@@ -23,7 +23,7 @@ from edgeagent.board.identity import Identity
 from edgeagent.config.effective import device_slug
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
-from edgeagent.errors import ConfigError
+from edgeagent.errors import ConfigError, OperatorError
 
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 _ROOT = Path("/")
@@ -44,9 +44,11 @@ def run_doctor(
 
     `root` is where the board's files lie: the board, its devices, disk and files are judged there, the Python modules
     and the clock are always this machine's. `limit_s` bounds each import. The config at its usual place is looked for
-    under `root`; any other path is taken as it is.
+    under `root`; any other path is taken as it is. Raises OperatorError where `root` is no directory.
     """
     root = root.absolute()
+    if not root.is_dir():
+        raise OperatorError(f"{root} is no directory", mend="--root wants where the board's files lie", code="root")
     checks = list(_checks(root, config_path, limit_s))
     if as_json:
         return exit_code(checks), render_json(checks, {"root": str(root), "python": sys.executable})

@@ -15,6 +15,7 @@ import pytest
 from edgeagent.app.doctor import run_doctor
 from edgeagent.app.doctor_children import MODULES
 from edgeagent.app.doctor_helper import check_helper
+from edgeagent.errors import OperatorError
 from edgeagent.power import client as power_client
 from edgeagent.simulate.board import SPECS, make_board
 
@@ -68,6 +69,11 @@ def test_under_another_root_the_page_says_whose_modules_these_are(tmp_path: Path
     assert text.splitlines()[-1].endswith(" ok")
     assert code == 1  # an empty root has no host name to make a device id of
     assert "problem  device id" in text
+
+
+def test_a_root_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="is no directory"):
+        run_doctor(tmp_path / "nowhere", True)
 
 
 def test_a_bare_machine_is_told_that_opencv_is_missing(tmp_path: Path, bare: Path) -> None:
