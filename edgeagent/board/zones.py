@@ -18,6 +18,7 @@ from edgeagent.board.parts import Absent, Cooling, Trip, Zone
 
 THERMAL = "sys/class/thermal"
 _IGNORED = ("PMIC-Die",)  # a constant 100 C on every module that has it
+_POSSIBLE = (-100_000, 250_000)  # millidegrees; anything else is no temperature
 _CDEV = re.compile(r"cdev[0-9]{1,3}")
 _TRIP_TYPE = re.compile(r"trip_point_([0-9]{1,3})_type")
 
@@ -80,8 +81,9 @@ def find_cooling(root: str, files: OpenFiles) -> Iterator[CoolingProbe]:
 
 def read_zone(probe: ZoneProbe) -> Zone:
     millidegrees, absent = probe.temperature.read_int()
-    if millidegrees is not None and millidegrees <= POWERED_DOWN:
-        millidegrees, absent = None, "powered-down"
+    if millidegrees is not None and not _POSSIBLE[0] <= millidegrees <= _POSSIBLE[1]:
+        absent = "powered-down" if millidegrees == POWERED_DOWN else "unreadable"
+        millidegrees = None
     return _zone_with(probe, None if millidegrees is None else millidegrees / 1000, absent)
 
 

@@ -24,6 +24,8 @@ def tree(tmp_path: Path) -> Tree:
         ("-10000\n", -10.0, ""),
         ("-256000\n", None, "powered-down"),
         ("warm\n", None, "unreadable"),
+        ("4294967295\n", None, "unreadable"),
+        ("-274000\n", None, "unreadable"),
         ("", None, "offline"),
     ],
 )
