@@ -652,7 +652,7 @@ class Helper:
         facts |= {"version": VERSION, "uid": os.geteuid(), "uptime_s": self._board.uptime_s()}
         facts |= {"clock_store": self._has_store(), "stuck_tools": self._tools.still_stuck()}
         if self._board.root == Path("/"):
-            facts["host_namespace"] = _in_namespace_of_init()
+            facts |= _namespace()
         return Reply("done", "the helper is ready", facts=facts)
 
     def query_mode(self) -> Reply:
@@ -661,7 +661,7 @@ class Helper:
         found = MODE_SHOWN.search(ran.stdout)
         if found is None:
             return ran.reply("failed", "nvpmodel -q named no power mode")
-        name, number = shorten(found.group(1)), int(found.group(2))
+        name, number = shorten(found.group(1))[:64], int(found.group(2))
         return ran.reply("done", f"nvpmodel says {name} ({number})", mode_id=number, mode_name=name)
 
     def set_mode(self, id: int, reboot: bool) -> Reply:
@@ -819,12 +819,12 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _in_namespace_of_init() -> bool:
-    """Whether nvpmodel will find itself where PID 1 is; False also where that cannot be seen."""
+def _namespace() -> Facts:
+    """Whether nvpmodel will find itself where PID 1 is; nothing where that cannot be seen."""
     try:
-        return Path("/proc/self/ns/mnt").readlink() == Path("/proc/1/ns/mnt").readlink()
+        return {"host_namespace": Path("/proc/self/ns/mnt").readlink() == Path("/proc/1/ns/mnt").readlink()}
     except OSError:
-        return False
+        return {}
 
 
 @dataclass(frozen=True)
