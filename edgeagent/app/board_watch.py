@@ -7,11 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from edgeagent.app.publisher import Publisher
+from edgeagent.board.jtop import JtopSource
+from edgeagent.board.jtop_words import fill_reading
 from edgeagent.board.reading import OverCurrent, Reading, flat_measurements
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.clock import Clock
 from edgeagent.config.schema import PowerSettings, ThermalSettings
+
+log = structlog.get_logger("board")
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 EASED_C = 2.0  # an alarm about heat ends this much further from the limit
@@ -48,10 +54,12 @@ class BoardWatch:
         self._hungry = False
         self._over_current_ns = 0
         self._over_currents: set[str] = set()
+        self._jtop = JtopSource(clock, interval_s=power.sample_interval_s) if power.jtop else None
+        self._jtop_why = ""
         self.on_reading: Callable[[Reading], None] = lambda reading: None
 
     def sample(self) -> None:
-        reading = self._reader.read()
+        reading = self._with_jtop(self._reader.read())
         self.on_reading(reading)
         for group, values in flat_measurements(reading).items():
             renamed = {RENAMED.get((group, key), key): value for key, value in values.items()}
@@ -114,8 +122,20 @@ class BoardWatch:
         self._publisher.alarm("power", "warning", f"the board draws more than {limit:g} W")
         return [f"draws more than {limit:g} W"]
 
+    def _with_jtop(self, reading: Reading) -> Reading:
+        """The reading, with what only jtop knows. Why jtop gives nothing is logged when it changes."""
+        if self._jtop is None:
+            return reading
+        state = self._jtop.poll()
+        if state.why != self._jtop_why and state.why != "starting":
+            log.info("jtop", state=state.why or "ok", reason=state.detail, mend=state.mend)
+            self._jtop_why = state.why
+        return fill_reading(reading, state.sample)
+
     def close(self) -> None:
         self._reader.close()
+        if self._jtop is not None:
+            self._jtop.close()
 
 
 class OwnCost:

@@ -183,6 +183,11 @@ class PowerSettings(_Table):
         description="Raise an alarm when the board draws more than this many watts; not set: no alarm.",
         examples=[25.0],
     )
+    jtop: bool = Field(
+        default=False,
+        description="true also asks jtop's service for what only root can read: the memory's clock and load, the "
+        "clocks of DLA and video engines, the GPU's load on Thor. Needs jetson-stats, and a process of its own.",
+    )
     warn_oc3_per_s: float = Field(
         default=60.0,
         gt=0,
