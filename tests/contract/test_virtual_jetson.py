@@ -14,7 +14,10 @@ import pytest
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.report import render_board_text
 from edgeagent.board.telemetry import BoardReader, flat_measurements
-from edgeagent.simulate.board import VirtualBoard, make_board
+from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board
+from edgeagent.simulate.board_list import SPECS
+from edgeagent.simulate.plant import Load
+from edgeagent.simulate.plant_child import Plant, PlantFiles
 
 SEEDS = range(8)
 
@@ -59,7 +62,7 @@ def test_the_power_mode_file_has_no_newline_and_sysfs_has(board: VirtualBoard) -
     assert (board.root / "var/lib/nvpmodel/status").read_bytes() == b"pmode:0001"
     files = [path for path in (board.root / "sys/devices").rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 150
-    assert all(path.read_bytes().endswith(b"\n") for path in files)
+    assert all(path.read_bytes().endswith(b"\n") for path in files if path.name != "eeprom")
 
 
 def test_the_release_file_is_four_lines(board: VirtualBoard) -> None:
@@ -130,6 +133,70 @@ def test_the_flat_form_has_the_keys_that_dashboards_use(board: VirtualBoard) -> 
     assert {"power_vdd_in_w", "power_total_w"} <= set(flat["power"])
     assert {"available_mb", "used_mb", "total_mb"} <= set(flat["memory"])
     assert set(flat["fan"]) == {"pwm_percent", "rpm"}
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_every_board_has_other_numbers_with_another_seed(tmp_path: Path, name: str) -> None:
+    """Also those with a handful of devices, where two seeds in a row may agree by chance."""
+    boards = [make_board(name, tmp_path / str(seed), seed=seed) for seed in SEEDS]
+    assert len({tuple(sorted(board.files.items())) for board in boards}) > 1
+    kinds = [sorted(numbers(board, "sys/class/thermal", "type")) for board in boards]
+    assert all(found == kinds[0] for found in kinds)
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_every_board_is_recognised_and_read_at_rest_and_at_work(tmp_path: Path, name: str) -> None:
+    board = make_board(name, tmp_path, seed=12)
+    plant = Plant(board, 25.0, seed=1)
+    with PlantFiles(board) as files, BoardReader(board.root) as reader:
+        files.write(plant.tick(1.0, Load(cpu=0.02)))
+        rest = reader.read()
+        for _ in range(60):
+            files.write(plant.tick(1.0, Load(cpu=0.9, gpu=0.9, dla=0.9)))
+        work = reader.read()
+    assert rest.hottest
+    assert work.hottest
+    assert (work.hottest.temperature_c or 0) > (rest.hottest.temperature_c or 0) + 5
+    assert work.cpu_load_percent == pytest.approx(90, abs=1)
+    if name != "pc":
+        assert (work.power_total_mw or 0) > 1.5 * (rest.power_total_mw or 0) > 0
+    assert render_board_text(read_identity(board.root), work).endswith("\n")
+    assert flat_measurements(work)
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_a_reboot_under_a_reader_raises_nothing_and_changes_no_name(tmp_path: Path, name: str) -> None:
+    board = make_board(name, tmp_path, seed=12)
+    plant = Plant(board, 25.0, seed=1)
+    identity = read_identity(board.root)
+    with BoardReader(board.root) as reader:
+        before = reader.read()
+        again = reboot_board(board.root)
+        plant.reboot(again)
+        with PlantFiles(again) as files:
+            files.write(plant.tick(1.0, Load(cpu=0.02)))
+            reader.read()
+            with BoardReader(board.root) as fresh:
+                after = fresh.read()
+    assert {zone.name for zone in after.zones} == {zone.name for zone in before.zones}
+    assert [rail.name for rail in after.rails] == [rail.name for rail in before.rails]
+    assert (after.uptime_s or 0) < 10 < (before.uptime_s or 0)
+    assert read_identity(board.root) == identity
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_a_hot_room_throttles_every_board_and_the_readers_say_so(tmp_path: Path, name: str) -> None:
+    board = make_board(name, tmp_path, seed=12)
+    trip_c = board.spec.plant.throttle_c
+    plant = Plant(board, trip_c - 10.0, seed=1)
+    with PlantFiles(board) as files, BoardReader(board.root) as reader:
+        for _ in range(60):
+            files.write(plant.tick(10.0, Load(cpu=1.0, gpu=1.0, dla=1.0)))
+        hot = reader.read()
+    assert hot.hottest
+    assert (hot.hottest.temperature_c or 0) > trip_c
+    assert hot.throttling is (None if name == "pc" else True)
+    assert max(core.freq_khz or 0 for core in hot.cores) < board.spec.cpu.table_khz[-1]
 
 
 def test_this_machine_is_read_too() -> None:
