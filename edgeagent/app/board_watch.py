@@ -127,7 +127,7 @@ class BoardWatch:
         if self._jtop is None:
             return reading
         state = self._jtop.poll()
-        if state.why != self._jtop_why and state.why != "starting":
+        if state.why not in (self._jtop_why, "starting"):
             log.info("jtop", state=state.why or "ok", reason=state.detail, mend=state.mend)
             self._jtop_why = state.why
         return fill_reading(reading, state.sample)

@@ -44,7 +44,7 @@ MEMORY_FILE = "power.json"
 
 def board_facts(identity: Identity) -> BoardFacts:
     """What power needs to know of the board."""
-    return BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+    return BoardFacts(identity.kind, identity.family_id, identity.soc, identity.container)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgeagent.board import dla, parse, surroundings, witness
-from edgeagent.board.catalogue import COMPUTE_CAPABILITY, Module
+from edgeagent.board.catalogue import COMPUTE_CAPABILITY, MODULES, Module
 from edgeagent.board.contradictions import find_contradictions
 from edgeagent.board.findings import Finding, list_findings
 from edgeagent.board.surroundings import Surroundings, Virtual
@@ -57,6 +57,12 @@ class Identity:
     rests_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
+
+    @property
+    def family_id(self) -> str:
+        """A part number that stands for the module's kind: its own, or one of its record where only a kit is named."""
+        record = next((module for module in MODULES if module.name == self.module), None)
+        return self.module_id or (record.ids[0] if record else "")
 
 
 @dataclass(frozen=True)

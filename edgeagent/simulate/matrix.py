@@ -183,7 +183,7 @@ def _reboot(board: VirtualBoard) -> None:
 def _power(board: VirtualBoard) -> BoardPower:
     """As after a start of the agent: nothing is remembered but what is on disk."""
     identity = read_identity(board.root)
-    facts = BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+    facts = BoardFacts(identity.kind, identity.family_id, identity.soc, identity.container)
     profiles = load_profiles(shipped_profiles_dir(), board.root / "etc/edgeagent/profiles")
     return BoardPower(board.root, facts, profiles, board.root / "var/lib/edgeagent/power.json", SystemClock())
 

@@ -41,7 +41,7 @@ class Bench:
 
     def power(self) -> BoardPower:
         identity = read_identity(self.board.root)
-        facts = BoardFacts(identity.kind, identity.module_id, identity.soc, identity.container)
+        facts = BoardFacts(identity.kind, identity.family_id, identity.soc, identity.container)
         profiles = load_profiles(shipped_profiles_dir(), self.board.root / "etc/edgeagent/profiles")
         return BoardPower(self.board.root, facts, profiles, self.memory_path, self.clock)
 

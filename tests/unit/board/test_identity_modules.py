@@ -341,3 +341,11 @@ def test_a_future_module_works_with_what_can_be_read() -> None:
     assert (identity.cpus, identity.memory_mb, identity.serial) == (24, 253906, "1420000000007")
     assert (identity.dla.answer, identity.contradictions) == ("unknown", ())
     assert identity.rests_on["module"] == ("device tree (compatible)", "EEPROM (/eeprom)")
+
+
+def test_a_board_that_names_only_its_kit_still_has_a_family() -> None:
+    xavier = decide_identity(Evidence(compatible=b"nvidia,p2972-0000\0nvidia,tegra194\0"))
+    assert xavier.module_id == ""
+    assert xavier.family_id == "p2888-0001"
+    assert decide_identity(Evidence(compatible=b"nvidia,p3767-0005\0nvidia,tegra234\0")).family_id == "p3767-0005"
+    assert decide_identity(Evidence()).family_id == ""
