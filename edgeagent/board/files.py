@@ -62,6 +62,15 @@ class Probe:
             return b"", reason_of(error)
         return (raw, "") if raw else (b"", "offline")
 
+    def is_replaced(self) -> bool:
+        """Whether another file lies at the path by now. A file that we hold open keeps its inode number to itself."""
+        if self._fd < 0:
+            return False
+        try:
+            return os.stat(self.path).st_ino != os.fstat(self._fd).st_ino  # noqa: PTH116 - read often
+        except OSError:
+            return True
+
     @property
     def is_open(self) -> bool:
         return self._fd >= 0

@@ -100,13 +100,17 @@ class BoardReader:
 
     def _current_layout(self) -> Layout:
         names = class_names(self._root)
-        if self._layout is not None and names == self._names:
+        if self._layout is not None and names == self._names and not self._is_another_tree(self._layout):
             return self._layout
         self.close()
         self._layout = layout = discover(self._root, self._soc)
         self._names = names
         self._zones_seen.update({probe.name: probe for probe in layout.zones})
         return layout
+
+    def _is_another_tree(self, layout: Layout) -> bool:
+        """The files below another root than the machine's own can be made anew, with the same names."""
+        return bool(self._root) and layout.proc["uptime"].is_replaced()
 
     def _note_gone(self, reading: Reading) -> None:
         """A device that went away behind an unchanged directory is looked for once more, at the next call."""

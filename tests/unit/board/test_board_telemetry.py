@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,21 @@ def test_no_reading_needs_root(open_to_all: Path) -> None:
         reading = reader.read()
     assert (reading.hottest is not None, reading.power_total_mw, reading.throttling) == (True, 500.0, False)
     assert [(cooling.name, cooling.absent) for cooling in reading.cooling][1] == ("pwm-fan", "permission")
+
+
+def test_a_tree_that_is_made_anew_under_the_same_names_is_noticed(tree: Tree) -> None:
+    tree.zone(0, "cpu-thermal")
+    tree.write("proc/uptime", "900.00 0.00\n")
+    with BoardReader(tree.root) as reader:
+        assert reader.read().uptime_s == 900.0
+        for part in ("sys", "proc"):
+            shutil.rmtree(tree.root / part)
+        tree.zone(0, "cpu-thermal", "50000\n")
+        tree.write("proc/uptime", "3.00 0.00\n")
+        reading = reader.read()
+        assert (reading.uptime_s, reading.zones[0].temperature_c) == (3.0, 50.0)
+        (tree.root / "proc/uptime").unlink()
+        assert reader.read().uptime_s is None
 
 
 def test_a_closed_reader_opens_again(tree: Tree) -> None:
