@@ -1,4 +1,4 @@
-"""The demo's processes: broker, plant and power helper of the virtual board, agent. Started in order, stopped backwards.
+"""The demo's processes: broker, the virtual board's plant and power helper, agent. Started in order, stopped backwards.
 
 Each is tied to the demo by the kernel, so that killing the demo leaves nothing running, and sits in a session of its
 own, so that Ctrl-C reaches the demo alone, which then stops them in order.
