@@ -35,12 +35,12 @@ FILES = {
     "kernel/debug/bpmp/debug/clk/emc/min_rate": "204000000",
     "kernel/debug/bpmp/debug/clk/emc/max_rate": "3199000000",
     "kernel/debug/cactmon/mc_all": "25596000",
-    "class/devfreq/17000000.gpu/device/of_node/name": "gpu\0",
-    "class/devfreq/17000000.gpu/device/load": "421",
-    "class/devfreq/17000000.gpu/cur_freq": "612000000",
-    "class/devfreq/17000000.gpu/min_freq": "306000000",
-    "class/devfreq/17000000.gpu/max_freq": "918000000",
-    "class/devfreq/17000000.gpu/governor": "nvhost_podgov",
+    "devices/gpu/of_node/name": "gpu\0",
+    "devices/gpu/load": "421",
+    "devices/gpu/devfreq/cur_freq": "612000000",
+    "devices/gpu/devfreq/min_freq": "306000000",
+    "devices/gpu/devfreq/max_freq": "918000000",
+    "devices/gpu/devfreq/governor": "nvhost_podgov",
     **{
         f"kernel/debug/clk/{engine}/{file}": str(value)
         for engine, enabled, rate in (
@@ -254,6 +254,9 @@ def furnish() -> None:
         Path("/fake_sys", directory).mkdir(parents=True)
     for name, content in FILES.items():
         write(f"/fake_sys/{name}", content)
+    Path("/fake_sys/devices/gpu/devfreq/device").symlink_to("..")
+    Path("/fake_sys/class/devfreq").mkdir()
+    Path("/fake_sys/class/devfreq/17000000.gpu").symlink_to("../../devices/gpu/devfreq")
 
 
 def write(path: str, content: str) -> None:

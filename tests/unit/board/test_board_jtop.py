@@ -255,6 +255,13 @@ def test_the_child_names_what_jtop_raises(
         assert "\n" not in str(last["detail"])
 
 
+def test_the_child_needs_nothing_of_ours() -> None:
+    """Any interpreter that has jtop can run it."""
+    words = [line.split() for line in Path(jtop_child.__file__).read_text().splitlines()]
+    imported = {line[1].partition(".")[0] for line in words if line[:1] in (["import"], ["from"])}
+    assert imported - sys.stdlib_module_names == {"jtop"}
+
+
 def test_without_the_package(run_child: Callable[..., list[dict[str, object]]]) -> None:
     if importlib.util.find_spec("jtop"):
         pytest.skip("jetson-stats is installed here")
