@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def _connect(path: Path, deadline: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(_left(deadline))
-            sock.connect(str(path))
+            with _short_name(path) as name:
+                sock.connect(name)
             return sock
         except BlockingIOError:  # the queue of the socket is full
             sock.close()
@@ -163,6 +165,16 @@ def _connect(path: Path, deadline: float) -> socket.socket:
         except HelperError:
             sock.close()
             raise
+
+
+@contextmanager
+def _short_name(path: Path) -> Iterator[str]:
+    """A name of at most the 107 bytes that a socket's address holds: a longer one goes through its directory's fd."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield str(path) if len(os.fsencode(path)) < 108 else f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def _no_connection(path: Path, error: OSError) -> HelperError:

@@ -1057,13 +1057,24 @@ def _unix_stream(fd: int) -> socket.socket:
 
 
 @contextmanager
+def short_name(path: str) -> Iterator[str]:
+    """A name of at most the 107 bytes that a socket's address holds: a longer one goes through its directory's fd."""
+    directory = os.open(Path(path).parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield path if len(os.fsencode(path)) < 108 else f"/proc/self/fd/{directory}/{Path(path).name}"
+    finally:
+        os.close(directory)
+
+
+@contextmanager
 def own_socket(path: str, groups: frozenset[int]) -> Iterator[socket.socket]:
     """A listening socket at `path`, mode 0660, for the first of the allowed groups; removed at the end."""
     _remove_stale(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         previous = os.umask(0o117)
         try:
-            sock.bind(path)
+            with short_name(path) as name:
+                sock.bind(name)
         except OSError as error:
             raise StartError(f"cannot listen at {path}: {error.strerror}") from error
         finally:
@@ -1089,7 +1100,8 @@ def _remove_stale(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(path)
+            with short_name(path) as name:
+                probe.connect(name)
         except ConnectionRefusedError:
             Path(path).unlink()
             return

@@ -26,7 +26,7 @@ from test_power_helper_kit import (
     write_tool,
 )
 
-from edgeagent.power.client import HelperError, SocketHelper, private_helper
+from edgeagent.power.client import PROGRAM, HelperError, SocketHelper, private_helper
 from edgeagent.simulate.board import VirtualBoard
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,6 +89,19 @@ def test_a_call_through_the_socket(orin: VirtualBoard, path: Path) -> None:
         assert helper.call("shell", command="true").result == "refused"
 
 
+def test_a_path_longer_than_an_address_may_be(orin: VirtualBoard, path: Path) -> None:
+    deep = path.parent.joinpath(*["deeper" * 5] * 5) / "power.sock"
+    deep.parent.mkdir(parents=True)
+    assert len(str(deep)) > 107
+    places = ["--root", str(orin.root), "--state-dir", str(path.parent / "state"), "--socket", str(deep)]
+    with subprocess.Popen([sys.executable, "-I", str(PROGRAM), *places], stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"listens at" in process.stderr.readline()
+        assert SocketHelper(deep, timeout_s=WAIT_S).call("status").result == "done"
+        process.terminate()
+    assert not deep.exists()
+
+
 def test_nobody_at_the_socket(path: Path) -> None:
     missing = error_of(path)
     assert (missing.error_code, missing.retry) == ("power-helper-unreachable", True)
@@ -112,7 +125,7 @@ def test_a_user_who_is_not_allowed_is_told_which_group(mode: int) -> None:
         path, script = directory / "helper.sock", directory / "call.py"
         script.write_text(
             f"import sys; from pathlib import Path; sys.path.insert(0, {str(REPOSITORY)!r})\n"
-            "from edgeagent.power.client import HelperError, SocketHelper\n"
+            "from edgeagent.power.client import PROGRAM, HelperError, SocketHelper\n"
             "try:\n    SocketHelper(Path(sys.argv[1])).call('status')\n"
             "except HelperError as error:\n    print(error.error_code, error.mend)\n"
         )
