@@ -29,11 +29,11 @@ from edgeagent.simulate.board_list import ALIASES, SPECS, find_spec, virtual_boa
 from edgeagent.simulate.board_spec import VirtualSpec
 from edgeagent.simulate.board_tree import Tree
 from edgeagent.simulate.board_tree_clocks import DEVICE_TREE, write_clocks
-from edgeagent.simulate.board_tree_disk import POWER_STATUS, write_disk
+from edgeagent.simulate.board_tree_disk import write_disk
 from edgeagent.simulate.board_tree_sensors import write_sensors
 from edgeagent.simulate.plant import Caps, Load, PlantSpec, PlantState, settle
 from edgeagent.simulate.plant_files import plant_files
-from edgeagent.simulate.tools import nvpmodel
+from edgeagent.simulate.tools import power_modes
 
 __all__ = [
     "MARKER",
@@ -225,11 +225,18 @@ def _place_device_tree(tree: Tree, spec: VirtualSpec) -> None:
 
 
 def _restore_mode(root: Path) -> None:
-    """What nvpmodel.service does at boot: the mode of the status file; the default one where that is unknown."""
-    conf = nvpmodel.load_conf(root)
-    (root / POWER_STATUS).parent.mkdir(parents=True, exist_ok=True)
-    number = nvpmodel.current_mode(root, conf)
-    nvpmodel.apply_mode(root, conf, number if number in conf.models else conf.default)
+    """What nvpmodel.service does at boot: the mode of the status file; the default one where that is unknown.
+
+    Where the table is broken the service fails, and the board runs without limits.
+    """
+    try:
+        conf = power_modes.load_conf(root)
+    except power_modes.ConfError:
+        return
+    saved = power_modes.current_mode(root, conf)
+    number = saved if saved in conf.models else conf.default
+    if number in conf.models:
+        power_modes.apply_mode(root, conf, number)
 
 
 def _claim(root: Path) -> None:

@@ -133,7 +133,8 @@ class VirtualSpec:
     """A board to imitate.
 
     `device_tree` holds further properties by path, `eeprom` the I2C device and the text of its part number, `engines`
-    engine clocks in debugfs with their highest rate in Hz, `dla` device directories, `plain` files with their text, `links` what they point to.
+    engine clocks in debugfs with their highest rate in Hz, `dla` device directories, `plain` files with their text,
+    `links` what they point to. Paths are relative to the board's root.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""The files of a virtual board, in the formats of the real ones: what a boot makes, and what an installation brings.
+"""How the files of a virtual board are made: plain ones, links, FIFOs, hwmon directories with random numbers.
 
-`Tree` knows how a file, a link, a FIFO and a hwmon directory are made and notes where the plant finds what it keeps
-changing. The parts of the tree are in `board_tree_sensors`, `board_tree_clocks` and `board_tree_disk`.
+`Tree` also notes where the plant finds what it keeps changing. What is written through it is in `board_tree_sensors`,
+`board_tree_clocks` and `board_tree_disk`.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ PERIOD_S = 0.5
 LOAD_FILE = "load.json"
 _PR_SET_PDEATHSIG = 1
 _JITTER_C = 0.06
+_SHARED = ("cpu_freq:", "gpu_freq", "online", "offline")
+"""Roles that tools write, too: never taken for unchanged."""
 _LONGEST_STEP_S = 10.0
 """After a suspended machine the plant goes on from where it was rather than computing hours in one go."""
 
@@ -80,10 +82,15 @@ class PlantFiles:
         self._closing.close()
 
     def write(self, content: Mapping[str, bytes]) -> int:
-        """Bring the files to `content`; returns how many had changed. Roles that this board has not are left out."""
+        """Bring the files to `content`; returns how many had changed. Roles that this board has not are left out.
+
+        A role that `content` leaves out is somebody else's for now, and written anew when it comes back.
+        """
         for role, fd in self._sleepers.items():
             _refill(fd, content.get(role, b""))
         regular = {role: data for role, data in content.items() if role in self._fds}
+        for role in [role for role in self._written if role not in regular or role.startswith(_SHARED)]:
+            del self._written[role]
         changed = {role: data for role, data in regular.items() if self._written.get(role) != data}
         for role, data in changed.items():
             os.pwrite(self._fds[role], data, 0)

@@ -78,6 +78,16 @@ def test_an_unknown_saved_mode_falls_back_to_the_default(tmp_path: Path, status:
     assert text(board, f"{CPUS}/online") == "0-7\n"
 
 
+def test_a_broken_table_leaves_the_board_without_limits(tmp_path: Path) -> None:
+    make_board("agx-orin-r36", tmp_path, seed=8)
+    (tmp_path / "etc/nvpmodel.conf").write_text("< POWER_MODEL ID=x NAME= >\n")
+    board = reboot_board(tmp_path)
+    assert text(board, f"{CPUS}/online") == "0-11\n"
+    assert text(board, f"{CPUS}/offline") == "\n"
+    assert text(board, f"{CPUS}/cpu0/cpufreq/scaling_max_freq") == "2201600\n"
+    assert text(board, "var/lib/nvpmodel/status") == "pmode:0002"
+
+
 def test_locked_clocks_are_free_again(tmp_path: Path) -> None:
     board = make_board("orin-nano-r36", tmp_path, seed=8)
     (tmp_path / CPUS / "cpu0/cpufreq/scaling_min_freq").write_text("1344000\n")

@@ -112,6 +112,19 @@ def test_only_what_changed_is_written_and_shorter_content_is_cut(board: VirtualB
     assert board.path("rpm").read_bytes() == b"900\n"
 
 
+def test_what_somebody_else_wrote_is_written_over(board: VirtualBoard) -> None:
+    """A tool raised a clock and let go of it before the plant looked; the fan was held and is regulated again."""
+    content = {"cpu_freq:0": b"729600\n", "pwm": b"77\n"}
+    with PlantFiles(board) as files:
+        files.write(content)
+        board.path("cpu_freq:0").write_bytes(b"1344000\n")
+        files.write({"cpu_freq:0": b"729600\n"})
+        board.path("pwm").write_bytes(b"255\n")
+        files.write(content)
+    assert board.path("cpu_freq:0").read_bytes() == b"729600\n"
+    assert board.path("pwm").read_bytes() == b"77\n"
+
+
 def test_the_same_seed_gives_the_same_noise(board: VirtualBoard) -> None:
     ticks = [Plant(board, 25.0, seed).tick(0.5, Load()) for seed in (4, 4, 5)]
     assert ticks[0] == ticks[1] != ticks[2]
