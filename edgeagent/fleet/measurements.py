@@ -52,7 +52,7 @@ class Measurement(Numbers):
 
 
 class ThermalMeasurement(Numbers):
-    """Temperatures. Extra keys: `temp_<zone>_c`."""
+    """Temperatures. Extra keys: `temp_<zone>_c`, `throttling`, `hot_surface`."""
 
     group = "thermal"
     schema_: Literal["edgeagent.measurement.thermal/1"] = "edgeagent.measurement.thermal/1"
@@ -61,7 +61,8 @@ class ThermalMeasurement(Numbers):
 
 
 class PowerMeasurement(Numbers):
-    """Electrical power. Extra keys: `power_<rail>_w`."""
+    """Electrical power. Extra keys: `power_<rail>_w`; for each over-current channel `oc<n>_events` since boot,
+    `oc<n>_new` and `oc<n>_rate_per_s` since the message before."""
 
     group = "power"
     schema_: Literal["edgeagent.measurement.power/1"] = "edgeagent.measurement.power/1"
@@ -69,7 +70,8 @@ class PowerMeasurement(Numbers):
 
 
 class CpuMeasurement(Numbers):
-    """Processor cores. Extra keys: `core<n>_percent`, `core<n>_mhz`."""
+    """Processor cores. Extra keys: `core<n>_percent`, `core<n>_mhz`, `freq_limit_mhz`, and `clocks_locked`: whether all
+    clocks of processor and GPU are held at one value."""
 
     group = "cpu"
     schema_: Literal["edgeagent.measurement.cpu/1"] = "edgeagent.measurement.cpu/1"
@@ -79,7 +81,7 @@ class CpuMeasurement(Numbers):
 
 
 class GpuMeasurement(Numbers):
-    """Graphics processor."""
+    """Graphics processor. Extra keys: `freq_limit_mhz`, `dla<n>_active`; with jtop `engine_<name>_mhz`."""
 
     group = "gpu"
     schema_: Literal["edgeagent.measurement.gpu/1"] = "edgeagent.measurement.gpu/1"
@@ -88,7 +90,9 @@ class GpuMeasurement(Numbers):
 
 
 class MemoryMeasurement(Numbers):
-    """Memory, which processor and GPU share on a Jetson. MiB."""
+    """Memory, which processor and GPU share on a Jetson. MiB. Extra keys: `oom_kills` since boot, `pressure_percent`,
+    `emc_freq_mhz`, `emc_cap_mhz`, `emc_load_percent`, and of the disk with edgeagent's state `disk_free_mb` and
+    `disk_total_mb`."""
 
     group = "memory"
     schema_: Literal["edgeagent.measurement.memory/1"] = "edgeagent.measurement.memory/1"
@@ -98,7 +102,7 @@ class MemoryMeasurement(Numbers):
 
 
 class FanMeasurement(Numbers):
-    """The fan, where there is one."""
+    """The fan, where there is one. Extra keys of a second one: `fan2_pwm_percent`, `fan2_rpm`."""
 
     group = "fan"
     schema_: Literal["edgeagent.measurement.fan/1"] = "edgeagent.measurement.fan/1"
