@@ -110,9 +110,12 @@ class PowerDesk:
 
     async def restore(self) -> None:
         """When the agent stops: back to the state found at first start. Never reboots, never raises, never for long."""
-        if self._power is None or not self._settings.restore_on_stop:
+        if self._power is None or self.view.state == "unsupported":
             return
         power, helper = self._power, self._helper
+        power.stop()
+        if not self._settings.restore_on_stop:
+            return
         with anyio.move_on_after(RESTORE_S, shield=True) as scope:
             try:
                 ended = await _in_thread(lambda: power.restore(helper, RebootRule()), leave=True)
@@ -174,7 +177,7 @@ class PowerDesk:
         try:
             verdict = await _in_thread(lambda: power.check(target))
             if not verdict.faults:
-                if self.view.state == "failed":
+                if self.view.state not in ("applied", "unverified"):
                     self._show_target(intent, target)
                 return CHECK_S
             undone = "; ".join(map(str, verdict.faults[:4]))
@@ -210,7 +213,8 @@ class PowerDesk:
         self._show(view, "ok" if good else "degraded")
 
     def _show_target(self, intent: str, target: Target) -> None:
-        self._publisher.clear_alarm(POWER_ALARM)
+        for alarm in (REBOOT_ALARM, POWER_ALARM):
+            self._publisher.clear_alarm(alarm)
         self._show(PowerView("applied", intent, target.mode_name, target.clocks, target.fan or None), "ok")
 
     def _show(self, view: PowerView, health: Word) -> None:

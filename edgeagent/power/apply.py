@@ -37,14 +37,17 @@ def apply_plan(
     helper: PowerHelper,
     look: Callable[[], PowerState],
     before_reboot: Callable[[], bool],
+    go_on: Callable[[], bool] = lambda: True,
 ) -> Result:
     """Do what `plan` says, then verify it. Never raises for what a tool or the helper does.
 
     `before_reboot` is called when the tool wants a reboot: it writes down what must be known after it and returns
-    whether the board may reboot now.
+    whether the board may reboot now. `go_on` is asked before each call.
     """
     done: list[tuple[Step, Outcome]] = []
     for step in plan.steps:
+        if not go_on():
+            return Result("failed", f"stopped before it could {step.words}", tuple(done))
         outcome = _call(helper, step)
         done.append((step, outcome))
         if outcome.result == "reboot-required":

@@ -1,4 +1,4 @@
-"""One board's power: look at it, plan, apply, resume after a reboot, go back. Blocking; one owner, one call at a time.
+"""One board's power: look at it, plan, apply, resume after a reboot, go back. Blocking; changes wait for each other.
 
 Shared by the agent and the command line. The state found before the first change is written down before that change
 is made; a reboot is written down before it is asked for, so that neither a crash nor a power cut loses the way back.
@@ -6,8 +6,10 @@ is made; a reboot is written down before it is asked for, so that neither a cras
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from edgeagent.clock import Clock
@@ -71,6 +73,8 @@ class BoardPower:
         self.profile = profile_for(profiles, facts.module_id)
         self._memory_path = memory_path
         self._clock = clock
+        self._one_at_a_time = threading.Lock()
+        self._stopped = threading.Event()
 
     def conf(self) -> PowerConf:
         """The board's table of modes. Raises NoPowerModesError, and ConfMistakesError for a broken one."""
@@ -123,20 +127,22 @@ class BoardPower:
         Raises what `plan` raises, PowerMemoryError, and NoPowerModesError in a container.
         """
         self._refuse_container()
-        plan = self.plan(name)
-        self._note_found()
-        return plan, self._apply(plan, helper, rule)
+        with self._one_at_a_time:
+            plan = self.plan(name)
+            self._note_found()
+            return plan, self._apply(plan, helper, rule, self._goes_on)
 
     def restore(self, helper: PowerHelper, rule: RebootRule) -> tuple[Plan, Result] | None:
         """Go back to the state found at first start, and forget it once that is in force. None: nothing was changed."""
         self._refuse_container()
-        plan = self.plan_restore()
-        if plan is None:
-            return None
-        result = self._apply(plan, helper, rule)
-        if result.word in ("applied", "unverified"):
-            self._change(lambda memory: replace(memory, found=None))
-        return plan, result
+        with self._one_at_a_time:
+            plan = self.plan_restore()
+            if plan is None:
+                return None
+            result = self._apply(plan, helper, rule, lambda: True)
+            if result.word in ("applied", "unverified"):
+                self._change(lambda memory: replace(memory, found=None))
+            return plan, result
 
     def check(self, target: Target) -> Verdict:
         """Whether `target` is still in force."""
@@ -145,9 +151,14 @@ class BoardPower:
 
     def again(self, target: Target, name: str, helper: PowerHelper) -> tuple[Plan, Result]:
         """Bring back what something has undone. Never reboots."""
-        conf = self.conf()
-        plan = plan_target(name, target, conf, read_power_state(self._root, conf), self._facts.soc)
-        return plan, self._apply(plan, helper, RebootRule())
+        with self._one_at_a_time:
+            conf = self.conf()
+            plan = plan_target(name, target, conf, read_power_state(self._root, conf), self._facts.soc)
+            return plan, self._apply(plan, helper, RebootRule(), self._goes_on)
+
+    def stop(self) -> None:
+        """From any thread: no change makes a further call, except `restore`, which waits for one under way."""
+        self._stopped.set()
 
     def forget_failure(self) -> None:
         """A person asks: what an earlier reboot did not bring may be tried once more."""
@@ -160,10 +171,14 @@ class BoardPower:
                 mend="run edgeagent on the host, or set the power mode there",
             )
 
-    def _apply(self, plan: Plan, helper: PowerHelper, rule: RebootRule) -> Result:
+    def _goes_on(self) -> bool:
+        return not self._stopped.is_set()
+
+    def _apply(self, plan: Plan, helper: PowerHelper, rule: RebootRule, go_on: Callable[[], bool]) -> Result:
         conf = self.conf()
         self._settle_pending(conf)
-        result = apply_plan(plan, conf, helper, self.look, lambda: self._note_reboot(plan, rule))
+        may = partial(self._note_reboot, plan, rule)
+        result = apply_plan(plan, conf, helper, self.look, may, go_on)
         if result.word != "rebooting":
             self._change(lambda memory: replace(memory, pending=None))
         if result.word in ("applied", "unverified"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -252,3 +253,30 @@ def test_the_table_is_printed_by_one_command():
     assert "2 boards, 4 pairs: every one as it should be" in done.stdout
     as_json = command_line("simulate", "matrix", "--board", "pc", "--json", family=family)
     assert json.loads(as_json.stdout)[0]["board"] == "pc"
+
+
+def test_stopping_ends_a_change_after_the_call_that_runs_and_restore_waits_for_it(bench: Bench):
+    """What the agent does when it is stopped while it applies its intent."""
+    power = bench.power()
+    bench.misbehave("nvpmodel=slow")
+    state_dir = bench.board.root / "run/edgeagent-power"
+    with private_helper(bench.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
+        asked = threading.Event()
+        ended: list[str] = []
+
+        class Telling:
+            def call(self, verb: str, **arguments):
+                asked.set()
+                return helper.call(verb, **arguments)
+
+        change = threading.Thread(
+            target=lambda: ended.append(power.apply("max-performance", Telling(), NO_REBOOT)[1].detail)
+        )
+        change.start()
+        assert asked.wait(30)
+        power.stop()
+        _, restored = power.restore(helper, NO_REBOOT)
+        change.join(30)
+    assert ended == ["stopped before it could lock the clocks at their highest"]
+    assert restored.word == "applied"
+    assert bench.mode() == "25W"
