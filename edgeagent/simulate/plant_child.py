@@ -63,13 +63,14 @@ class PlantFiles:
         with self._closing:
             self._fds = {role: self._open(board.path(role), os.O_WRONLY) for role in board.files}
             # Both ends: an end for writing alone does not open before somebody reads.
-            held = {path: self._open(board.root / path, os.O_RDWR | os.O_NONBLOCK) for path in board.fifos}
+            held = {path: self._open(board.root / path, os.O_RDWR) for path in board.fifos}
             self._closing = self._closing.pop_all()
         self._sleepers = {role: held[path] for role, path in board.sleepers.items()}
         self._written: dict[str, bytes] = {}
 
     def _open(self, path: Path, flags: int) -> int:
-        fd = os.open(path, flags | os.O_CLOEXEC)
+        """Never waits: in a board that is being made anew, a FIFO may lie where a file is expected."""
+        fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
         self._closing.callback(os.close, fd)
         return fd
 
@@ -202,7 +203,12 @@ class _Life:
         self._plant = plant
         self._host, self._override = HostLoad(), Override(load_file)
         self._parent, self._stdin = os.getppid(), watchable(0)
+        self._last = 0.0
+
+    def begin(self, files: PlantFiles) -> None:
+        """The first content of a boot."""
         self._last = time.monotonic() - PERIOD_S
+        self.tick(files, host_share=0.0)
 
     def lasts(self) -> bool:
         """Wait for a period; False once it is over."""
@@ -224,7 +230,7 @@ def run(board: VirtualBoard, ambient_c: float, seed: int, load_file: Path) -> No
     while going:
         try:
             going = _run_boot(boots, life)
-        except FileNotFoundError:  # made anew once more at this very moment
+        except OSError:  # made anew once more at this very moment: files are missing, or of another kind
             going = life.lasts()
         if going and boots.another():
             plant.reboot(boots.board)
@@ -233,7 +239,7 @@ def run(board: VirtualBoard, ambient_c: float, seed: int, load_file: Path) -> No
 def _run_boot(boots: _Boots, life: _Life) -> bool:
     """Keep the files of one boot changing. True when the next one has begun, False when all is over."""
     with PlantFiles(boots.board) as files:
-        life.tick(files, host_share=0.0)
+        life.begin(files)
         _say_ready()
         while life.lasts():
             if boots.pending():
