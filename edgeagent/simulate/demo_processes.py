@@ -24,6 +24,14 @@ from edgeagent.supervise.lifeline import environment_for_child
 
 STOP_S = 1.5
 DEFAULT_PORT = 1883
+TIED = """
+import runpy, sys
+from edgeagent.supervise.lifeline import tie_to_parent
+tie_to_parent()
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""The helper knows nothing of the package, so something else makes it end with the demo."""
 
 
 class ChildDidNotStart(EdgeAgentError):
@@ -133,7 +141,7 @@ def start_power_helper(processes: Processes, board: VirtualBoard, listening_at: 
     """The program that is root's part on a device: here it has the rights of this user, who owns the board."""
     state_dir = board.root / "run/edgeagent-power"
     places = ["--root", str(board.root), "--state-dir", str(state_dir), "--socket", str(listening_at)]
-    processes.start("power helper", ["-I", str(PROGRAM), *places])
+    processes.start("power helper", ["-c", TIED, str(PROGRAM), *places])
 
 
 def start_agent(processes: Processes, config: Path, tools: Path) -> int:
