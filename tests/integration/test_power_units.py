@@ -64,6 +64,7 @@ HARMLESS = [
     "CapabilityBoundingSet",
     "ExecStart",
     "KeyringMode",
+    "KillMode",
     "LimitCORE",
     "LockPersonality",
     "MemoryMax",
