@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from container_machine import Machine, booted
+from container_machine import ENVIRONMENT, Machine, booted
 from container_root import copy_tree, find_tools, kept_root
 
 REPOSITORY = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ Outcome = dict[str, Any]
 @contextmanager
 def power_machine(directory: Path) -> Iterator[PowerMachine]:
     """A booted machine with users, units, helper and board; `directory` is left as it was found."""
-    find_tools("nsenter", "setpriv", "systemd-nspawn", "unshare")
+    find_tools("nsenter", "systemd-nspawn", "unshare")
     root = directory / "machine"
     try:
         copy_tree(kept_root(), root)
@@ -69,7 +69,7 @@ def _furnish_board(root: Path) -> None:
 
 
 def _run_in(root: Path, *words: str) -> None:
-    subprocess.run(["chroot", str(root), *words], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(["chroot", str(root), *words], check=True, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
 
 
 class PowerMachine:

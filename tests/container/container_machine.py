@@ -18,15 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from container_cgroups import own_cgroups
 from container_root import UnavailableError
 
 BOOT_S = 60.0
 END_S = 30.0
 RUN_S = 60.0
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 REBOOTED = 133
 """How systemd-nspawn --keep-unit ends when its machine wants to be booted again."""
-CGROUPS = Path("/sys/fs/cgroup")
-_UNIFIED, _V1_SYSTEMD, _HYBRID = "/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"
 _numbers = itertools.count(1)
 
 
@@ -57,7 +57,7 @@ class Machine:
             capture_output=True,
             text=True,
             timeout=RUN_S,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            env=ENVIRONMENT,
             check=False,
         )
         assert ended.returncode == 0 or not check, f"{words}: status {ended.returncode}: {ended.stdout}{ended.stderr}"
@@ -78,7 +78,7 @@ def booted(root: Path) -> Iterator[Machine]:
     """Boot the system in `root` until its systemd says that it is up. Raises UnavailableError where that fails."""
     name = f"edgeagent-{os.getpid()}-{next(_numbers)}"
     console = root.with_name(f"{root.name}.console")
-    with _cgroups(name) as cgroups, _notices(name) as notices, console.open("wb") as output:
+    with own_cgroups(name) as cgroups, _notices(name) as notices, console.open("wb") as output:
         process = subprocess.Popen(
             _command(name, root, cgroups),
             stdin=subprocess.DEVNULL,
@@ -98,53 +98,12 @@ def booted(root: Path) -> Iterator[Machine]:
 
 
 def _command(name: str, root: Path, cgroups: list[Path]) -> list[str]:
-    """A shell moves itself into the cgroups and becomes systemd-nspawn, which dies with this process."""
+    """A shell moves itself into the cgroups and becomes systemd-nspawn."""
     enter = 'for group; do [ "$group" = -- ] && break; shift; echo $$ > "$group/cgroup.procs"; done; shift; exec "$@"'
     options = ("boot", "keep-unit", "private-network", "quiet", "register=no", "link-journal=no", "notify-ready=yes")
     more = ("console=pipe", "settings=no", "resolv-conf=off", "timezone=off", f"machine={name}", f"directory={root}")
-    nspawn = ["setpriv", "--pdeathsig=KILL", "systemd-nspawn", *(f"--{option}" for option in (*options, *more))]
+    nspawn = ["systemd-nspawn", *(f"--{option}" for option in (*options, *more))]
     return ["/bin/sh", "-c", enter, "sh", *map(str, cgroups), "--", *nspawn]
-
-
-@contextmanager
-def _cgroups(name: str) -> Iterator[list[Path]]:
-    """A cgroup below our own in each hierarchy that a systemd uses; they are removed with all that is in them."""
-    made: list[Path] = []
-    try:
-        for own in _own_cgroups():
-            _make_cgroup(own / name)
-            made.append(own / name)
-        yield made
-    finally:
-        for group in made:
-            _remove_cgroup(group)
-
-
-def _make_cgroup(group: Path) -> None:
-    try:
-        group.mkdir()
-    except OSError as error:
-        raise UnavailableError(f"no cgroup can be made for a machine: {group}: {error.strerror}") from error
-
-
-def _own_cgroups() -> Iterator[Path]:
-    """Where this process is in the hierarchy of cgroup v2 and in systemd's own of cgroup v1, where there are any."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("", "name=systemd"):
-            roots = (_V1_SYSTEMD,) if controllers else (_HYBRID, _UNIFIED)
-            root = next((root for root in roots if Path(root, "cgroup.procs").exists()), None)
-            if root:
-                yield Path(root + path)
-
-
-def _remove_cgroup(top: Path) -> None:
-    """A cgroup may stay busy for a moment after its last process has gone."""
-    deadline = time.monotonic() + END_S
-    while top.exists() and time.monotonic() < deadline:
-        for directory, _, _ in os.walk(top, topdown=False):
-            with suppress(OSError):
-                Path(directory).rmdir()
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from pathlib import Path
 
 SUITE = "bookworm"
 PACKAGES = ("dbus", "python3", "systemd", "systemd-sysv")
+NOT_NEEDED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man")
 DEBOOTSTRAP_S = 400
-_RECIPE = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:8]
+_RECIPE = hashlib.sha256(" ".join((SUITE, *PACKAGES, *NOT_NEEDED)).encode()).hexdigest()[:8]
 
 
 class UnavailableError(Exception):
@@ -45,6 +46,8 @@ def kept_root() -> Path:
             unfinished = place / f"{kept.name}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
             _debootstrap(unfinished)
+            for part in NOT_NEEDED:  # half of it all, and each machine gets a copy
+                shutil.rmtree(unfinished / part)
             unfinished.rename(kept)
     return kept
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from container_cgroups import CGROUPS
 from container_kit import BOARD, INSIDE, REPOSITORY, SERVICE, SOCKET, PowerMachine, power_machine
-from container_machine import CGROUPS, REBOOTED, RUN_S, mounts_below
+from container_machine import REBOOTED, RUN_S, mounts_below
 from container_root import UnavailableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -271,8 +272,9 @@ def test_stopping_the_service_lets_a_slow_tool_come_to_its_end(power: PowerMachi
 
 def test_the_journal_has_each_request_with_its_priority_and_unit(power: PowerMachine) -> None:
     power.misbehave(jetson_clocks=["fail"])
-    for verb, arguments in (("query-mode", {}), ("set-mode", {"id": 99, "reboot": False}), ("lock-clocks", {})):
-        power.call(verb, **arguments)
+    power.call("query-mode")
+    power.call("set-mode", id=99, reboot=False)
+    power.call("lock-clocks")
     pid = str(power.pid())
     lines = [line for line in power.journal() if line.get("_PID") == pid and line["_TRANSPORT"] == "stdout"]
     assert [line["PRIORITY"] for line in lines] == ["6", "4", "3"]
