@@ -77,6 +77,7 @@ class PowerMachine:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._options: tuple[str, ...] = ()
         self.at_boot = self.service("ActiveState", "ExecMainStartTimestampMonotonic")
 
     def service(self, *properties: str) -> dict[str, str]:
@@ -84,6 +85,8 @@ class PowerMachine:
 
     def serve(self, *options: str) -> None:
         """From now on the helper has these options besides those of the unit; none: the unit as it is."""
+        if options == self._options:
+            return
         drop_in = f"/run/systemd/system/{SERVICE}.d/test.conf"
         if options:
             shipped = (REPOSITORY / "systemd" / SERVICE).read_text().splitlines()
@@ -93,6 +96,7 @@ class PowerMachine:
         else:
             self.machine.run("rm", "-f", drop_in)
         self.machine.run("systemctl", "daemon-reload")
+        self._options = options
 
     def start_anew(self) -> None:
         """A service that does not run, has never failed and stored nothing, and a board as it was made."""
