@@ -88,6 +88,7 @@ def booted(root: Path) -> Iterator[Machine]:
         )
         try:
             leader = _wait_until_up(process, notices)
+            notices.close()  # left unread, they would hold up the machine's systemd, which waits to be heard
             if leader is None:
                 last = "; ".join(console.read_text(errors="replace").split("\n")[-4:])
                 raise UnavailableError(f"systemd-nspawn boots no machine here: {last.strip()}")
