@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
         for line in _lines_of(error):
             sys.stderr.write(f"edgeagent: {line}\n")
         sys.exit(2 if isinstance(error, OperatorError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()  # the reader of our output has gone: `edgeagent config schema | head`

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.health.book import Word
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
-from edgeagent.power.client import PowerHelper, SocketHelper
+from edgeagent.power.client import HelperError, Outcome, PowerHelper, SocketHelper
 from edgeagent.power.plan import Plan
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.power.verify import Target
@@ -36,15 +37,38 @@ T = TypeVar("T")
 
 CHECK_S = 30.0
 RETRY_S = (2.0, 5.0, 15.0, 60.0, 300.0, 600.0)
+AGAIN_S = 300.0  # until a reboot that was refused (too soon after boot, budget used up) is asked for again
 HOUR_S = 3600.0
 RESTORE_S = 40.0
+HELPER_S = 75.0  # above two tools that hang
+GOOD = ("applied", "unverified")
+STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
 MEMORY_FILE = "power.json"
+SYSTEM_SOCKET = "/run/edgeagent-power.sock"
 
 
 def board_facts(identity: Identity) -> BoardFacts:
     """What power needs to know of the board."""
     return BoardFacts(identity.kind, identity.family_id, identity.soc, identity.container)
+
+
+class ForeignHelper:
+    """What stands for a helper where none belongs to the board: it must not be asked to set another one."""
+
+    def call(self, verb: str, **arguments: str | int | bool) -> Outcome:
+        raise HelperError(
+            "the power helper of this machine is not for a board under another root",
+            mend="start one for it (`--root`, `--socket`) and name its socket in power.helper_socket",
+            code="power-helper-foreign",
+        )
+
+
+def helper_for(root: Path, socket: str) -> PowerHelper:
+    """The helper at `socket`; for a board under another root only where the socket is not the machine's own."""
+    if root != Path("/") and socket == SYSTEM_SOCKET:
+        return ForeignHelper()
+    return SocketHelper(Path(socket), timeout_s=HELPER_S)
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,7 @@ class PowerDesk:
         self._settings = settings
         self._publisher = publisher
         self._clock = clock
-        self._helper: PowerHelper = SocketHelper(Path(settings.helper_socket))
+        self._helper: PowerHelper = helper_for(root, settings.helper_socket)
         self._make = lambda: BoardPower(
             root,
             board_facts(identity),
@@ -86,16 +110,18 @@ class PowerDesk:
         self._target: Target | None = None
         self._repairs: deque[int] = deque()
         self._failures = 0
+        self._problem = ""
         self._wake = anyio.Event()
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
-        """Until cancelled; returns at once where no intent is set."""
+        """Until cancelled; without an intent only until what a crash left set is brought back."""
         intent = self._settings.intent
         for alarm in (REBOOT_ALARM, POWER_ALARM):
             self._publisher.clear_alarm(alarm)
         if intent is None:
+            await self._restore_left_over()
             return
         while True:
             wait_s = await self._apply(intent) if self._target is None else await self._check(intent, self._target)
@@ -104,48 +130,67 @@ class PowerDesk:
             self._wake = anyio.Event()
 
     def look(self, reading: Reading) -> None:
-        """A sample of the sensors: clocks that shall be locked and no longer are get a look at once."""
-        if self._target is not None and self._target.clocks == "lock" and reading.clocks_locked is False:
+        """A sample of the sensors: clocks that shall be locked and no longer are get a look at once.
+
+        While something is wrong already, the next look comes in its own time.
+        """
+        wants_lock = self._target is not None and self._target.clocks == "lock"
+        if wants_lock and reading.clocks_locked is False and self.view.state in GOOD:
             self._wake.set()
 
     async def restore(self) -> None:
         """When the agent stops: back to the state found at first start. Never reboots, never raises, never for long."""
         if self._power is None or self.view.state == "unsupported":
             return
-        power, helper = self._power, self._helper
-        power.stop()
-        if not self._settings.restore_on_stop:
-            return
+        self._power.stop()
+        if self._settings.restore_on_stop:
+            await self._bring_back(self._power)
+
+    async def _restore_left_over(self) -> None:
+        """An intent that was taken out of the config, after an agent that could not bring the board back itself."""
+        with suppress(EdgeAgentError):  # a board without power modes, or profiles that nobody uses
+            self._power = await _in_thread(self._make)
+            memory = await _in_thread(self._power.memory)
+            if memory.found is not None and self._settings.restore_on_stop:
+                await self._bring_back(self._power)
+
+    async def _bring_back(self, power: BoardPower) -> None:
         with anyio.move_on_after(RESTORE_S, shield=True) as scope:
             try:
-                ended = await _in_thread(lambda: power.restore(helper, RebootRule()), leave=True)
+                ended = await _in_thread(partial(power.restore, self._helper, STOP_RULE))
             except EdgeAgentError as error:
                 log.error("restore", reason=error.line())
                 return
             if ended is not None:
                 log.info("restore", state=ended[1].word, reason=ended[1].detail)
+                self._publisher.clear_alarm(REBOOT_ALARM)
+                self._show(PowerView("left_alone", reason=f"back to before: {ended[1].detail}"), "ok")
         if scope.cancelled_caught:
             log.error("restore", reason=f"not done within {RESTORE_S:g} s")
 
     async def _apply(self, intent: str) -> float:
         """Plan and apply; returns the seconds until the next look."""
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
-        helper = self._helper
         try:
-            if self._power is None:
-                self._power = await _in_thread(self._make)
-            plan, result = await _in_thread(partial(self._power.apply, intent, helper, rule))
+            self._power = await _in_thread(self._make)  # profiles may have been mended since
+            plan, result = await _in_thread(partial(self._power.apply, intent, self._helper, rule))
         except NoPowerModesError as error:
+            self._publisher.clear_alarm(POWER_ALARM)
             self._show(PowerView("unsupported", intent, reason=error.line()), "degraded")
-            return HOUR_S
+            return self._next_try() if error.retry else HOUR_S
         except EdgeAgentError as error:
-            self._show(PowerView("failed", intent, reason=error.line()), "degraded")
-            self._publisher.alarm(POWER_ALARM, "error", f"the power intent {intent} is not in force: {error.line()}")
+            self._undone(intent, error.line())
             return self._next_try()
+        self._tell_problem(self._power)
         return self._ended(intent, plan, result)
 
+    def _tell_problem(self, power: BoardPower) -> None:
+        if power.problem and power.problem != self._problem:
+            self._problem = power.problem
+            log.warning("power", problem=power.problem)
+            self._publisher.event("power-memory", "warning", f"{power.problem}; restore goes to the default mode")
+
     def _ended(self, intent: str, plan: Plan, result: Result) -> float:
-        good = result.word in ("applied", "unverified")
         self._show_result(intent, plan, result)
         log.info("power", intent=intent, state=result.word, reason=result.detail)
         if result.word == "reboot_required":
@@ -156,13 +201,15 @@ class PowerDesk:
             self._publisher.alarm(POWER_ALARM, "error", f"the power intent {intent} is not in force: {result.detail}")
         else:
             self._publisher.clear_alarm(POWER_ALARM)
-        if good:
+        if result.word in GOOD:
             self._failures = 0
             self._target = plan.target
             if plan.steps:
                 self._publisher.event("power-applied", "info", f"{intent}: {plan.line()}", intent=intent)
             return CHECK_S
-        return HOUR_S if result.word == "reboot_required" else self._next_try()
+        if result.word == "reboot_required":
+            return AGAIN_S if self._settings.allow_reboot else HOUR_S
+        return self._next_try()
 
     def _next_try(self) -> float:
         wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
@@ -171,13 +218,16 @@ class PowerDesk:
 
     async def _check(self, intent: str, target: Target) -> float:
         """Is it still so? What was undone is set again, at most so many times an hour."""
-        power, helper = self._power, self._helper
+        power = self._power
         if power is None:
             return CHECK_S
         try:
-            verdict = await _in_thread(lambda: power.check(target))
+            verdict = await _in_thread(partial(power.check, target))
+            if verdict is None:  # another table: what the intent means has to be found out anew
+                self._target = None
+                return 0.0
             if not verdict.faults:
-                if self.view.state not in ("applied", "unverified"):
+                if self.view.state not in GOOD:
                     self._show_target(intent, target)
                 return CHECK_S
             undone = "; ".join(map(str, verdict.faults[:4]))
@@ -187,7 +237,7 @@ class PowerDesk:
                 return CHECK_S
             self._publisher.event("power-undone", "warning", undone, intent=intent)
             log.warning("power", undone=undone, next="setting it again")
-            plan, result = await _in_thread(lambda: power.again(target, intent, helper))
+            plan, result = await _in_thread(partial(power.again, target, intent, self._helper))
         except EdgeAgentError as error:
             self._undone(intent, error.line())
             return self._next_try()
@@ -224,6 +274,6 @@ class PowerDesk:
             self.on_change()
 
 
-async def _in_thread(call: Callable[[], T], *, leave: bool = False) -> T:
-    """Run a blocking call beside the loop. `leave`: on cancellation go on without it."""
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=leave)
+async def _in_thread(call: Callable[[], T]) -> T:
+    """Run a blocking call beside the loop. When cancelled, go on without it: changes wait for each other."""
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True)

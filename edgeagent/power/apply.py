@@ -6,7 +6,7 @@ gets no answer; whether the board may reboot is the caller's decision, taken bef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,13 @@ from edgeagent.power.verify import Mismatch, mode_in_force, verify
 
 Word = Literal["applied", "unverified", "reboot_required", "rebooting", "failed"]
 """unverified: the calls succeeded, but no file of this board shows whether they did anything."""
+
+_AFTER_ASKING: Mapping[str, Word] = {
+    "rebooting": "rebooting",
+    "done": "rebooting",
+    "refused": "reboot_required",
+    "reboot-required": "reboot_required",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def _reboot(step: Step, asked: Outcome, helper: PowerHelper, before_reboot: Call
         return asked, "reboot_required"
     arguments = {} if step.verb == "reboot" else {**step.arguments, "reboot": True}
     again = _call(helper, Step(step.verb, arguments, step.words))
-    return again, "rebooting" if again.result == "rebooting" else "reboot_required"
+    return again, _AFTER_ASKING.get(again.result, "failed")
 
 
 def _waits_for_boot(plan: Plan, conf: PowerConf, state: PowerState) -> bool:

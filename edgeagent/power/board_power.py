@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from edgeagent.clock import Clock
@@ -18,7 +17,7 @@ from edgeagent.power.apply import Result, apply_plan
 from edgeagent.power.client import PowerHelper
 from edgeagent.power.memory import Pending, PowerMemory, load_memory, save_memory
 from edgeagent.power.nvpmodel_conf import PowerConf
-from edgeagent.power.plan import Plan, find_state, plan_intent, plan_restore, plan_target
+from edgeagent.power.plan import Found, Plan, find_state, plan_intent, plan_restore, plan_target, retarget
 from edgeagent.power.profile import Intent, Profile, profile_for
 from edgeagent.power.state import CONF, PowerState, read_power_conf, read_power_state
 from edgeagent.power.verify import Target, Verdict, mode_in_force, verify
@@ -47,10 +46,14 @@ class BoardFacts:
 
 @dataclass(frozen=True)
 class RebootRule:
-    """Whether and how often the board may be rebooted for a power mode."""
+    """Whether and how often the board may be rebooted for a power mode; `why_not` is told where it may not."""
 
     allowed: bool = False
     per_day: int = 1
+    why_not: str = "the operator has not allowed reboots (power.allow_reboot)"
+
+
+REPAIR_RULE = RebootRule(why_not="nothing is rebooted for a repair")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class BoardPower:
         self.profile = profile_for(profiles, facts.module_id)
         self._memory_path = memory_path
         self._clock = clock
+        self.problem = ""
         self._one_at_a_time = threading.Lock()
         self._stopped = threading.Event()
 
@@ -82,7 +86,9 @@ class BoardPower:
             raise NoPowerModesError("this is not a Jetson: there is no power mode to set")
         conf = read_power_conf(self._root)
         if conf is None:
-            raise NoPowerModesError(f"this board has no {CONF}", mend="install the package nvidia-l4t-nvpmodel")
+            raise NoPowerModesError(
+                f"this board has no readable {CONF} (yet)", mend="install the package nvidia-l4t-nvpmodel", retry=True
+            )
         return conf
 
     def look(self) -> PowerState:
@@ -90,6 +96,7 @@ class BoardPower:
 
     def choices(self) -> list[Choice]:
         """Every intent of the profile, resolved on this board as it is now."""
+        self._refuse_container()
         conf, state = self.conf(), self.look()
         return [self._choice(intent, conf, state) for intent in self.profile.intents.values()]
 
@@ -101,6 +108,7 @@ class BoardPower:
 
     def plan(self, name: str) -> Plan:
         """What the intent would do now. Raises UnknownIntentError, IntentError, NoPowerModesError."""
+        self._refuse_container()
         conf = self.conf()
         return plan_intent(self._intent(name), conf, read_power_state(self._root, conf), self._facts.soc)
 
@@ -113,48 +121,48 @@ class BoardPower:
             )
         return intent
 
-    def plan_restore(self) -> Plan | None:
-        """The way back to the state found at first start; None when nothing was ever changed."""
-        memory, _ = load_memory(self._memory_path)
-        conf = self.conf()
-        if memory.found is None:
-            return None
-        return plan_restore(memory.found, conf, read_power_state(self._root, conf), self._facts.soc)
-
     def apply(self, name: str, helper: PowerHelper, rule: RebootRule) -> tuple[Plan, Result]:
         """Bring the board into the intent's state. Also resumes what a reboot interrupted.
 
         Raises what `plan` raises, PowerMemoryError, and NoPowerModesError in a container.
         """
-        self._refuse_container()
         with self._one_at_a_time:
             plan = self.plan(name)
-            self._note_found()
             return plan, self._apply(plan, helper, rule, self._goes_on)
 
-    def restore(self, helper: PowerHelper, rule: RebootRule) -> tuple[Plan, Result] | None:
-        """Go back to the state found at first start, and forget it once that is in force. None: nothing was changed."""
+    def restore(self, helper: PowerHelper, rule: RebootRule, *, insist: bool = False) -> tuple[Plan, Result] | None:
+        """Go back to the state found at first start, and forget it once that is in force.
+
+        None: nothing was changed, or a reboot into another mode is under way, which a restore would undo; with
+        `insist`, for a person, it is undone.
+        """
         self._refuse_container()
         with self._one_at_a_time:
-            plan = self.plan_restore()
-            if plan is None:
+            conf, memory = self.conf(), self.memory()
+            state = read_power_state(self._root, conf)
+            waits = memory.pending is not None and memory.pending.boot_id == state.boot_id
+            if memory.found is None or (waits and not insist):
                 return None
+            self._change(lambda old: replace(old, pending=None))
+            plan = plan_restore(memory.found, conf, state, self._facts.soc)
             result = self._apply(plan, helper, rule, lambda: True)
-            if result.word in ("applied", "unverified"):
-                self._change(lambda memory: replace(memory, found=None))
+            if result.word in ("applied", "unverified") and plan.target.mode_name == memory.found.mode_name:
+                self._change(lambda old: replace(old, found=None))
             return plan, result
 
-    def check(self, target: Target) -> Verdict:
-        """Whether `target` is still in force."""
+    def check(self, target: Target) -> Verdict | None:
+        """Whether `target` is still in force; None where its mode is no longer in the board's table."""
         conf = self.conf()
-        return verify(target, conf, read_power_state(self._root, conf))
+        wanted = retarget(target, conf)
+        return verify(wanted, conf, read_power_state(self._root, conf)) if wanted else None
 
     def again(self, target: Target, name: str, helper: PowerHelper) -> tuple[Plan, Result]:
         """Bring back what something has undone. Never reboots."""
         with self._one_at_a_time:
             conf = self.conf()
-            plan = plan_target(name, target, conf, read_power_state(self._root, conf), self._facts.soc)
-            return plan, self._apply(plan, helper, RebootRule(), self._goes_on)
+            wanted = retarget(target, conf) or target
+            plan = plan_target(name, wanted, conf, read_power_state(self._root, conf), self._facts.soc)
+            return plan, self._apply(plan, helper, REPAIR_RULE, self._goes_on)
 
     def stop(self) -> None:
         """From any thread: no change makes a further call, except `restore`, which waits for one under way."""
@@ -163,6 +171,21 @@ class BoardPower:
     def forget_failure(self) -> None:
         """A person asks: what an earlier reboot did not bring may be tried once more."""
         self._change(lambda memory: replace(memory, gave_up=""))
+
+    def memory(self) -> PowerMemory:
+        """What is remembered. After damage the default mode stands in for the state found, and `problem` says so."""
+        memory, problem = load_memory(self._memory_path)
+        if problem:
+            self.problem = problem
+            default = self.conf().default
+            memory = replace(memory, found=Found(default.id, default.name) if default else None)
+            save_memory(self._memory_path, memory)
+        return memory
+
+    def _change(self, change: Callable[[PowerMemory], PowerMemory]) -> None:
+        memory = self.memory()
+        if (new := change(memory)) != memory:
+            save_memory(self._memory_path, new)
 
     def _refuse_container(self) -> None:
         if self._facts.container:
@@ -176,50 +199,62 @@ class BoardPower:
 
     def _apply(self, plan: Plan, helper: PowerHelper, rule: RebootRule, go_on: Callable[[], bool]) -> Result:
         conf = self.conf()
+        self._note_found(conf)
         self._settle_pending(conf)
-        may = partial(self._note_reboot, plan, rule)
+        counted = len(self.memory().reboots_ms)
+        may = lambda: go_on() and self._note_reboot(plan, rule)  # noqa: E731
         result = apply_plan(plan, conf, helper, self.look, may, go_on)
-        if result.word != "rebooting":
-            self._change(lambda memory: replace(memory, pending=None))
-        if result.word in ("applied", "unverified"):
-            self._change(lambda memory: replace(memory, gave_up=""))
         if result.word == "reboot_required":
-            return replace(result, detail=f"{plan.target.mode_name} wants a reboot: {self._why_no_reboot(plan, rule)}")
+            return self._without_reboot(plan, rule, result, counted)
+        if result.word in ("applied", "unverified"):
+            self._change(lambda memory: replace(memory, pending=None, gave_up=""))
+        elif result.word != "rebooting":
+            self._change(lambda memory: replace(memory, pending=None))
         return result
+
+    def _without_reboot(self, plan: Plan, rule: RebootRule, result: Result, counted: int) -> Result:
+        """No reboot was made: the reason, and one that the helper refused does not count."""
+        last = result.done[-1][1]
+        if last.result == "refused":
+            self._change(lambda memory: memory.without_reboot() if len(memory.reboots_ms) > counted else memory)
+        self._change(lambda memory: replace(memory, pending=None))
+        why = last.detail if last.result == "refused" else self._why_no_reboot(plan, rule)
+        return replace(result, detail=f"{plan.target.mode_name} wants a reboot: {why}")
+
+    def _note_found(self, conf: PowerConf) -> None:
+        if self.memory().found is None:
+            found = find_state(conf, read_power_state(self._root, conf))
+            self._change(lambda memory: replace(memory, found=found))
 
     def _settle_pending(self, conf: PowerConf) -> None:
         """After a reboot that was asked for: did it bring the mode? If not, it is not asked for again."""
-        memory, _ = load_memory(self._memory_path)
-        pending, state = memory.pending, self.look()
+        pending, state = self.memory().pending, self.look()
         if pending is None or pending.boot_id == state.boot_id:
             return
-        mode = conf.mode_by_id(pending.mode_id)
+        mode = conf.mode_by_name(pending.mode_name)
         brought = mode is not None and mode_in_force(mode, conf, state)
         self._change(lambda old: replace(old, pending=None, gave_up="" if brought else pending.mode_name))
 
     def _why_no_reboot(self, plan: Plan, rule: RebootRule) -> str:
-        memory, _ = load_memory(self._memory_path)
+        memory = self.memory()
         if not rule.allowed:
-            return "the operator has not allowed reboots (power.allow_reboot)"
+            return rule.why_not
         if memory.gave_up == plan.target.mode_name:
             return "the last reboot did not bring it; not tried again"
+        if not self.look().boot_id:
+            return "one boot cannot be told from the next here, so none is made"
         if not memory.may_reboot(self._clock.wall_ms(), rule.per_day):
             return f"the {rule.per_day} that a day allows were used up"
-        return "the helper refused it now"
-
-    def _note_found(self) -> None:
-        conf = self.conf()
-        found = find_state(conf, read_power_state(self._root, conf))
-        self._change(lambda memory: memory if memory.found else replace(memory, found=found))
+        return "edgeagent is stopping"
 
     def _note_reboot(self, plan: Plan, rule: RebootRule) -> bool:
         """Write the reboot down, if it may be: within the day's budget, and not once more for a mode it did not bring.
 
         One that was asked for in this boot and has not come is asked for again without being counted again.
         """
-        memory, _ = load_memory(self._memory_path)
+        memory = self.memory()
         pending = Pending(plan.wish, plan.target.mode_id, plan.target.mode_name, self.look().boot_id)
-        if not rule.allowed or memory.gave_up == pending.mode_name:
+        if not rule.allowed or memory.gave_up == pending.mode_name or not pending.boot_id:
             return False
         if memory.pending == pending:
             return True
@@ -228,8 +263,3 @@ class BoardPower:
             return False
         self._change(lambda old: old.with_reboot(pending, now_ms))
         return True
-
-    def _change(self, change: Callable[[PowerMemory], PowerMemory]) -> None:
-        memory, _ = load_memory(self._memory_path)
-        if (new := change(memory)) != memory:
-            save_memory(self._memory_path, new)

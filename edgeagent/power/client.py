@@ -147,7 +147,10 @@ def _end(process: subprocess.Popen[bytes], *, patience_s: float) -> None:
 def _connect(path: Path, deadline: float) -> socket.socket:
     """A connection to the helper. Raises HelperError when there is none by the deadline."""
     while True:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:  # no file descriptors left
+            raise _no_connection(path, error) from error
         try:
             sock.settimeout(_left(deadline))
             with _short_name(path) as name:

@@ -102,6 +102,19 @@ def cap_khz(conf: PowerConf, domain: Domain, mhz: int, state: PowerState) -> int
     return None
 
 
+def found_cap_khz(conf: PowerConf, domain: Domain, mode: PowerMode, state: PowerState) -> int | None:
+    """The cap that somebody has set below the mode's own limit, the same for all clocks of a domain; None for none."""
+    caps = set()
+    for parameter in clocks(conf, domain):
+        limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
+        top = value_of(parameter, "MAX_FREQ", state)
+        span = limit_span(parameter, limit, state) if limit else None
+        if top is not None and span is not None and not is_offline(core_of(parameter), state):
+            caps.add(top if top < span.low else None)
+    found = caps.pop() if len(caps) == 1 else None
+    return None if found is None or state.slowed else found // _HZ_PER_KHZ[domain]
+
+
 def limit_khz(conf: PowerConf, domain: Domain, mode: PowerMode) -> int | None:
     """The mode's own lowest limit of this domain in kHz; None where it sets none."""
     limits = [mode.value(parameter.name, "MAX_FREQ") for parameter in clocks(conf, domain)]
@@ -132,8 +145,19 @@ def is_offline(core: int | None, state: PowerState) -> bool:
     return core is not None and state.values.get(f"/sys/devices/system/cpu/cpu{core}/online") == 0
 
 
-def mode_pins_clocks(conf: PowerConf, mode: PowerMode) -> bool:
-    """Whether the mode itself leaves its clocks no room: then equal ends are no lock."""
-    pairs = [(mode.value(p.name, "MIN_FREQ"), mode.value(p.name, "MAX_FREQ")) for p in clocks(conf)]
-    known = [(low, high) for low, high in pairs if low is not None and high is not None]
-    return bool(known) and all(low >= high and high not in UNLIMITED for low, high in known)
+def held_clocks(conf: PowerConf, mode: PowerMode | None, state: PowerState) -> list[str]:
+    """Names of the clocks that stand at one value although the mode and their table leave them room."""
+    return [
+        parameter.name
+        for parameter in clocks(conf)
+        if (pair := _ends(parameter, state)) and pair[0] == pair[1] and _has_room(parameter, mode, state)
+    ]
+
+
+def _has_room(parameter: Parameter, mode: PowerMode | None, state: PowerState) -> bool:
+    """False where the mode itself pins the clock, or where only the lowest entry of its table is left."""
+    low = mode.value(parameter.name, "MIN_FREQ") if mode else None
+    high = mode.value(parameter.name, "MAX_FREQ") if mode else None
+    pinned = low is not None and high is not None and low >= high and high not in UNLIMITED
+    table, top = frequency_table(parameter, state), value_of(parameter, "MAX_FREQ", state)
+    return not pinned and not (table and top is not None and top <= table[0])

@@ -671,6 +671,8 @@ class Helper:
             refuse(f"there is no power mode {id}; modes: {shorten(known)}", "argument")
         if reboot:
             self._board.must_be_up_for_long()
+        if self._has_store():
+            self.release_clocks()  # a mode change frees the clocks, but not the memory's and the idle states
         ran = self._tools.run("nvpmodel", "-m", str(id), *(["--force"] if reboot else []))
         return self._judge_set_mode(ran, conf.modes[id].name)
 

@@ -1,7 +1,7 @@
 """What must survive a reboot: the state found at first start, a reboot that is under way, the reboots so far.
 
-The file is written whole or not at all. One that cannot be read is put aside, and what can still be saved of it
-(nothing) is not guessed: the state found is then that of this start, and a note says so.
+The file is written whole or not at all. One that is damaged is put aside and told; what was found is then not known
+any more, and the board's default mode stands in for it: the state of now may be edgeagent's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.power.plan import Found
 
 DAY_MS = 24 * 3600 * 1000
+SANE_MS = 1_767_225_600_000  # 2026-01-01: a clock before it has not been set yet
 _SCHEMA = "edgeagent/power-memory/1"
 
 
@@ -47,13 +48,27 @@ class PowerMemory:
     gave_up: str = ""
 
     def may_reboot(self, now_ms: int, per_day: int) -> bool:
-        """Whether the budget has one more. Devices boot in 1970: a reboot dated later than now counts as recent."""
-        recent = [at for at in self.reboots_ms if at > now_ms or now_ms - at < DAY_MS]
-        return len(recent) < per_day
+        """Whether the budget has one more: nothing recent is forgotten, whatever the clock says."""
+        return len(self.dated(now_ms).reboots_ms) < per_day
 
     def with_reboot(self, pending: Pending, now_ms: int) -> PowerMemory:
-        recent = tuple(at for at in self.reboots_ms if at > now_ms or now_ms - at < DAY_MS)
-        return replace(self, pending=pending, reboots_ms=(*recent, now_ms))
+        dated = self.dated(now_ms)
+        return replace(dated, pending=pending, reboots_ms=(*dated.reboots_ms, now_ms))
+
+    def without_reboot(self) -> PowerMemory:
+        """The last reboot was refused: it does not count."""
+        return replace(self, pending=None, reboots_ms=self.reboots_ms[:-1])
+
+    def dated(self, now_ms: int) -> PowerMemory:
+        """Without the reboots of more than a day ago. Devices boot in 1970, and clocks are wrong in other ways too.
+
+        While the clock is not set, every reboot counts. Once it is, one that was dated before it was set, or a day
+        and more ahead, is taken for one of now: it counts for a day, and then no longer.
+        """
+        if now_ms < SANE_MS:
+            return self
+        moved = (at if SANE_MS <= at < now_ms + DAY_MS else now_ms for at in self.reboots_ms)
+        return replace(self, reboots_ms=tuple(at for at in moved if now_ms - at < DAY_MS))
 
 
 def load_memory(path: Path) -> tuple[PowerMemory, str]:
@@ -66,7 +81,7 @@ def load_memory(path: Path) -> tuple[PowerMemory, str]:
         raise _error("read", path, error) from error
     try:
         return _parsed(json.loads(raw)), ""
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         with contextlib.suppress(OSError):
             path.replace(path.with_suffix(".damaged"))
         return PowerMemory(), f"{path} was damaged and is put aside"
@@ -88,14 +103,19 @@ def _parsed(data: Any) -> PowerMemory:  # noqa: ANN401  JSON; wrong types raise 
     found, pending = data["found"], data["pending"]
     return PowerMemory(
         found=None if found is None else _checked_found(found),
-        pending=None if pending is None else Pending(**{key: pending[key] for key in Pending.__dataclass_fields__}),
+        pending=None if pending is None else _checked_pending(pending),
         reboots_ms=tuple(int(at) for at in data["reboots_ms"]),
         gave_up=str(data["gave_up"]),
     )
 
 
 def _checked_found(data: dict[str, Any]) -> Found:
-    return Found(int(data["mode_id"]), str(data["mode_name"]), bool(data["clocks_locked"]), str(data["fan"]))
+    caps = (None if data[key] is None else int(data[key]) for key in ("cpu_khz", "gpu_khz"))
+    return Found(int(data["mode_id"]), str(data["mode_name"]), bool(data["clocks_locked"]), str(data["fan"]), *caps)
+
+
+def _checked_pending(data: dict[str, Any]) -> Pending:
+    return Pending(str(data["wish"]), int(data["mode_id"]), str(data["mode_name"]), str(data["boot_id"]))
 
 
 def _error(verb: str, path: Path, error: OSError) -> PowerMemoryError:

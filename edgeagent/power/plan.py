@@ -1,15 +1,16 @@
 """From a wish and a look at the board to the few calls that are needed. Pure.
 
 A plan that has no steps is a board that is already right: nothing is called then. Order: free the clocks, set the
-mode (which frees them too), cap, lock, fan. The mode comes before everything that it would undo.
+mode, cap, lock, fan. Clocks are freed before the mode changes, because a lock holds more than a mode change undoes
+(the memory's clock, idle states). The mode comes before everything that it would undo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, limit_khz
+from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, found_cap_khz, held_clocks, limit_khz
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
 from edgeagent.power.profile import Intent, choose_mode
 from edgeagent.power.state import PowerState
@@ -50,6 +51,8 @@ class Found:
     mode_name: str
     clocks_locked: bool = False
     fan: str = ""
+    cpu_khz: int | None = None
+    gpu_khz: int | None = None
 
 
 @dataclass
@@ -84,33 +87,50 @@ def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> 
         mode_id=mode.id if mode else found.mode_id,
         mode_name=mode.name if mode else found.mode_name,
         clocks="lock" if found.clocks_locked else "release",
+        cpu_khz=found.cpu_khz,
+        gpu_khz=found.gpu_khz,
         fan=found.fan if found.fan in state.fan_profiles else "",
     )
-    return plan_target("restore", target, conf, state, soc, notes)
+    return plan_target("restore", target, conf, state, soc, notes, fan_first=True)
 
 
 def find_state(conf: PowerConf, state: PowerState) -> Found | None:
-    """What there is to go back to; None where nothing tells the mode."""
-    mode = conf.mode_by_id(state.mode_id) if state.mode_id is not None else conf.default
+    """What there is to go back to: the noted mode, or the default where none of the table is noted."""
+    mode = (conf.mode_by_id(state.mode_id) if state.mode_id is not None else None) or conf.default
     if mode is None:
         return None
-    return Found(mode.id, mode.name, bool(clocks_locked(conf, state)), state.fan_profile)
+    caps = (found_cap_khz(conf, domain, mode, state) for domain in DOMAINS)
+    return Found(mode.id, mode.name, bool(clocks_locked(conf, state)), state.fan_profile, *caps)
+
+
+def retarget(target: Target, conf: PowerConf) -> Target | None:
+    """The same wish after the board's table has changed: modes go by name. None where the mode is gone."""
+    mode = conf.mode_by_name(target.mode_name)
+    return replace(target, mode_id=mode.id) if mode else None
 
 
 def plan_target(
-    wish: str, target: Target, conf: PowerConf, state: PowerState, soc: str, notes: Sequence[str] = ()
+    wish: str,
+    target: Target,
+    conf: PowerConf,
+    state: PowerState,
+    soc: str,
+    notes: Sequence[str] = (),
+    *,
+    fan_first: bool = False,
 ) -> Plan:
-    """The calls between `state` and `target`."""
+    """The calls between `state` and `target`. `fan_first`: what needs no reboot comes before what may want one."""
     mode = conf.mode_by_id(target.mode_id)
     reboot = why_reboot(mode, conf, state, soc) if mode else ""
-    return Plan(wish, target, tuple(_steps(target, mode, conf, state, reboot)), reboot, tuple(notes))
+    steps, fan = list(_steps(target, mode, conf, state, reboot)), list(_fan_steps(target, state))
+    return Plan(wish, target, tuple([*fan, *steps] if fan_first else [*steps, *fan]), reboot, tuple(notes))
 
 
 def _steps(target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState, reboot: str) -> Iterator[Step]:
     changes_mode = mode is not None and not mode_in_force(mode, conf, state)
     caps = [] if mode is None else list(_caps(target, conf, state, changes_mode=changes_mode))
-    locked = bool(clocks_locked(conf, state)) and not changes_mode
-    if locked and (target.clocks == "release" or caps):
+    locked, held = bool(clocks_locked(conf, state)), bool(held_clocks(conf, mode, state)) and not state.slowed
+    if (locked and (changes_mode or caps)) or (held and target.clocks == "release"):
         yield Step("release-clocks", {}, "let the clocks follow the load")
         locked = False
     if changes_mode and mode is not None:
@@ -120,6 +140,9 @@ def _steps(target: Target, mode: PowerMode | None, conf: PowerConf, state: Power
     keeps = target.clocks == "keep" and bool(clocks_locked(conf, state))
     if (target.clocks == "lock" or keeps) and not locked:
         yield Step("lock-clocks", {}, "lock the clocks at their highest")
+
+
+def _fan_steps(target: Target, state: PowerState) -> Iterator[Step]:
     if target.fan and target.fan != state.fan_profile:
         yield Step("fan", {"profile": target.fan}, f"set the fan's profile {target.fan}")
 
@@ -151,6 +174,8 @@ def _cap(
     if khz is None:
         notes.lines.append(f"the {domain.upper()} has no clock that can be capped here")
         return None
+    if khz > mhz * 1000:
+        notes.lines.append(f"the {domain.upper()}'s lowest clock is {khz / 1000:g} MHz, wished for was {mhz}")
     limit = limit_khz(conf, domain, mode)
     return None if limit is not None and khz >= limit else khz
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import Choice
 from edgeagent.power.clocks import clocks, clocks_locked, core_of, domain_of, is_offline, value_of
-from edgeagent.power.memory import PowerMemory
+from edgeagent.power.memory import Pending, PowerMemory
 from edgeagent.power.nvpmodel_conf import PowerConf
 from edgeagent.power.plan import Plan
 from edgeagent.power.profile import Profile
@@ -73,7 +73,8 @@ def state_json(conf: PowerConf, state: PowerState, memory: PowerMemory) -> dict[
         "slowed_by_heat": list(state.slowed),
         "fan_profile": state.fan_profile or None,
         "found_at_first_start": asdict(memory.found) if memory.found else None,
-        "reboot_under_way": asdict(memory.pending) if memory.pending else None,
+        "reboot_under_way": asdict(memory.pending) if memory.pending and _waits(memory.pending, state) else None,
+        "given_up": memory.gave_up or None,
     }
 
 
@@ -128,8 +129,15 @@ def render_state(conf: PowerConf, state: PowerState, memory: PowerMemory) -> str
             f"before  {found.mode_name}, clocks {'locked' if found.clocks_locked else 'free'} (what restore sets)"
         )
     if memory.pending:
-        lines.append(f"reboot  into {memory.pending.mode_name} was asked for")
+        waits = _waits(memory.pending, state)
+        lines.append(f"reboot  into {memory.pending.mode_name} was asked for{'' if waits else ', and has been'}")
+    if memory.gave_up:
+        lines.append(f"reboot  into {memory.gave_up} did not bring it; it is not tried again by itself")
     return "\n".join(lines)
+
+
+def _waits(pending: Pending, state: PowerState) -> bool:
+    return pending.boot_id == state.boot_id
 
 
 def render_plan(plan: Plan) -> str:

@@ -18,11 +18,13 @@ from edgeagent.power.nvpmodel_conf import PowerConf, parse_nvpmodel_conf
 CONF = "/etc/nvpmodel.conf"
 STATUS = "/var/lib/nvpmodel/status"
 FAN_CONF = "/etc/nvfancontrol.conf"
+FAN_STATUS = "/var/lib/nvfancontrol/status"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _CONF_LIMIT = 1 << 20
 _TABLE_LIMIT = 8192
 _SLOWS_DOWN = re.compile(r"(thermal-)?(cpufreq|devfreq)-")
 _PROFILE = re.compile(rb"^\s*FAN_PROFILE\s+(\S+)\s*\{", re.MULTILINE)
+_NOTED_PROFILE = re.compile(rb"FAN_PROFILE[:=\s]\s*([\w.-]+)")  # outweighs the conf's default
 _DEFAULT_PROFILE = re.compile(rb"^\s*FAN_DEFAULT_PROFILE\s+(\S+)", re.MULTILINE)
 
 
@@ -56,14 +58,14 @@ def read_power_state(root: Path, conf: PowerConf) -> PowerState:
     tables = {
         path for parameter in conf.parameters for argument, path in parameter.paths.items() if _is_table(argument)
     }
-    fan_conf = read_bytes(_under(root, FAN_CONF))
+    fan_conf, fan_status = read_bytes(_under(root, FAN_CONF)), read_bytes(_under(root, FAN_STATUS), 4096)
     return PowerState(
         boot_id=read_boot_id(root),
         mode_id=_noted_mode(read_bytes(_under(root, STATUS), 256)),
         values={path: value for path in sorted(paths) if (value := _number(root, path)) is not None},
         tables={path: table for path in sorted(tables) if (table := _table(root, path))},
         slowed=_slowed(root),
-        fan_profile=_first_word(_DEFAULT_PROFILE, fan_conf),
+        fan_profile=_first_word(_NOTED_PROFILE, fan_status) or _first_word(_DEFAULT_PROFILE, fan_conf),
         fan_profiles=tuple(name.decode("utf-8", "replace") for name in _PROFILE.findall(fan_conf)),
     )
 

@@ -19,9 +19,9 @@ from edgeagent.power.clocks import (
     clocks_locked,
     core_of,
     domain_of,
+    held_clocks,
     is_offline,
     limit_span,
-    mode_pins_clocks,
     value_of,
 )
 from edgeagent.power.nvpmodel_conf import (
@@ -37,6 +37,7 @@ from edgeagent.power.state import PowerState
 ClockState = Literal["lock", "release", "keep"]
 _CORE = re.compile(r"/cpu(\d+)/online$")
 _HEAT = "held down by heat"
+_LOCKED = {True: "locked", False: "free"}
 _SOCS_THAT_REBOOT_FOR_CORES = ("t210", "t186", "t194")
 
 
@@ -61,7 +62,7 @@ class Mismatch(NamedTuple):
     what: str
     expected: str
     found: str
-    kind: Literal["", "mask", "core"] = ""
+    kind: Literal["", "mask", "core", "unread"] = ""
     excuse: str = ""
 
     def __str__(self) -> str:
@@ -71,7 +72,11 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`checked` values were compared; those that differ are in `mismatches`."""
+    """`checked` values of the hardware were compared; those that differ are in `mismatches`.
+
+    The mode that nvpmodel noted and the profile in the fan's file are compared too, and count for nothing by
+    themselves: they say what a tool wrote, not what the hardware does.
+    """
 
     checked: int
     mismatches: tuple[Mismatch, ...]
@@ -84,18 +89,10 @@ class Verdict:
 def verify(target: Target, conf: PowerConf, state: PowerState) -> Verdict:
     """Compare the whole wish with one look at the board."""
     mode = conf.mode_by_id(target.mode_id)
-    results = [*(_mode_results(target, mode, conf, state) if mode else ()), *_lock_results(target, mode, conf, state)]
-    if target.fan and state.fan_profile:
-        results.append(_equal("the fan's profile", target.fan, state.fan_profile))
+    hardware = [*(_mode_results(target, mode, conf, state) if mode else ()), *_lock_results(target, mode, conf, state)]
+    results = [*_noted_results(target, mode, conf, state), *hardware]
     mismatches = tuple(found for found in results if found is not None)
-    return Verdict(len(results), _excused_masks(mismatches))
-
-
-def _excused_masks(mismatches: tuple[Mismatch, ...]) -> tuple[Mismatch, ...]:
-    """Some boards show a mask otherwise than it was written: alone, with every core and clock right, it is no fault."""
-    if all(mismatch.kind == "mask" for mismatch in mismatches if not mismatch.excuse):
-        return tuple(m._replace(excuse="cores and clocks are right") if m.kind == "mask" else m for m in mismatches)
-    return mismatches
+    return Verdict(sum(found is None or found.kind != "unread" for found in hardware), mismatches)
 
 
 def mode_in_force(mode: PowerMode, conf: PowerConf, state: PowerState) -> bool:
@@ -130,9 +127,18 @@ def path_of(conf: PowerConf, setting: Setting) -> str:
     return parameter.paths.get(setting.argument, "") if parameter else ""
 
 
-def _mode_results(target: Target, mode: PowerMode, conf: PowerConf, state: PowerState) -> Iterator[Mismatch | None]:
+def _noted_results(
+    target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState
+) -> Iterator[Mismatch | None]:
+    if mode is None:
+        yield Mismatch("the table of power modes", f"one with {target.mode_name}", "without it")
     if state.mode_id is not None:
         yield _equal("the mode that nvpmodel noted", target.mode_name, _name(conf, state.mode_id))
+    if target.fan and state.fan_profile:
+        yield _equal("the fan's profile", target.fan, state.fan_profile)
+
+
+def _mode_results(target: Target, mode: PowerMode, conf: PowerConf, state: PowerState) -> Iterator[Mismatch | None]:
     for setting in mode.settings:
         if (result := _switch(conf, setting, state)) is not False:
             yield result
@@ -144,11 +150,11 @@ def _limit(target: Target, mode: PowerMode, parameter: Parameter, state: PowerSt
     """The highest clock of one parameter compared with the mode's limit, or with a cap below that."""
     limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
     found = value_of(parameter, "MAX_FREQ", state)
-    if limit is None or found is None or is_offline(core_of(parameter), state):
-        return
     domain = domain_of(parameter)
     cap = target.cap(domain) if domain else None
-    span = limit_span(parameter, limit, state)
+    if found is None or is_offline(core_of(parameter), state):
+        return
+    span = limit_span(parameter, limit, state) if limit else None
     if cap is not None:
         wanted = cap_in_files(parameter, cap, state)
         yield _clock(parameter.name, min(wanted, span.high) if span else wanted, None, found, state)
@@ -166,7 +172,9 @@ def _switch(conf: PowerConf, setting: Setting, state: PowerState) -> Mismatch | 
         return None
     if core:
         return Mismatch(f"core {core.group(1)}", _on_off(setting.value), _on_off(found), "core")
-    return Mismatch(f"{setting.parameter} {setting.argument}", str(setting.value), str(found), "mask")
+    known = {mode.value(setting.parameter, setting.argument) for mode in conf.modes}
+    excuse = "" if found in known else "no mode of the table has this mask: the board shows it otherwise"
+    return Mismatch(f"{setting.parameter} {setting.argument}", str(setting.value), str(found), "mask", excuse)
 
 
 def _on_off(value: int) -> str:
@@ -183,22 +191,20 @@ def _clock(name: str, low: int, high: int | None, found: int, state: PowerState)
 def _lock_results(
     target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState
 ) -> Iterator[Mismatch | None]:
-    locked = clocks_locked(conf, state)
-    if target.clocks == "keep" or locked is None:
+    if target.clocks == "keep":
         return
-    if target.clocks == "release" and mode and mode_pins_clocks(conf, mode):
+    wanted, all_locked = target.clocks == "lock", clocks_locked(conf, state)
+    if all_locked is None:
+        excuse = "no file shows it"
+        yield Mismatch("the state of the clocks", _LOCKED[wanted], "not known", "unread", excuse)
         return
-    wanted = target.clocks == "lock"
-    if wanted != locked:
-        # A hot board lowers the upper ends and leaves the lower ones: the lock is still there below.
-        excuse = _HEAT if wanted and state.slowed else ""
-        yield Mismatch("the state of the clocks", _locked(wanted), _locked(locked), excuse=excuse)
-    else:
+    held = held_clocks(conf, mode, state)
+    if (wanted and all_locked) or (not wanted and not held):
         yield None
-
-
-def _locked(locked: bool) -> str:
-    return "locked" if locked else "free"
+        return
+    # A hot board lowers the upper ends and leaves the lower ones: a lock is still there below.
+    found = f"held: {', '.join(held)}" if held and not wanted else _LOCKED[all_locked]
+    yield Mismatch("the state of the clocks", _LOCKED[wanted], found, excuse=_HEAT if state.slowed else "")
 
 
 def _name(conf: PowerConf, mode_id: int) -> str:

@@ -120,10 +120,12 @@ def test_a_mode_that_wants_a_reboot_is_an_alarm_and_no_reboot(tmp_path: Path) ->
 
 def test_an_allowed_reboot_is_made_and_the_plan_resumes_after_it(tmp_path: Path) -> None:
     board = a_board(tmp_path)
-    allowed = {"intent": "low-power", "allow_reboot": True, "restore_on_stop": False}
-    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, **allowed) as (watcher, _):
+    allowed = {"intent": "low-power", "allow_reboot": True}
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, **allowed) as (watcher, process):
         watcher.ever(Info, power_state("rebooting"))
         assert (board.root / "run/virtual-reboot").exists()
+        process.send_signal(signal.SIGTERM)  # what the system does on its way down
+        assert process.wait(STOP_S) == 0
     reboot_board(board.root)
     after = tmp_path / "after"
     after.mkdir()
@@ -176,6 +178,49 @@ def test_an_intent_where_there_is_nothing_to_set_is_told(tmp_path: Path, name: s
         info = watcher.ever(Info, power_state("unsupported"))
         assert words in info.power.reason
         watcher.ever(Health, component("power", "degraded"))
+
+
+def test_a_board_under_another_root_never_gets_the_machines_own_helper(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    own = {"intent": "max-performance", "helper_socket": "/run/edgeagent-power.sock"}
+    with running(tmp_path, board, **own) as (watcher, _):
+        info = watcher.ever(Info, power_state("failed"))
+        assert "another root" in info.power.reason
+
+
+def test_an_intent_taken_out_after_a_crash_is_undone_at_the_next_start(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    status = board.root / "var/lib/nvpmodel/status"
+    before = status.read_text()
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, intent="max-performance") as (watcher, process),
+    ):
+        watcher.ever(Info, power_state("applied"))
+        process.kill()
+        process.wait()
+    assert status.read_text() != before
+    after = tmp_path / "after"
+    after.mkdir()
+    with helper(board, after / "power.sock"), running(after, board) as (watcher, _):
+        info = watcher.ever(Info, lambda i: i.power is not None and "back to before" in i.power.reason)
+        assert info.power.state == "left_alone"
+    assert status.read_text() == before
+
+
+def test_an_intent_is_found_in_a_profile_that_is_written_later(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    profiles = tmp_path / "profiles"
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, intent="night", profiles_dir=str(profiles)) as (watcher, _),
+    ):
+        watcher.ever(Info, power_state("failed"))
+        profiles.mkdir()
+        text = 'schema = "edgeagent/profile/1"\nfamily = "Orin Nano"\n[intent.night]\nmodes = ["15W"]\n'
+        (profiles / "own.toml").write_text(text)
+        info = watcher.message(Info, power_state("applied"))
+        assert info.power.mode == "15W"
 
 
 def test_an_intent_that_no_profile_has_is_told_with_those_there_are(tmp_path: Path) -> None:

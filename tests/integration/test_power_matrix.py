@@ -15,14 +15,14 @@ from edgeagent.board.evidence import read_identity
 from edgeagent.clock import ManualClock
 from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
 from edgeagent.power.client import private_helper
+from edgeagent.power.clocks import clocks_locked
 from edgeagent.power.memory import load_memory
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.simulate.board import make_board, reboot_board, virtual_boards
 from edgeagent.simulate.listing import write_misbehaviour
-from edgeagent.simulate.matrix import INTENTS, board_rows
+from edgeagent.simulate.matrix import INTENTS, MOMENTARY, NO_MODES, board_rows
 from edgeagent.simulate.tools.misbehaviour import MISBEHAVIOURS
 
-NO_MODES = {"container", "pc"}
 TOOL_TIMEOUT_S = 6.0  # above what a slow tool takes
 FREE = RebootRule(allowed=True, per_day=2)
 NO_REBOOT = RebootRule()
@@ -33,7 +33,10 @@ class Bench:
 
     def __init__(self, root: Path, name: str = "orin-nano") -> None:
         self.board = make_board(name, root, seed=5)
-        self.clock = ManualClock()
+        self.clock = ManualClock(wall_ms=1_790_000_000_000)
+        self.up_for_long()
+
+    def up_for_long(self) -> None:
         (self.board.root / "proc/uptime").write_text("4000.00 4000.00\n")
 
     @property
@@ -53,10 +56,15 @@ class Bench:
         ) as helper:
             return self.power().apply(intent, helper, rule)[1]
 
-    def restore(self, rule: RebootRule = NO_REBOOT):
+    def restore(self, rule: RebootRule = NO_REBOOT, *, insist: bool = False):
         state_dir = self.board.root / "run/edgeagent-power"
         with private_helper(self.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
-            return self.power().restore(helper, rule)
+            return self.power().restore(helper, rule, insist=insist)
+
+    def files(self) -> dict[str, bytes]:
+        """What lasts in sysfs, by path."""
+        paths = (path for path in (self.board.root / "sys").rglob("*") if path.name not in MOMENTARY)
+        return {str(path): path.read_bytes() for path in paths if path.is_file() and not path.is_symlink()}
 
     def mode(self) -> str:
         conf, state = self.power().conf(), self.power().look()
@@ -64,7 +72,7 @@ class Bench:
 
     def reboot(self) -> None:
         reboot_board(self.board.root)
-        (self.board.root / "proc/uptime").write_text("4000.00 4000.00\n")
+        self.up_for_long()
 
     def misbehave(self, *wishes: str) -> None:
         write_misbehaviour(self.board.root, wishes)
@@ -142,7 +150,11 @@ def test_a_board_that_has_just_booted_is_not_rebooted(bench: Bench):
     (bench.board.root / "proc/uptime").write_text("30.00 30.00\n")
     result = bench.apply("low-power", FREE)
     assert result.word == "reboot_required"
+    assert "up for 30 s" in result.detail
     assert not (bench.board.root / "run/virtual-reboot").exists()
+    assert load_memory(bench.memory_path)[0].reboots_ms == ()  # what was refused does not count
+    bench.up_for_long()
+    assert bench.apply("low-power", FREE).word == "rebooting"
 
 
 def test_restore_without_a_change_changes_nothing(bench: Bench):
@@ -163,11 +175,118 @@ def test_restore_forgets_only_what_it_has_brought_back(bench: Bench):
     assert load_memory(bench.memory_path)[0].found is None
 
 
+def test_a_restore_does_not_undo_a_reboot_that_is_under_way(bench: Bench):
+    """The board goes down for the mode that was asked for, and the agent is stopped with everything else."""
+    assert bench.apply("low-power", FREE).word == "rebooting"
+    assert bench.restore() is None
+    bench.reboot()
+    assert bench.apply("low-power", FREE).word == "applied"
+    assert bench.mode() == "7W"
+
+
+def test_a_person_may_call_a_reboot_off(bench: Bench):
+    assert bench.apply("low-power", FREE).word == "rebooting"
+    _, result = bench.restore(insist=True)
+    assert result.word == "applied"
+    assert bench.mode() == "25W"
+    assert load_memory(bench.memory_path)[0].pending is None
+
+
+def test_a_lock_leaves_nothing_behind_when_the_mode_changes(bench: Bench):
+    """The memory's clock and the idle states too, which no mode change frees."""
+    before = bench.files()
+    bench.apply("max-performance")
+    assert bench.files() != before
+    bench.restore()
+    assert bench.files() == before
+
+
+def test_a_lock_leaves_nothing_behind_after_a_mode_change_by_hand(bench: Bench):
+    before = bench.files()
+    bench.apply("max-performance")
+    subprocess.run([bench.board.bin_dir / "nvpmodel", "-m", "0"], stdin=subprocess.DEVNULL, check=True)
+    target = bench.power().plan("max-performance").target
+    state_dir = bench.board.root / "run/edgeagent-power"
+    with private_helper(bench.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
+        assert bench.power().again(target, "max-performance", helper)[1].word == "applied"
+    bench.restore()
+    assert bench.files() == before
+
+
+def test_restore_brings_back_what_needs_no_reboot(tmp_path: Path):
+    bench = Bench(tmp_path / "board", "orin-nx16-r36")
+    fan = bench.power().look().fan_profile
+    bench.apply("max-performance", FREE)
+    bench.reboot()
+    assert bench.apply("max-performance", FREE).word == "applied"
+    _, result = bench.restore()
+    assert result.word == "reboot_required"
+    conf, state = bench.power().conf(), bench.power().look()
+    assert clocks_locked(conf, state) is False
+    assert state.fan_profile == fan
+
+
+def test_a_repair_after_a_restore_by_hand_notes_the_way_back_anew(bench: Bench):
+    bench.apply("max-performance")
+    target = bench.power().plan("max-performance").target
+    bench.restore()
+    state_dir = bench.board.root / "run/edgeagent-power"
+    with private_helper(bench.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
+        bench.power().again(target, "max-performance", helper)
+    assert bench.mode() == "MAXN_SUPER"
+    assert bench.restore()[1].word == "applied"
+    assert bench.mode() == "25W"
+
+
+def test_without_a_boot_id_no_reboot_is_made(bench: Bench):
+    (bench.board.root / "proc/sys/kernel/random/boot_id").unlink()
+    result = bench.apply("low-power", FREE)
+    assert result.word == "reboot_required"
+    assert "cannot be told" in result.detail
+    assert not (bench.board.root / "run/virtual-reboot").exists()
+
+
+def test_a_stop_never_ends_in_a_reboot(bench: Bench):
+    power = bench.power()
+    state_dir = bench.board.root / "run/edgeagent-power"
+    with private_helper(bench.board.root, state_dir=state_dir, log=subprocess.DEVNULL) as helper:
+
+        class Stopping:
+            def call(self, verb: str, **arguments):
+                power.stop()  # while the tool runs
+                return helper.call(verb, **arguments)
+
+        result = power.apply("low-power", Stopping(), FREE)[1]
+    assert result.word == "reboot_required"
+    assert not (bench.board.root / "run/virtual-reboot").exists()
+
+
+def test_the_fans_noted_profile_outweighs_its_file(bench: Bench):
+    (bench.board.root / "var/lib/nvfancontrol/status").write_text("FAN1:FAN_PROFILE:cool\n")
+    assert bench.power().look().fan_profile == "cool"
+    assert [step.verb for step, _ in bench.apply("balanced").done] == ["fan"]
+
+
+def test_a_table_that_changes_under_us_is_followed_by_name(bench: Bench):
+    bench.apply("max-performance")
+    target = bench.power().plan("max-performance").target
+    conf = bench.board.root / "etc/nvpmodel.conf"
+    text = conf.read_text()
+    conf.write_text(text.replace("ID=2 NAME=MAXN_SUPER", "ID=9 NAME=MAXN_SUPER"))
+    (bench.board.root / "var/lib/nvpmodel/status").write_text("pmode:0009")
+    assert bench.power().check(target).faults == ()
+    conf.write_text(text.replace("NAME=MAXN_SUPER", "NAME=OTHER"))
+    assert bench.power().check(target) is None
+
+
 def test_a_damaged_memory_does_not_stop_the_board_from_being_set(bench: Bench):
     bench.apply("max-performance")
     bench.memory_path.write_text("{")
-    assert bench.apply("balanced").word == "applied"
+    assert bench.apply("build").word == "applied"
     assert bench.memory_path.with_suffix(".damaged").exists()
+    found = load_memory(bench.memory_path)[0].found
+    assert found is not None
+    assert found.mode_name == "25W"  # the table's default: the state of now is edgeagent's own
 
 
 def test_nothing_is_changed_where_the_way_back_cannot_be_written(bench: Bench):

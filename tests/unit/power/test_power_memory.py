@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def test_no_file_is_an_empty_memory(tmp_path: Path):
         b"\xff",
         b'{"schema": "other"}',
         b'{"schema": "edgeagent/power-memory/1", "found": 3}',
+        b'{"schema": "edgeagent/power-memory/1", "found": null, "pending": null, "reboots_ms": [1e999], "gave_up": ""}',
+        b'{"schema": "edgeagent/power-memory/1", "found": null, "pending": 7, "reboots_ms": [], "gave_up": ""}',
         b"[" * 100_000,
     ],
 )
@@ -68,19 +69,41 @@ def test_root_leaves_the_file_to_the_owner_of_the_directory(tmp_path: Path):
     assert (tmp_path / "power.json").stat().st_uid == 1234
 
 
+NOW = 1_790_000_000_000
+
+
 def test_the_budget_of_a_day():
-    memory = PowerMemory().with_reboot(PENDING, 10 * DAY_MS)
-    assert not memory.may_reboot(10 * DAY_MS + 1, per_day=1)
-    assert memory.may_reboot(10 * DAY_MS + 1, per_day=2)
-    assert memory.may_reboot(11 * DAY_MS, per_day=1)
+    memory = PowerMemory().with_reboot(PENDING, NOW)
+    assert not memory.may_reboot(NOW + 1, per_day=1)
+    assert memory.may_reboot(NOW + 1, per_day=2)
+    assert memory.may_reboot(NOW + DAY_MS, per_day=1)
 
 
-def test_a_clock_that_jumped_back_gives_no_further_reboot():
-    memory = PowerMemory().with_reboot(PENDING, 20_000 * DAY_MS)
+def test_a_clock_that_is_not_set_forgets_no_reboot():
+    memory = PowerMemory().with_reboot(PENDING, NOW)
     assert not memory.may_reboot(5_000, per_day=1)  # 1970 again
+    assert not memory.may_reboot(40 * DAY_MS, per_day=1)
+
+
+def test_a_reboot_of_before_the_clock_was_set_counts_from_when_it_is():
+    memory = PowerMemory().with_reboot(PENDING, 5_000)
+    assert not memory.may_reboot(NOW, per_day=1)
+    later = memory.dated(NOW)
+    assert later.reboots_ms == (NOW,)
+    assert later.may_reboot(NOW + DAY_MS, per_day=1)
+
+
+def test_a_reboot_dated_far_ahead_does_not_block_for_ever():
+    memory = PowerMemory().with_reboot(PENDING, NOW + 5000 * DAY_MS)
+    assert not memory.may_reboot(NOW, per_day=1)
+    assert memory.dated(NOW).may_reboot(NOW + DAY_MS, per_day=1)
+
+
+def test_a_reboot_that_was_refused_does_not_count():
+    memory = PowerMemory().with_reboot(PENDING, NOW).without_reboot()
+    assert memory == PowerMemory()
 
 
 def test_old_reboots_are_forgotten():
-    memory = PowerMemory(reboots_ms=(1, 2)).with_reboot(PENDING, 3 * DAY_MS)
-    assert memory.reboots_ms == (3 * DAY_MS,)
-    assert json.loads(json.dumps(memory.reboots_ms)) == [3 * DAY_MS]
+    memory = PowerMemory(reboots_ms=(NOW, NOW + 1)).with_reboot(PENDING, NOW + 3 * DAY_MS)
+    assert memory.reboots_ms == (NOW + 3 * DAY_MS,)

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from power_kit import CPU, GPU, board_conf, board_state
 
-from edgeagent.power.plan import Found, find_state, plan_intent, plan_restore, plan_target
+from edgeagent.power.plan import Found, find_state, plan_intent, plan_restore, plan_target, retarget
 from edgeagent.power.profile import Intent, IntentError
 from edgeagent.power.verify import Target
 
@@ -39,7 +39,17 @@ def test_locked_clocks_are_freed_before_they_are_capped_and_locked_again():
 
 def test_a_lock_that_shall_stay_survives_the_mode_change_that_undoes_it():
     plan = plan_target("x", Target(2, "MAXN_SUPER", clocks="keep"), CONF, board_state(1, locked=True), "t234")
-    assert verbs(plan) == ["set-mode", "lock-clocks"]
+    assert verbs(plan) == ["release-clocks", "set-mode", "lock-clocks"]
+
+
+def test_a_lock_is_freed_before_the_mode_changes_because_it_holds_more_than_that_undoes():
+    plan = plan_target("x", Target(2, "MAXN_SUPER", clocks="release"), CONF, board_state(1, locked=True), "t234")
+    assert verbs(plan) == ["release-clocks", "set-mode"]
+
+
+def test_one_clock_that_is_held_is_freed():
+    held = board_state(1, values={f"{CPU}/cpu0/cpufreq/scaling_min_freq": 1_344_000})
+    assert verbs(plan_target("x", Target(1, "25W", clocks="release"), CONF, held, "t234")) == ["release-clocks"]
 
 
 def test_a_foreign_cap_is_lifted():
@@ -91,9 +101,35 @@ def test_restore_goes_back_from_everywhere(now, locked):
     away = board_state((now + 1) % 3, locked=not locked, fan_profile="cool")
     plan = plan_restore(found, CONF, away, "t234")
     assert plan.target.mode_id == now
-    assert verbs(plan)[0] == "set-mode"
-    assert ("lock-clocks" in verbs(plan)) is locked
-    assert verbs(plan)[-1] == "fan"
+    freed = ["release-clocks"] if not locked else []
+    wanted = ["fan", *freed, "set-mode", *(["lock-clocks"] if locked else [])]
+    assert verbs(plan) == wanted  # what needs no reboot comes first
+
+
+def test_a_cap_that_was_there_before_comes_back():
+    low = {f"{CPU}/cpu{core}/cpufreq/scaling_max_freq": 960_000 for core in (0, 1)}
+    found = find_state(CONF, board_state(1, values=low))
+    assert found == Found(1, "25W", False, "quiet", cpu_khz=960_000)
+    steps = plan_restore(found, CONF, board_state(2), "t234").steps
+    assert [(step.verb, step.arguments.get("khz")) for step in steps] == [("set-mode", None), ("cap", 960_000)]
+
+
+def test_a_noted_mode_that_the_table_does_not_have_is_taken_for_the_default():
+    assert find_state(CONF, board_state(1, mode_id=99)) == Found(1, "25W", False, "quiet")
+
+
+def test_a_wish_survives_a_new_table_by_its_name():
+    assert retarget(Target(7, "15W"), CONF) == Target(0, "15W")
+    assert retarget(Target(0, "GONE"), CONF) is None
+
+
+def test_a_cap_below_the_lowest_clock_is_told():
+    plan = plan_intent(Intent("x", ("25W",), "keep", gpu_mhz=1), CONF, board_state(1), "t234")
+    assert plan.notes == ("the GPU's lowest clock is 306 MHz, wished for was 1",)
+
+
+def test_a_cap_at_the_modes_own_limit_is_none():
+    assert plan_intent(Intent("x", ("15W",), "keep", gpu_mhz=900), CONF, board_state(0), "t234").steps == ()
 
 
 def test_restore_finds_the_mode_by_name_because_ids_change_with_releases():

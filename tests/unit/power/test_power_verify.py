@@ -82,7 +82,31 @@ def test_files_that_are_missing_are_not_counted():
     bare = board_state(1, mode_id=None)
     state = type(bare)(boot_id="x")
     verdict = verify(Target(1, "25W", clocks="lock"), CONF, state)
-    assert (verdict.checked, verdict.mismatches) == (0, ())
+    assert (verdict.checked, verdict.faults) == (0, ())
+
+
+def test_what_tools_wrote_down_counts_for_nothing():
+    """The noted mode and the fan's file are right, and no file of the hardware can be read."""
+    bare = board_state(1)
+    state = type(bare)(boot_id="x", mode_id=1, fan_profile="cool", fan_profiles=("cool",))
+    verdict = verify(Target(1, "25W", clocks="lock", fan="cool"), CONF, state)
+    assert (verdict.checked, verdict.faults) == (0, ())
+
+
+def test_one_clock_that_is_held_is_not_free():
+    held = board_state(1, values={f"{CPU}/cpu0/cpufreq/scaling_min_freq": 1_344_000})
+    faults = verify(Target(1, "25W", clocks="release"), CONF, held).faults
+    assert [str(fault) for fault in faults] == ["the state of the clocks is held: CPU_A78_0, not free"]
+
+
+def test_a_clock_with_only_its_lowest_step_left_is_not_held():
+    floor = {f"{CPU}/cpu{core}/cpufreq/scaling_max_freq": 729_600 for core in (0, 1)}
+    faults = verify(Target(1, "25W", clocks="release", cpu_khz=729_600), CONF, board_state(1, values=floor)).faults
+    assert faults == ()
+
+
+def test_a_mode_that_the_table_lost_is_a_fault():
+    assert len(verify(Target(77, "GONE"), CONF, board_state(1)).faults) == 2
 
 
 @pytest.mark.parametrize(
