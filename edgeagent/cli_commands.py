@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import sys
 import time
@@ -11,12 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeagent.errors import OperatorError
+
 if TYPE_CHECKING:
     from edgeagent.app.power_commands import PowerOptions
 
 STARTED_S = time.monotonic()  # before anything else is imported
-LOAD_INTERVAL_S = 0.3
+LOAD_INTERVAL_S = 0.7  # longer than a virtual board's half second
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+PROFILES_DIR = Path("/etc/edgeagent/profiles")
 
 
 def command_run(options: argparse.Namespace) -> int:
@@ -91,8 +95,9 @@ def command_board(options: argparse.Namespace) -> int:
     from edgeagent.board.report import board_json, render_board_text
     from edgeagent.board.telemetry import BoardReader
 
-    identity = read_identity(options.root)
-    with BoardReader(options.root) as reader:
+    root = _checked_root(options.root)
+    identity = read_identity(root)
+    with BoardReader(root, soc=identity.soc) as reader:
         reader.read()  # loads are differences between two readings
         time.sleep(LOAD_INTERVAL_S)
         reading = reader.read()
@@ -109,12 +114,22 @@ def command_doctor(options: argparse.Namespace) -> int:
     return code
 
 
+def _checked_root(root: Path) -> Path:
+    """The absolute root. Raises OperatorError for one that is no directory we may look into."""
+    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+        what = "cannot be looked into by this user" if root.is_dir() else "is no directory"
+        raise OperatorError(f"{root} {what}", mend="give --root a board's directory", code="board-root")
+    return root.absolute()
+
+
 def _power_options(options: argparse.Namespace) -> PowerOptions:
     from edgeagent.app.power_commands import PowerOptions
 
+    if options.profiles is not None and not options.profiles.is_dir():
+        raise OperatorError(f"--profiles: there is no directory {options.profiles}", mend="check the path")
     return PowerOptions(
-        root=options.root.absolute(),
-        profiles_dir=options.profiles,
+        root=_checked_root(options.root),
+        profiles_dir=options.profiles or PROFILES_DIR,
         socket=options.socket,
         state_dir=options.state.absolute() if options.state else None,
         as_json=options.json,

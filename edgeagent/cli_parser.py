@@ -121,7 +121,7 @@ def _add_power(every: Every) -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true")
     common.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
-    common.add_argument("--profiles", type=Path, default=Path("/etc/edgeagent/profiles"), metavar="DIR")
+    common.add_argument("--profiles", type=Path, metavar="DIR", help=f"default: {commands.PROFILES_DIR}")
     common.add_argument("--socket", type=Path, metavar="PATH", help="the power helper's, where it is another")
     common.add_argument("--state", type=Path, metavar="DIR", help="where power.json is kept (default: with the board)")
     reboot = argparse.ArgumentParser(add_help=False)

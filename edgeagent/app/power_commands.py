@@ -55,9 +55,7 @@ class PowerOptions:
 
 
 def open_power(options: PowerOptions) -> BoardPower:
-    """The board's power as the options say. Raises for a root that is none and for profiles that are wrong."""
-    if not options.root.is_dir():
-        raise OperatorError(f"there is no directory {options.root}", mend="give --root the board's directory")
+    """The board's power as the options say. Raises for profiles that are wrong."""
     profiles = load_profiles(shipped_profiles_dir(), options.profiles_dir)
     facts = board_facts(read_identity(options.root))
     return BoardPower(options.root, facts, profiles, options.memory_path, SystemClock())
@@ -85,8 +83,8 @@ def _memory_if_readable(power: BoardPower) -> PowerMemory:
 
 def command_apply(options: PowerOptions, intent: str, *, dry_run: bool, allow_reboot: bool) -> tuple[int, str]:
     power = open_power(options)
+    plan = power.plan(intent)  # what can be refused is refused before anything is started or written
     if dry_run:
-        plan = power.plan(intent)
         return OK, json.dumps(plan_json(plan), indent=2) if options.as_json else render_plan(plan)
     if allow_reboot:
         power.forget_failure()
@@ -96,6 +94,7 @@ def command_apply(options: PowerOptions, intent: str, *, dry_run: bool, allow_re
 
 def command_restore(options: PowerOptions, *, allow_reboot: bool) -> tuple[int, str]:
     power = open_power(options)
+    power.look()
     with open_helper(options) as helper:
         ended = power.restore(helper, _rule(allow_reboot), insist=True)
     if ended is None:

@@ -82,8 +82,7 @@ class BoardPower:
 
     def conf(self) -> PowerConf:
         """The board's table of modes. Raises NoPowerModesError, and ConfMistakesError for a broken one."""
-        if self._facts.kind == "not-a-jetson":
-            raise NoPowerModesError("this is not a Jetson: there is no power mode to set")
+        self._refuse_other_machines()
         conf = read_power_conf(self._root)
         if conf is None:
             raise NoPowerModesError(
@@ -187,7 +186,12 @@ class BoardPower:
         if (new := change(memory)) != memory:
             save_memory(self._memory_path, new)
 
+    def _refuse_other_machines(self) -> None:
+        if self._facts.kind == "not-a-jetson":
+            raise NoPowerModesError("this is not a Jetson: there is no power mode to set")
+
     def _refuse_container(self) -> None:
+        self._refuse_other_machines()
         if self._facts.container:
             raise NoPowerModesError(
                 f"inside a container ({self._facts.container}) nvpmodel ignores every request",

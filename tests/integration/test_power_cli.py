@@ -1,0 +1,140 @@
+"""`edgeagent power ...` as a person types it, on virtual boards: output, exit codes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from agent_kit import Family, command_line
+
+from edgeagent.simulate.board import VirtualBoard, make_board
+
+ON_ANOTHER_BOARD = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> VirtualBoard:
+    return make_board("orin-nano", tmp_path / "board", seed=4)
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return command_line(*map(str, arguments), family=Family())
+
+
+def power(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
+    action, *rest = arguments
+    return run("power", action, "--root", board.root, *rest)
+
+
+def test_list_shows_what_each_intent_means_here(board: VirtualBoard):
+    text = power(board, "list").stdout
+    assert "max-performance  MAXN_SUPER, clocks locked, fan cool" in text
+    assert "low-power        7W, clocks free, fan quiet, wants a reboot" in text
+    assert "1  25W  (default, now)" in text
+    found = json.loads(power(board, "list", "--json").stdout)
+    assert [mode["name"] for mode in found["modes"]] == ["15W", "25W", "MAXN_SUPER", "7W"]
+    assert found["intents"][0]["target"]["mode_name"] == "MAXN_SUPER"
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(board: VirtualBoard):
+    status = board.root / "var/lib/nvpmodel/status"
+    before = status.read_text()
+    done = power(board, "apply", "max-performance", "--dry-run")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "1. set the power mode MAXN_SUPER"
+    assert status.read_text() == before
+    assert not (board.root / "run/edgeagent-power").exists()
+
+
+def test_apply_show_restore(board: VirtualBoard):
+    assert "MAXN_SUPER is in force" in power(board, "apply", "max-performance").stdout
+    shown = json.loads(power(board, "show", "--json").stdout)
+    assert (shown["mode"], shown["clocks_locked"], shown["fan_profile"]) == ("MAXN_SUPER", True, "cool")
+    assert shown["found_at_first_start"]["mode_name"] == "25W"
+    assert "25W is in force" in power(board, "restore").stdout
+    again = power(board, "restore")
+    assert again.returncode == 0
+    assert "nothing to restore" in again.stdout
+
+
+def test_a_mode_that_wants_a_reboot_is_exit_1_and_names_the_option(board: VirtualBoard):
+    done = power(board, "apply", "low-power")
+    assert done.returncode == 1
+    assert "--allow-reboot" in done.stdout
+    (board.root / "proc/uptime").write_text("4000.0 1.0\n")
+    asked = power(board, "apply", "low-power", "--allow-reboot")
+    assert asked.returncode == 0
+    assert "after the reboot" in asked.stdout
+    assert "was asked for" in power(board, "show").stdout
+    assert run("simulate", "reboot", "--root", board.root).returncode == 0
+    assert "7W is in force" in power(board, "apply", "low-power").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["power", "apply", "fast", "--root", "BOARD"], 2, "it has: max-performance, balanced, low-power, build"),
+        (["power", "list", "--root", "/nowhere"], 2, "/nowhere is no directory"),
+        (["board", "--root", "/etc/hostname"], 2, "is no directory"),
+        (["power", "list", "--root", "BOARD", "--profiles", "/nowhere"], 2, "--profiles"),
+        (["power", "apply", "balanced", "--root", "EMPTY"], 1, "not a Jetson"),
+        (["simulate", "reboot", "--root", "EMPTY"], 2, "is no virtual board"),
+        (["simulate", "matrix", "--board", "nothing"], 2, "no virtual board called"),
+        (["bench", "telemetry", "--board", "nothing"], 2, "no virtual board called"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_the_right_exit_code(
+    board: VirtualBoard, tmp_path: Path, arguments: list[str], code: int, words: str
+):
+    (tmp_path / "empty").mkdir()
+    places = {"BOARD": str(board.root), "EMPTY": str(tmp_path / "empty")}
+    done = run(*(places.get(argument, argument) for argument in arguments))
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list((tmp_path / "empty").iterdir()) == []  # what is refused writes nothing
+
+
+def test_a_container_is_refused_everywhere(tmp_path: Path):
+    board = make_board("container", tmp_path / "board", seed=1)
+    for arguments in (["list"], ["apply", "balanced", "--dry-run"], ["apply", "balanced"], ["restore"]):
+        done = power(board, *arguments)
+        assert done.returncode == 1
+        assert "inside a container (docker)" in done.stderr
+
+
+@ON_ANOTHER_BOARD
+def test_a_board_of_another_user_never_reaches_the_machines_own_helper(board: VirtualBoard):
+    os.chown(board.root, 65534, 65534)
+    done = power(board, "apply", "max-performance")
+    assert done.returncode == 2
+    assert "belongs to another user" in done.stderr
+
+
+def test_ctrl_c_ends_it_without_a_traceback(board: VirtualBoard):
+    (board.root / "misbehave.json").write_text('{"nvpmodel": ["slow"]}')
+    command = [
+        sys.executable,
+        "-m",
+        "edgeagent",
+        "power",
+        "apply",
+        "max-performance",
+        "--verbose",
+        "--root",
+        str(board.root),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        memory = board.root / "var/lib/edgeagent/power.json"
+        while not memory.exists():  # it is written right before the first call
+            assert process.poll() is None
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
