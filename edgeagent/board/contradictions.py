@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
 from edgeagent.board import parse, versions, witness
 from edgeagent.board.catalogue import L4t, Module, fits_memory
 from edgeagent.board.witness import Claim, Evidence
 
+Kind = Literal["module", "SoC", "L4T", "JetPack", "TensorRT", "model text", "release", "memory", "cores"]
+
+
+class Contradiction(NamedTuple):
+    """What it is about, and the sentence."""
+
+    kind: Kind
+    text: str
+
+
 _BOARD = 5  # `p3767`: the part number without its SKU
 
 
-def find_contradictions(evidence: Evidence, module: Module | None, module_id: str) -> Iterator[str]:
+def find_contradictions(evidence: Evidence, module: Module | None, module_id: str) -> Iterator[Contradiction]:
     """Every disagreement between witnesses, and of witnesses with the module's record."""
     yield from _unlike(_module_ids(evidence), "module")
     yield from _unlike(witness.soc_claims(evidence, module_id), "SoC")
@@ -30,45 +41,55 @@ def _module_ids(evidence: Evidence) -> Iterator[Claim]:
         yield Claim(first, claim.source) if sister else claim
 
 
-def _unlike(claims: Iterable[Claim], what: str) -> Iterator[str]:
+def _unlike(claims: Iterable[Claim], what: Kind) -> Iterator[Contradiction]:
     """The first claim against each that says something else."""
     told = [claim for claim in claims if claim.value]
     for claim in told[1:]:
         if claim.value != told[0].value:
-            yield f"{what}: {told[0].value} by {told[0].source}, {claim.value} by {claim.source}"
+            yield Contradiction(what, f"{what}: {told[0].value} by {told[0].source}, {claim.value} by {claim.source}")
 
 
-def _jetpack(evidence: Evidence) -> Iterator[str]:
+def _jetpack(evidence: Evidence) -> Iterator[Contradiction]:
     """`6.x` agrees with every 6."""
     yield from _unlike((one for one in witness.jetpack_claims(evidence) if not one.value.endswith(".x")), "JetPack")
 
 
-def _tensorrt(evidence: Evidence) -> Iterator[str]:
+def _tensorrt(evidence: Evidence) -> Iterator[Contradiction]:
     """An engine built through one TensorRT does not load in another, so two of them are worth a sentence."""
     told = [claim for claim in witness.system_tensorrt_claims(evidence) if claim.value]
     for claim in told[1:]:
         if not versions.same_release(told[0].value, claim.value):
-            yield f"TensorRT: {told[0].value} by {told[0].source}, {claim.value} by {claim.source}"
-    package = witness.newest(evidence.libraries, "tensorrt")
+            text = f"TensorRT: {told[0].value} by {told[0].source}, {claim.value} by {claim.source}"
+            yield Contradiction("TensorRT", text)
+    package = witness.newest(evidence.libraries, "tensorrt") if evidence.same_machine else ""
     if told and package and not versions.same_release(told[0].value, package):
-        yield f"the system has TensorRT {told[0].value}, this Python would import {package}"
+        text = f"the system has TensorRT {told[0].value}, this Python would import {package}"
+        yield Contradiction("TensorRT", text)
 
 
-def _against_record(evidence: Evidence, module: Module) -> Iterator[str]:
+def _against_record(evidence: Evidence, module: Module) -> Iterator[Contradiction]:
     named = witness.family_in(parse.parse_text(evidence.model))
     if named and named != module.family:
-        yield f"the model text says {named}, the ids say {module.name}"
+        yield Contradiction("model text", f"the model text says {named}, the ids say {module.name}")
     l4t = witness.release_l4t(evidence) or witness.package_l4t(evidence)
     yield from _never_released(l4t, module)
     yield from _memory(parse.parse_meminfo(evidence.meminfo).get("MemTotal"), module)
+    yield from _cores(len(parse.parse_cpu_list(evidence.cpus_present)), module)
 
 
-def _never_released(l4t: L4t | None, module: Module) -> Iterator[str]:
+def _never_released(l4t: L4t | None, module: Module) -> Iterator[Contradiction]:
     if l4t and l4t.major not in module.l4t_majors:
-        yield f"L4T {l4t} was never released for {module.name}"
+        yield Contradiction("release", f"L4T {l4t} was never released for {module.name}")
 
 
-def _memory(total_kb: int | None, module: Module) -> Iterator[str]:
+def _memory(total_kb: int | None, module: Module) -> Iterator[Contradiction]:
     if total_kb is not None and not fits_memory(module, total_kb):
         sizes = " or ".join(str(size) for size in module.memory_gb)
-        yield f"the kernel has {total_kb / 1024**2:.1f} GiB, {module.name} comes with {sizes} GB"
+        text = f"the kernel has {total_kb / 1024**2:.1f} GiB, {module.name} comes with {sizes} GB"
+        yield Contradiction("memory", text)
+
+
+def _cores(present: int, module: Module) -> Iterator[Contradiction]:
+    """Those present, whatever a power mode took offline; 0 is a list that could not be read."""
+    if present and present != module.cpus:
+        yield Contradiction("cores", f"the kernel has {present} CPU cores, {module.name} has {module.cpus}")

@@ -6,6 +6,8 @@ Three things decide together: whether the module has the cores, which TensorRT i
 * 10.8 to 11.4.0: no DLA on any Jetson, although the Python symbols are still there.
 * 11.4.1 and later on JetPack 7.2.2 and later: AGX Orin only, explicit precision (Q/DQ) only.
 
+Where the table has no JetPack for a release of Jetson Linux, the release itself tells: 7.2.2 ships L4T 39.2.2.
+
 Sources: NVIDIA's TensorRT documentation, "Working with DLA" of 10.7 and 11.4.1, and its release notes. Orin NX is not
 named in the statement for 11.4.1: unknown until it is asked. The last word is `num_DLA_cores` of TensorRT's builder.
 """
@@ -13,7 +15,7 @@ named in the statement for 11.4.1: unknown until it is asked. The last word is `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from edgeagent.board.catalogue import Module
 from edgeagent.board.versions import version_key
@@ -23,6 +25,7 @@ Answer = Literal["yes", "no", "unknown"]
 _GONE = (10, 8)
 _BACK = (11, 4, 1)
 _BACK_JETPACK = (7, 2, 2)
+_BACK_L4T = (39, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -37,32 +40,46 @@ class DlaAnswer:
     reason: str
 
 
-def decide_dla(module: Module | None, is_jetson: bool, jetpack: str, tensorrt: str) -> DlaAnswer:
-    """The answer without asking TensorRT. `jetpack` and `tensorrt` are "" where unknown or missing."""
+class Software(NamedTuple):
+    """Versions, "" where unknown or missing; `jetpack` may be `7.x`."""
+
+    tensorrt: str = ""
+    jetpack: str = ""
+    l4t: str = ""
+
+    @property
+    def is_back(self) -> bool | None:
+        """Whether this JetPack is one that has the DLA again; None where that cannot be told."""
+        jetpack, l4t = version_key(self.jetpack), version_key(self.l4t)
+        if jetpack and not self.jetpack.endswith(".x"):
+            return jetpack >= _BACK_JETPACK
+        return l4t >= _BACK_L4T if l4t else None
+
+
+def decide_dla(module: Module | None, is_jetson: bool, software: Software) -> DlaAnswer:
+    """The answer without asking TensorRT."""
     if module is None:
         if not is_jetson:
             return DlaAnswer("no", 0, "only Jetson modules have a DLA")
         return DlaAnswer("unknown", None, "this release does not know the module: ask TensorRT for num_DLA_cores")
     if module.dla_cores == 0:
         return DlaAnswer("no", 0, f"{module.name} has no DLA")
-    exact_jetpack = version_key(jetpack) if not jetpack.endswith(".x") else ()
-    answer, why = _by_software(module, exact_jetpack, version_key(tensorrt))
+    answer, why = _by_software(module, software.is_back, version_key(software.tensorrt))
     has = f"{module.name} has {module.dla_cores} DLA core{'s' if module.dla_cores > 1 else ''}"
-    software = f"TensorRT {tensorrt}" if tensorrt else "TensorRT"
-    return DlaAnswer(answer, module.dla_cores, f"{has}, {software} {why}")
+    return DlaAnswer(answer, module.dla_cores, f"{has}, {f'TensorRT {software.tensorrt}'.rstrip()} {why}")
 
 
-def _by_software(module: Module, jetpack: tuple[int, ...], tensorrt: tuple[int, ...]) -> tuple[Answer, str]:
+def _by_software(module: Module, is_back: bool | None, tensorrt: tuple[int, ...]) -> tuple[Answer, str]:
     """The first rule that applies. () is a version that is not known."""
     unsure = "drives them with JetPack 7.2.2 or later, and which JetPack this is cannot be told"
     rules: tuple[tuple[bool, Answer, str], ...] = (
         (not tensorrt, "unknown", "is not installed"),
         (tensorrt < _GONE, "yes", "drives them: FP16, or INT8 by calibration (no Q/DQ)"),
         (tensorrt < _BACK, "no", "does not drive them (10.8 to 11.4.0 have no DLA)"),
+        (module.family not in ("AGX Orin", "Orin NX"), "no", "does not drive them (from 11.4.1 on AGX Orin only)"),
+        (is_back is None, "unknown", unsure),
+        (not is_back, "no", "drives them with JetPack 7.2.2 or later only"),
         (module.family == "Orin NX", "unknown", "is said to drive those of AGX Orin only: ask it for num_DLA_cores"),
-        (module.family != "AGX Orin", "no", "does not drive them (from 11.4.1 on AGX Orin only)"),
-        (not jetpack, "unknown", unsure),
-        (jetpack < _BACK_JETPACK, "no", "drives them with JetPack 7.2.2 or later only"),
         (True, "yes", "drives them: explicit precision only (Q/DQ, no calibration)"),
     )
     return next((answer, why) for applies, answer, why in rules if applies)

@@ -58,7 +58,10 @@ def read_identity(root: Path) -> Identity:
 
 
 def read_evidence(root: Path) -> Evidence:
-    """Everything that `decide_identity` looks at. Never raises; what is missing is b"" or not listed."""
+    """Everything that `decide_identity` looks at. Never raises; what is missing is b"" or not listed.
+
+    Architecture and Python packages are those of this process: where the root is not "/" they are marked as such.
+    """
     dpkg_status = _read(root, "/var/lib/dpkg/status", _DPKG_STATUS_LIMIT)
     container, container_source = _container(root)
     return Evidence(
@@ -89,9 +92,10 @@ def read_evidence(root: Path) -> Evidence:
         packages=parse_dpkg_status(dpkg_status, _PACKAGES),
         libraries=_libraries(),
         machine=os.uname().machine,
+        same_machine=os.path.abspath(root) == "/",  # noqa: PTH100 - `..` taken out, no link followed
         container=container,
         container_source=container_source,
-        virtual_marker=_exists(root, _VIRTUAL_MARKER),
+        virtual_marker=os.path.isfile(under(root, _VIRTUAL_MARKER)),  # noqa: PTH113 - never raises
     )
 
 

@@ -53,9 +53,10 @@ def list_findings(evidence: Evidence) -> Iterator[Finding]:
     for path in evidence.library_files:
         yield Finding("library", path.rpartition("/")[2], path)
     for name, version in sorted(evidence.libraries.items()):
-        yield Finding(name, version, witness.PYTHON)
+        yield Finding(name, version, evidence.python)
     if evidence.machine:
-        yield Finding("architecture", evidence.machine, "uname")
+        source = "uname" if evidence.same_machine else witness.FOREIGN_UNAME
+        yield Finding("architecture", evidence.machine, source)
     if evidence.container:
         yield Finding("container", evidence.container, evidence.container_source or "container marker")
 

@@ -20,6 +20,7 @@ from edgeagent.board.witness import Decision, Evidence, decide
 __all__ = ["Evidence", "Finding", "Identity", "Kind", "decide_identity"]
 
 Kind = Literal["jetson", "unknown-jetson", "not-a-jetson"]
+_LONGEST_MODEL, _LONGEST_SERIAL = 200, 64
 _NO_ANSWER = dla.DlaAnswer("unknown", None, "not asked")
 
 
@@ -30,6 +31,8 @@ class Identity:
     `memory_mb` is what the kernel can use (MemTotal, MiB), less than the module's nominal size. `dla_cores` is the
     number declared for the module; `dla` says whether they can be used. `virtual` is "" for real hardware, and nothing
     may behave differently because of it: it is shown. `rests_on` has for each decided fact the sources that agree.
+    Where `same_machine` is false, `machine` and `onnxruntime` are of the machine that looks and not of the board.
+    `contradiction_kinds` says of each of the `contradictions` what it is about.
     """
 
     kind: Kind
@@ -54,9 +57,11 @@ class Identity:
     system: str = ""
     container: str = ""
     virtual: Virtual = ""
+    same_machine: bool = True
     rests_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: tuple[Finding, ...] = ()
     contradictions: tuple[str, ...] = ()
+    contradiction_kinds: tuple[str, ...] = ()
 
     @property
     def family_id(self) -> str:
@@ -87,21 +92,23 @@ def decide_identity(evidence: Evidence) -> Identity:
     found = _decided(evidence)
     module, soc = found.module, found.soc.value or (found.module.soc if found.module else "")
     kind = _kind(evidence, found)
-    answer = dla.decide_dla(module, kind != "not-a-jetson", found.jetpack.value, found.tensorrt.value)
+    software = dla.Software(found.tensorrt.value, found.jetpack.value, found.l4t.value)
+    answer = dla.decide_dla(module, kind != "not-a-jetson", software)
+    doubts = tuple(find_contradictions(evidence, module, found.module_id.value))
     memory_kb = parse.parse_meminfo(evidence.meminfo).get("MemTotal")
     return Identity(
         kind=kind,
         module=module.name if module else "",
         module_id=found.module_id.value or (module.ids[0] if module and len(module.ids) == 1 else ""),
         carrier=_carrier(evidence),
-        model=parse.parse_text(evidence.model),
+        model=parse.parse_text(evidence.model)[:_LONGEST_MODEL],
         soc=soc,
         compute_capability=COMPUTE_CAPABILITY.get(soc, ""),
         dla_cores=answer.cores,
         dla=answer,
         cpus=len(parse.parse_cpu_list(evidence.cpus_present)) or None,
         memory_mb=memory_kb // 1024 if memory_kb else None,
-        serial=parse.parse_text(evidence.serial),
+        serial=parse.parse_text(evidence.serial)[:_LONGEST_SERIAL],
         l4t=found.l4t.value,
         jetpack=found.jetpack.value,
         tensorrt=found.tensorrt.value,
@@ -112,9 +119,11 @@ def decide_identity(evidence: Evidence) -> Identity:
         system=parse.parse_os_release(evidence.os_release),
         container=found.container.word,
         virtual=found.virtual,
+        same_machine=evidence.same_machine,
         rests_on={fact: sources for fact, sources in _rests_on(evidence, found) if sources},
         evidence=tuple(list_findings(evidence)),
-        contradictions=tuple(find_contradictions(evidence, module, found.module_id.value)),
+        contradictions=tuple(doubt.text for doubt in doubts),
+        contradiction_kinds=tuple(doubt.kind for doubt in doubts),
     )
 
 
@@ -179,7 +188,8 @@ def _rests_on(evidence: Evidence, found: _Decided) -> Iterator[tuple[str, tuple[
     yield "jetpack", found.jetpack.sources
     yield "tensorrt", found.tensorrt.sources
     yield "cuda", found.cuda.sources
-    yield "onnxruntime", (witness.PYTHON,) if witness.newest(evidence.libraries, "onnxruntime") else ()
+    yield "machine", (witness.FOREIGN_UNAME,) if evidence.machine and not evidence.same_machine else ()
+    yield "onnxruntime", (evidence.python,) if witness.newest(evidence.libraries, "onnxruntime") else ()
     yield "container", (found.container.source,) if found.container.word else ()
     yield "virtual", (found.virtual_reason,) if found.virtual else ()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from edgeagent.board.identity import Identity
+from edgeagent.board.witness import FOREIGN_PYTHON, GUESSED, speaks_of_a_jetson
 
 _FACTS = {"compute_capability": "compute cap.", "memory_mb": "memory", "soc": "SoC", "dla": "DLA", "l4t": "L4T"}
 _FACTS |= {"jetpack": "JetPack", "tensorrt": "TensorRT", "cuda": "CUDA", "onnxruntime": "ONNX Runtime"}
@@ -23,6 +24,7 @@ def head(identity: Identity, uptime_s: float | None) -> Iterable[str]:
     yield _title(identity)
     for label, parts in (
         ("module", [identity.module_id, identity.carrier and f"on {identity.carrier}"]),
+        ("model", _model(identity)),
         ("serial", [identity.serial]),
         ("chip", [", ".join(_chip(identity))]),
         ("DLA", _dla(identity)),
@@ -53,9 +55,24 @@ def _title(identity: Identity) -> str:
         case "jetson":
             return f"NVIDIA {identity.module}"
         case "unknown-jetson":
-            return f"A Jetson that this release does not know{f': {identity.model}' if identity.model else ''}"
+            return f"{unknown_board(identity)}{f': {identity.model}' if identity.model else ''}"
         case _:
             return "Not a Jetson"
+
+
+def unknown_board(identity: Identity) -> str:
+    """What to call a Tegra without a module: some are in cars and game consoles."""
+    if identity.l4t or identity.module_id or speaks_of_a_jetson(identity.model):
+        return "A Jetson that this release does not know"
+    return "A Tegra that nothing calls a Jetson"
+
+
+def _model(identity: Identity) -> list[str]:
+    """Third-party carriers have the developer kit's text: it is shown, and decides nothing where there is an id."""
+    if identity.kind != "jetson" or not identity.model:
+        return []
+    guessed = GUESSED in identity.rests_on.get("module", ())
+    return [identity.model, "(the module is guessed by this, memory and cores)" if guessed else "(shown, not believed)"]
 
 
 def _chip(identity: Identity) -> Iterable[str]:
@@ -70,7 +87,7 @@ def _chip(identity: Identity) -> Iterable[str]:
     if identity.memory_mb:
         yield f"{identity.memory_mb} MB"
     if identity.machine:
-        yield identity.machine
+        yield identity.machine if identity.same_machine else f"this machine: {identity.machine}"
 
 
 def _dla(identity: Identity) -> list[str]:
@@ -88,7 +105,9 @@ def _software(identity: Identity) -> Iterable[str]:
         ("CUDA", identity.cuda),
         ("ONNX Runtime", identity.onnxruntime),
     ):
-        yield f"{name} {version}" if version else f"no {name}"
+        foreign = FOREIGN_PYTHON in identity.rests_on.get(name.lower().replace(" ", ""), ())
+        note = " (this machine's Python)" if foreign else ""
+        yield f"{name} {version}{note}" if version else f"no {name}"
 
 
 def _where(identity: Identity) -> str:

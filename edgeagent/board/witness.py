@@ -9,6 +9,7 @@ nothing: third-party carriers report the developer kit's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,6 +30,9 @@ COMPATIBLE = "device tree (compatible)"
 TNSPEC = "/etc/nv_boot_control.conf (TNSPEC)"
 COMPATIBLE_SPEC = "/etc/nv_boot_control.conf (COMPATIBLE_SPEC)"
 PYTHON = "Python package"
+FOREIGN_PYTHON = "Python package of this machine, not of the board"
+FOREIGN_UNAME = "uname of this machine, not of the board"
+GUESSED = "guessed: the only module with this SoC, memory (/proc/meminfo) and number of cores"
 RECORD = "the module's record"
 
 
@@ -40,6 +44,7 @@ class Evidence:
     `eeproms` are (path, bytes) of every EEPROM at address 0x50, `library_files` paths of TensorRT's and CUDA's shared
     libraries. `machine` is the processor architecture of this process; `container` is what a container runtime's
     marker file says, and `container_source` that file. `virtual_marker`: the directory is a board made for tests.
+    `same_machine`: this process runs on the board; under another root `libraries` and `machine` are not the board's.
     """
 
     compatible: bytes = b""
@@ -72,6 +77,12 @@ class Evidence:
     container: str = ""
     container_source: str = ""
     virtual_marker: bool = False
+    same_machine: bool = True
+
+    @property
+    def python(self) -> str:
+        """The source to name for `libraries`."""
+        return PYTHON if self.same_machine else FOREIGN_PYTHON
 
 
 class Claim(NamedTuple):
@@ -127,7 +138,7 @@ def decide_module(evidence: Evidence, module_id: Decision, soc: str) -> tuple[Mo
     """The catalogue's record, and what it rests on. A part number that no record has makes an unknown module.
 
     Without any part number, in this order: the kit's id, the device tree's file name, the name the board was flashed
-    under, and the only module with this SoC, memory and number of cores.
+    under, and, where the model text speaks of a Jetson, the only module with this SoC, memory and number of cores.
     """
     if module_id.value:
         known = find_module(module_id.value)
@@ -146,20 +157,31 @@ def _record_claims(evidence: Evidence, soc: str) -> Iterator[tuple[Module | None
     for name in ("TNSPEC", "COMPATIBLE_SPEC"):
         board = parse.parse_spec_board(evidence.boot_control, name)
         yield module_of_board(board), f"/etc/nv_boot_control.conf ({name})"
-    yield _by_memory(evidence, soc), "/proc/meminfo (the only module with this SoC, memory and number of cores)"
+    yield _by_memory(evidence, soc), GUESSED
 
 
 def _by_memory(evidence: Evidence, soc: str) -> Module | None:
-    """The only module that fits; where several do, the one whose family the model text names."""
+    """The only module that fits; where the model text names a family, of that family.
+
+    Tegras are in cars and game consoles, too: without a word of the model text that says Jetson nothing is guessed.
+    """
+    model = parse.parse_text(evidence.model)
+    if not speaks_of_a_jetson(model):
+        return None
     total_kb = parse.parse_meminfo(evidence.meminfo).get("MemTotal")
     if not soc or not total_kb:
         return None
     cpus = len(parse.parse_cpu_list(evidence.cpus_present)) or None
     fitting = modules_like(soc, total_kb, cpus)
-    if len(fitting) > 1:
-        family = family_in(parse.parse_text(evidence.model))
+    if family := family_in(model):
         fitting = tuple(module for module in fitting if module.family == family)
     return fitting[0] if len(fitting) == 1 else None
+
+
+def speaks_of_a_jetson(model: str) -> bool:
+    """Whether a model text names Jetson or one of its families. DRIVE, for cars, has Xavier, Orin and Thor as well."""
+    words = re.split(r"[^A-Za-z0-9]+", model)
+    return "DRIVE" not in words and ("Jetson" in words or bool(family_in(model)))
 
 
 def family_in(model: str) -> str:
@@ -209,17 +231,22 @@ def system_tensorrt_claims(evidence: Evidence) -> Iterator[Claim]:
 
 
 def tensorrt_claims(evidence: Evidence) -> Iterator[Claim]:
-    """First what `import tensorrt` would give, then the installed library."""
-    yield Claim(newest(evidence.libraries, "tensorrt"), PYTHON)
+    """First what `import tensorrt` would give, then the installed library; under another root the other way round."""
+    by_python = Claim(newest(evidence.libraries, "tensorrt"), evidence.python)
+    if evidence.same_machine:
+        yield by_python
     yield from system_tensorrt_claims(evidence)
+    if not evidence.same_machine:
+        yield by_python
 
 
 def cuda_claims(evidence: Evidence) -> Iterator[Claim]:
     yield Claim(parse.parse_cuda_json(evidence.cuda_json), "/usr/local/cuda/version.json")
     yield Claim(versions.parse_cuda_text(evidence.cuda_text), "/usr/local/cuda/version.txt")
     yield Claim(newest(evidence.packages, "cuda-cudart"), "package cuda-cudart")
-    yield Claim(newest(evidence.libraries, "nvidia-cuda-runtime"), PYTHON)
-    yield Claim(*versions.parse_soname(evidence.library_files, "libcudart"))
+    by_python = Claim(newest(evidence.libraries, "nvidia-cuda-runtime"), evidence.python)
+    by_library = Claim(*versions.parse_soname(evidence.library_files, "libcudart"))
+    yield from (by_python, by_library) if evidence.same_machine else (by_library, by_python)
 
 
 def newest(installed: dict[str, str], prefix: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeagent.board.catalogue import MODULES, find_module
-from edgeagent.board.dla import decide_dla, probed
+from edgeagent.board.dla import Software, decide_dla, probed
 
 NANO_8, NX_16, AGX_64, XAVIER_NX = "p3767-0005", "p3767-0000", "p3701-0005", "p3668-0001"
 
@@ -26,6 +26,10 @@ NANO_8, NX_16, AGX_64, XAVIER_NX = "p3767-0005", "p3767-0000", "p3701-0005", "p3
         (AGX_64, "7.x", "11.4.1", "unknown", "which JetPack this is cannot be told"),
         (AGX_64, "", "11.4.1", "unknown", "which JetPack this is cannot be told"),
         (NX_16, "7.2.2", "11.4.1", "unknown", "ask it for num_DLA_cores"),
+        (NX_16, "7.3", "11.5.0", "unknown", "ask it for num_DLA_cores"),
+        (NX_16, "7.2.1", "11.4.1", "no", "JetPack 7.2.2 or later only"),
+        (NX_16, "6.2", "11.4.1", "no", "JetPack 7.2.2 or later only"),
+        (NX_16, "7.x", "11.4.1", "unknown", "which JetPack this is cannot be told"),
         (XAVIER_NX, "5.1.2", "8.5.2", "yes", "INT8 by calibration"),
         (XAVIER_NX, "", "11.4.1", "no", "on AGX Orin only"),
         (AGX_64, "6.2.1", "", "unknown", "TensorRT is not installed"),
@@ -39,30 +43,45 @@ NANO_8, NX_16, AGX_64, XAVIER_NX = "p3767-0005", "p3767-0000", "p3701-0005", "p3
 def test_module_jetpack_and_tensorrt_decide_together(
     module_id: str, jetpack: str, tensorrt: str, answer: str, says: str
 ) -> None:
-    found = decide_dla(find_module(module_id), True, jetpack, tensorrt)
+    found = decide_dla(find_module(module_id), True, Software(tensorrt, jetpack))
     assert found.answer == answer
     assert says in found.reason
 
 
+@pytest.mark.parametrize(
+    ("l4t", "jetpack", "answer"),
+    [
+        ("39.3.0", "7.x", "yes"),
+        ("39.2.3", "7.x", "yes"),
+        ("41.1.0", "", "yes"),
+        ("38.9.0", "7.x", "no"),
+        ("36.9.0", "6.x", "no"),
+        ("39.2.2", "7.2.1", "no"),
+    ],
+)
+def test_a_release_that_the_table_lacks_tells_by_its_own_number(l4t: str, jetpack: str, answer: str) -> None:
+    assert decide_dla(find_module(AGX_64), True, Software("11.4.1", jetpack, l4t)).answer == answer
+
+
 def test_a_pc_has_none_and_an_unknown_module_is_asked() -> None:
-    assert (decide_dla(None, False, "", "10.3.0").answer, decide_dla(None, False, "", "").cores) == ("no", 0)
-    unknown = decide_dla(None, True, "6.2.1", "10.3.0")
+    assert (decide_dla(None, False, Software("10.3.0")).answer, decide_dla(None, False, Software()).cores) == ("no", 0)
+    unknown = decide_dla(None, True, Software("10.3.0", "6.2.1"))
     assert (unknown.answer, unknown.cores) == ("unknown", None)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=[module.ids[0] for module in MODULES])
 @pytest.mark.parametrize("tensorrt", ["", "8.6.2", "10.3.0", "10.16.2", "11.4.1"])
 def test_no_module_without_cores_ever_gets_a_yes(module, tensorrt: str) -> None:  # type: ignore[no-untyped-def]
-    found = decide_dla(module, True, "7.2.2", tensorrt)
+    found = decide_dla(module, True, Software(tensorrt, "7.2.2"))
     assert found.cores == module.dla_cores
     assert (found.answer == "no") if module.dla_cores == 0 else (module.name in found.reason)
 
 
 def test_what_tensorrt_reports_is_the_last_word() -> None:
-    declared = decide_dla(find_module(AGX_64), True, "6.2.1", "10.3.0")
+    declared = decide_dla(find_module(AGX_64), True, Software("10.3.0", "6.2.1"))
     assert probed(declared, 2).answer == "yes"
     assert "INT8 by calibration" in probed(declared, 2).reason
     assert probed(declared, 0).answer == "no"
     assert "TensorRT reports no DLA core (Jetson AGX Orin 64GB has 2 DLA cores" in probed(declared, 0).reason
-    unknown = decide_dla(find_module(NX_16), True, "7.2.2", "11.4.1")
+    unknown = decide_dla(find_module(NX_16), True, Software("11.4.1", "7.2.2"))
     assert (probed(unknown, 2).answer, probed(unknown, 2).cores) == ("yes", 2)

@@ -128,6 +128,22 @@ def test_a_board_made_for_tests_is_marked(tmp_path: Path) -> None:
     assert read_identity(tmp_path).virtual == "virtual-board"
 
 
+def test_a_directory_of_that_name_makes_no_virtual_board(tmp_path: Path) -> None:
+    (tmp_path / ".virtual-board.json").mkdir()
+    assert read_identity(tmp_path).virtual == ""
+
+
+def test_under_another_root_this_machine_is_not_the_board(tmp_path: Path) -> None:
+    assert not read_evidence(tmp_path).same_machine
+    assert read_evidence(Path("/")).same_machine
+    assert read_evidence(Path("/usr/..")).same_machine
+
+
+def test_a_long_serial_number_is_cut(tmp_path: Path) -> None:
+    write(tmp_path, "sys/firmware/devicetree/base/serial-number", b"7" * 50_000)
+    assert read_identity(tmp_path).serial == "7" * 64
+
+
 def test_directories_in_place_of_files_are_no_evidence(tmp_path: Path) -> None:
     for path in ("proc/meminfo", "etc/nv_tegra_release", "sys/bus/i2c/devices/0-0050/eeprom", "var/lib/dpkg/status"):
         (tmp_path / path).mkdir(parents=True)

@@ -194,6 +194,8 @@ def test_the_newest_of_several_cuda_runtimes_counts() -> None:
             {"meminfo": b"MemTotal: 15655436 kB\n"},
             "the kernel has 14.9 GiB, Jetson Orin Nano 8GB comes with 8 GB",
         ),
+        ({"cpus_present": b"0-7\n"}, "the kernel has 8 CPU cores, Jetson Orin Nano 8GB has 6"),
+        ({"cpus_present": b"0-3\n"}, "the kernel has 4 CPU cores, Jetson Orin Nano 8GB has 6"),
     ],
 )
 def test_contradictions_are_named_and_stop_nothing(changes: dict[str, object], contradiction: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from edgeagent.board.catalogue import MODULES
 from edgeagent.board.identity import Evidence, decide_identity
+from edgeagent.board.report_identity import head
+from edgeagent.board.witness import GUESSED
 
 
 class Sold(NamedTuple):
@@ -220,9 +222,39 @@ def test_the_boot_control_file_alone_is_enough(sold: Sold) -> None:
 def test_memory_and_cores_tell_variants_apart_where_every_id_is_missing(id_: str) -> None:
     sold = next(one for one in SOLD if one.id == id_)
     soc = sold.compatible.split(b"\0")[-2] + b"\0"
-    identity = decide_identity(Evidence(**{**vars(seen(sold)), "compatible": soc, "model": b"Custom Box 3\0"}))
+    identity = decide_identity(Evidence(**{**vars(seen(sold)), "compatible": soc, "model": b"Custom Jetson Box 3\0"}))
     assert (identity.kind, identity.module) == ("jetson", sold.name)
-    assert "only module with this SoC, memory and number of cores" in identity.rests_on["module"][0]
+    assert identity.rests_on["module"][0].startswith("guessed: the only module with this SoC, memory")
+
+
+@pytest.mark.parametrize(
+    ("compatible", "memory_kb", "cpus", "model"),
+    [
+        (b"nintendo,odin\0nvidia,tegra210\0", 4_020_000, b"0-3\n", b"Nintendo Switch (2017)\0"),
+        (b"google,smaug\0nvidia,tegra210\0", 3_900_000, b"0-3\n", b""),
+        (b"nvidia,p3663\0nvidia,tegra234\0", 32_200_000, b"0-7\n", b"NVIDIA DRIVE Orin\0"),
+        (b"nvidia,p3663\0nvidia,tegra234\0", 64_000_000, b"0-11\n", b"NVIDIA DRIVE AGX Orin Developer Kit\0"),
+    ],
+)
+def test_tegras_of_cars_and_game_consoles_are_not_named_by_their_memory(
+    compatible: bytes, memory_kb: int, cpus: bytes, model: bytes
+) -> None:
+    meminfo = f"MemTotal: {memory_kb} kB\n".encode()
+    identity = decide_identity(Evidence(compatible=compatible, meminfo=meminfo, cpus_present=cpus, model=model))
+    assert (identity.kind, identity.module, identity.dla.answer) == ("unknown-jetson", "", "unknown")
+    assert next(iter(head(identity, None))).startswith("A Tegra that nothing calls a Jetson")
+
+
+@pytest.mark.parametrize("model", [b"NVIDIA Jetson Box\0", b"Jetson-AGX\0", b"ACME Orin NX carrier\0"])
+def test_a_model_text_that_speaks_of_a_jetson_lets_memory_decide(model: bytes) -> None:
+    seen_so = Evidence(compatible=dt("tegra234"), meminfo=b"MemTotal: 16011264 kB\n", model=model)
+    identity = decide_identity(seen_so)
+    assert (identity.module, identity.rests_on["module"]) == ("Jetson Orin NX 16GB", (GUESSED,))
+
+
+def test_a_guess_that_the_model_text_speaks_against_is_none() -> None:
+    seen_so = Evidence(compatible=dt("tegra234"), meminfo=b"MemTotal: 16011264 kB\n", model=AGX)
+    assert decide_identity(seen_so).kind == "unknown-jetson"
 
 
 @pytest.mark.parametrize("model", [NANO, NX])

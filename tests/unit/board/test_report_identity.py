@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from edgeagent.board.identity import Evidence, Identity, decide_identity
@@ -55,6 +56,40 @@ def test_a_virtual_machine_is_another_word() -> None:
         "  software  no TensorRT, no CUDA, no ONNX Runtime",
         "  runs      on the host, in a virtual machine",
     ]
+
+
+def test_the_model_text_is_shown_and_not_believed() -> None:
+    copied = dataclasses.replace(SEEN, model=b"NVIDIA Jetson Orin NX Developer Kit\0")
+    assert "  model     NVIDIA Jetson Orin NX Developer Kit (shown, not believed)" in head(
+        decide_identity(copied), None
+    )
+    bare = Evidence(compatible=b"nvidia,tegra234\0", meminfo=b"MemTotal: 16011264 kB\n", model=copied.model)
+    lines = list(head(decide_identity(bare), None))
+    assert lines[0] == "NVIDIA Jetson Orin NX 16GB"
+    assert "the module is guessed" in lines[2] + lines[1]
+
+
+def test_what_is_of_this_machine_and_not_of_the_board_says_so() -> None:
+    copied = dataclasses.replace(
+        SEEN, machine="x86_64", libraries={"onnxruntime": "1.23.0", "tensorrt": "11.4.1"}, same_machine=False
+    )
+    identity = decide_identity(copied)
+    text = "\n".join(head(identity, None))
+    assert "this machine: x86_64" in text
+    assert "ONNX Runtime 1.23.0 (this machine's Python)" in text
+    assert "TensorRT 10.3.0.30, no CUDA" in text
+    assert (identity.dla.answer, identity.contradictions) == ("yes", ())
+    told = json.loads(json.dumps(board_json(identity, Reading())))["identity"]
+    assert told["same_machine"] is False
+    assert told["rests_on"]["onnxruntime"] == ["Python package of this machine, not of the board"]
+    assert told["rests_on"]["machine"] == ["uname of this machine, not of the board"]
+
+
+def test_on_the_board_itself_the_python_package_comes_first() -> None:
+    there = dataclasses.replace(SEEN, machine="aarch64", libraries={"onnxruntime": "1.23.0", "tensorrt": "11.4.1"})
+    identity = decide_identity(there)
+    assert (identity.tensorrt, identity.rests_on["tensorrt"]) == ("11.4.1", ("Python package",))
+    assert "this machine" not in "\n".join(head(identity, None))
 
 
 def test_an_identity_that_rests_on_nothing_has_no_such_section() -> None:
