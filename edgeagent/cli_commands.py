@@ -197,8 +197,9 @@ def command_bench_telemetry(options: argparse.Namespace) -> int:
 
 def command_simulate_board(options: argparse.Namespace) -> int:
     from edgeagent.simulate.board import make_board
-    from edgeagent.simulate.listing import write_misbehaviour
+    from edgeagent.simulate.listing import check_misbehaviour, write_misbehaviour
 
+    check_misbehaviour(options.misbehave)
     board = make_board(options.name, options.root, seed=options.seed)
     write_misbehaviour(board.root, options.misbehave)
     print(f"{board.name} in {board.root}; tools in {board.bin_dir}")

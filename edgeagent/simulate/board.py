@@ -13,11 +13,13 @@ where the plant finds its files.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import random
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +57,7 @@ _INSTALLED = (
 )
 """What an installation makes anew, besides."""
 _AMBIENT_C = 25.0
+_REBOOTED_UPTIME_S = 600.0
 _EEPROM_SIZE = 256
 _PART_NUMBER_AT = 20
 
@@ -94,7 +97,7 @@ def make_board(name: str, root: Path, *, seed: int) -> VirtualBoard:
     """Write the virtual board `name` into `root`: a new or empty directory, or an earlier virtual board.
 
     Remaking keeps what is not the board's own, such as /var/lib/edgeagent. Raises OperatorError for a name that does
-    not exist and for a directory with anything else in it.
+    not exist, for a directory with anything else in it, and for one that cannot be written.
     """
     spec = find_spec(name)
     if spec is None:
@@ -105,10 +108,11 @@ def make_board(name: str, root: Path, *, seed: int) -> VirtualBoard:
             facts={"name": name},
         )
     root = root.absolute()
-    _claim(root)
-    _remove((*(root / name for name in (*_BOOTED, *_INSTALLED)), *root.glob("usr/local/cuda*")))
-    write_disk(Tree(root, random.Random(seed)), spec)  # noqa: S311 - numbers of devices, no secrets
-    return _boot(root, spec, seed, 1)
+    with _writing(root):
+        _claim(root)
+        _remove((*(root / name for name in (*_BOOTED, *_INSTALLED)), *root.glob("usr/local/cuda*")))
+        write_disk(Tree(root, random.Random(seed)), spec)  # noqa: S311 - numbers of devices, no secrets
+        return _boot(root, spec, seed, 1)
 
 
 def load_board(root: Path) -> VirtualBoard:
@@ -122,15 +126,18 @@ def load_board(root: Path) -> VirtualBoard:
     return VirtualBoard(root.absolute(), name, seed, boots, files, sleepers, tuple(fifos))
 
 
-def reboot_board(root: Path) -> VirtualBoard:
-    """Boot the board anew: other numbers, another boot id, uptime 0, clocks free, the saved power mode in force.
+def reboot_board(root: Path, uptime_s: float = _REBOOTED_UPTIME_S) -> VirtualBoard:
+    """Boot the board anew: other numbers, another boot id, clocks free, the saved power mode in force.
 
-    /sys, /proc and /run are made anew, everything else is kept. A plant that runs follows within a tick. Raises
-    OperatorError where there is no virtual board.
+    /sys, /proc and /run are made anew, everything else is kept. The board is left as it is `uptime_s` seconds after
+    the boot: without a plant it stands still, and with an uptime of 0 the power helper, which allows no reboot in the
+    first five minutes, would refuse every further one for ever. A plant that runs follows within a tick and counts its
+    uptime from 0. Raises OperatorError where there is no virtual board, and where it cannot be written.
     """
     board = load_board(root)
-    _remove(board.root / name for name in _BOOTED)
-    return _boot(board.root, board.spec, board.seed, board.boots + 1)
+    with _writing(board.root):
+        _remove(board.root / name for name in _BOOTED)
+        return _boot(board.root, board.spec, board.seed, board.boots + 1, uptime_s)
 
 
 def first_state(spec: VirtualSpec, ambient_c: float = _AMBIENT_C, caps: Caps | None = None) -> PlantState:
@@ -151,8 +158,11 @@ def write_content(board: VirtualBoard, content: Mapping[str, bytes]) -> None:
             board.path(role).write_bytes(data)
 
 
-def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int) -> VirtualBoard:
-    """What the kernel and the services of a boot write. The marker comes last: a running plant watches it."""
+def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int, uptime_s: float | None = None) -> VirtualBoard:
+    """What the kernel and the services of a boot write. The marker comes last: a running plant watches it.
+
+    `uptime_s` is how long ago the boot was; None for as long as `first_state` says.
+    """
     tree = Tree(root, random.Random(f"{seed} {boots}"))  # noqa: S311 - numbers of devices, no secrets
     write_sensors(tree, spec)
     write_clocks(tree, spec)
@@ -166,11 +176,17 @@ def _boot(root: Path, spec: VirtualSpec, seed: int, boots: int) -> VirtualBoard:
     if spec.power_modes:
         _restore_mode(root)
     state = first_state(spec, caps=read_caps(root, spec, board.pwm_path))
-    if boots > 1:
-        state = replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0, oc3_events=0.0)
+    if uptime_s is not None:
+        state = _booted_ago(state, uptime_s)
     write_content(board, plant_files(spec, state))
     replace_file(root / MARKER, json.dumps(_marker(board, spec)).encode())
     return board
+
+
+def _booted_ago(state: PlantState, uptime_s: float) -> PlantState:
+    """The same board a shorter or longer time after its boot: what counts from the boot fits that time."""
+    share = uptime_s / state.uptime_s
+    return replace(state, uptime_s=uptime_s, busy_s=state.busy_s * share, idle_s=state.idle_s * share, oc3_events=0.0)
 
 
 def _marker(board: VirtualBoard, spec: VirtualSpec) -> dict[str, object]:
@@ -239,7 +255,22 @@ def _restore_mode(root: Path) -> None:
         power_modes.apply_mode(root, conf, number)
 
 
+@contextlib.contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """What the file system refuses is for the operator to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise OperatorError(
+            f"no virtual board can be written to {root}: {error.strerror or error}",
+            mend="name a directory that you may write",
+            code="virtual-board-directory",
+        ) from error
+
+
 def _claim(root: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file", str(root))
     root.mkdir(parents=True, exist_ok=True)
     if not (root / MARKER).exists() and any(root.iterdir()):
         raise OperatorError(

@@ -23,7 +23,7 @@ _THOR_CPU = Cpu(
     14,
     tuple((core, core + 1) for core in range(0, 14, 2)),
     ladder(657_000, 2_601_000, 40_500),
-    972_000,
+    981_000,
     idle_states=("WFI", "cc7"),
 )
 _THOR_SLOWED = tuple(f"cpufreq-cpu{core}" for core in range(0, 14, 2))
@@ -101,7 +101,7 @@ THOR_R38 = VirtualSpec(
     plant=PlantSpec(
         cores=14,
         cpu_khz=(657_000, 2_601_000),
-        cpu_idle_khz=972_000,
+        cpu_idle_khz=981_000,
         cpu_top_w=36.0,
         gpu_hz=(54_000_000, 1_575_000_000),
         gpu_top_w=62.0,

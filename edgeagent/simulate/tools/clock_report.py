@@ -95,12 +95,13 @@ def _fan(machine: Machine) -> Iterator[str]:
 
 
 def _control(machine: Machine, path: str) -> str:
-    """R35 prints what systemd says of the service, later releases who turns the fan."""
+    """R35 prints what systemd says of the service, later releases who turns the fan: for R36 that is the kernel."""
     runs = fans.service_runs(machine)
     if not machine.release_at_least(36):
         return f"control={'active' if runs else 'inactive'}"
-    stopped = "disabled" if machine.number(path) == fans.FULL_PWM else "kernel"
-    return f"Control={'nvfancontrol' if runs else stopped}"
+    if runs and machine.release_at_least(38):
+        return "Control=nvfancontrol"
+    return f"Control={'kernel' if runs or machine.number(path) != fans.FULL_PWM else 'disabled'}"
 
 
 def _mode_name(machine: Machine) -> str:

@@ -146,7 +146,7 @@ def restore(machine: Machine, store: Path) -> Iterator[str]:
     for line in store.read_text(errors="replace").splitlines():
         path, _, value = line.partition(":")
         try:
-            machine.write(path, _bounded(machine, path, value))
+            machine.write_limit(path, _bounded(machine, path, value))
         except OSError:
             yield path
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 _MARKER = ".virtual-board.json"
 _REBOOT = "/run/virtual-reboot"
+_LIMITS = ("scaling_min_freq", "scaling_max_freq", "min_freq", "max_freq")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,17 @@ class Machine:
             os.ftruncate(handle, len(data))
         finally:
             os.close(handle)
+
+    def write_limit(self, board_path: str, value: str | int) -> None:
+        """Like `write`; after a clock's limit the kernel brings its speed of the moment between the limits."""
+        self.write(board_path, value)
+        directory, _, name = board_path.rpartition("/")
+        if name in _LIMITS:
+            low, high, current = (f"{directory}/{name[:-8]}{kind}_freq" for kind in ("min", "max", "cur"))
+            now = self.number(current)
+            bounded = min(max(now, self.number(low)), self.number(high, now))
+            if now and bounded != now:
+                self.write(current, bounded)
 
     def save(self, board_path: str, text: str) -> None:
         """A plain file: made where it is missing, directories too."""

@@ -156,7 +156,7 @@ def _write_value(machine: Machine, conf: Conf, parameter: str, argument: str, va
     """Yields at most one failure."""
     path = find_path(machine, conf, parameter, argument)
     try:
-        machine.write(path, _effective(machine, conf, parameter, argument, value))
+        machine.write_limit(path, _effective(machine, conf, parameter, argument, value))
     except OSError as error:
         yield Failure(parameter, argument, path, value, error.errno or 0)
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from board_kit import JETSONS
 
-from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode, parse_nvpmodel_conf
+from edgeagent.power.nvpmodel_conf import UNLIMITED, PowerConf, PowerMode, parse_nvpmodel_conf
 from edgeagent.simulate.board import make_board
 from edgeagent.simulate.board_list import SPECS
 from edgeagent.simulate.board_tree_disk import CONFS
@@ -139,6 +139,40 @@ def test_clocks_of_the_modes_that_captures_show(file: str, mode: str, cpu_khz: i
     assert clock_limit(found, "MAX_FREQ", "CPU_") == {cpu_khz}
     assert clock_limit(found, "MAX_FREQ", "GPU") == {gpu_hz}
     assert clock_limit(found, "MAX_FREQ", "EMC") == {emc_hz}
+
+
+@pytest.mark.parametrize(
+    ("file", "mode", "dla0_hz", "dla1_hz"),
+    [
+        ("orin_nx16.conf", "10W", 153_600_000, 115_200_000),
+        ("orin_nx16.conf", "15W", 614_400_000, 614_400_000),
+        ("orin_nx16.conf", "25W", 614_400_000, 614_400_000),
+        ("orin_nx16_super.conf", "10W", 153_600_000, 115_200_000),
+        ("orin_nx16_super.conf", "15W", 614_400_000, 614_400_000),
+        ("orin_nx16_super.conf", "25W", 614_400_000, 614_400_000),
+        ("orin_nx16_super.conf", "40W", 908_800_000, 908_800_000),
+        ("agx_orin.conf", "MODE_15W", 614_400_000, 614_400_000),
+        ("agx_orin.conf", "MODE_50W", 1_369_600_000, 1_369_600_000),
+    ],
+)
+def test_clocks_of_the_dlas(file: str, mode: str, dla0_hz: int, dla1_hz: int) -> None:
+    found = conf_of(file).mode_by_name(mode)
+    assert found
+    assert clock_limit(found, "MAX_FREQ", "DLA0_CORE") == {dla0_hz}
+    assert clock_limit(found, "MAX_FREQ", "DLA1_CORE") == {dla1_hz}
+
+
+@pytest.mark.parametrize("name", sorted({name for name in JETSONS if SPECS[name].cpu.listed} - {"nano-r32"}))
+def test_every_processor_clock_of_the_table_is_a_step(name: str) -> None:
+    """But on R32, whose real table names a clock between two steps."""
+    spec = SPECS[name]
+    wanted = {
+        one.value
+        for mode in conf_of(spec.power_modes).modes
+        for one in mode.settings
+        if one.parameter.startswith("CPU_") and one.argument in ("MIN_FREQ", "MAX_FREQ")
+    }
+    assert {value for value in wanted if value > 0} - UNLIMITED <= set(spec.cpu.table_khz)
 
 
 @pytest.mark.parametrize("name", JETSONS)

@@ -171,6 +171,29 @@ def test_locks_are_undone_by_what_was_stored(board: VirtualBoard, tmp_path: Path
     assert run(board, "systemctl", "is-active", "nvfancontrol").stdout == "active\n"
 
 
+def speeds(board: VirtualBoard) -> dict[str, int]:
+    cpus = {f"cpu{core}": f"{CPU}/cpu{core}/cpufreq/scaling_cur_freq" for core in (0, 5)}
+    return {name: int(text(board, path)) for name, path in {**cpus, "gpu": f"{GPU}/cur_freq"}.items()}
+
+
+def test_a_mode_with_lower_clocks_brings_locked_ones_down_at_once(board: VirtualBoard, tmp_path: Path) -> None:
+    store = str(tmp_path / "clocks.store")
+    run(board, "nvpmodel", "-m", "2")
+    run(board, "jetson_clocks", "--store", store)
+    run(board, "jetson_clocks")
+    assert speeds(board) == {"cpu0": 1_728_000, "cpu5": 1_728_000, "gpu": 1_020_000_000}
+    assert run(board, "nvpmodel", "-m", "1").returncode == 0
+    run(board, "jetson_clocks", "--restore", store)
+    assert speeds(board) == {"cpu0": 1_344_000, "cpu5": 1_344_000, "gpu": 918_000_000}
+
+
+def test_a_restored_minimum_lifts_a_clock_that_runs_below_it(board: VirtualBoard, tmp_path: Path) -> None:
+    store = tmp_path / "clocks.store"
+    store.write_text(f"/{CPU}/cpu0/cpufreq/scaling_min_freq:1190400\n/{GPU}/min_freq:612000000\n")
+    assert run(board, "jetson_clocks", "--restore", str(store)).returncode == 0
+    assert speeds(board) == {"cpu0": 1_190_400, "cpu5": 729_600, "gpu": 612_000_000}
+
+
 def test_without_a_file_the_store_lies_in_root_s_home(board: VirtualBoard) -> None:
     done = run(board, "jetson_clocks", "--store")
     assert done.stdout == "Storing system configuration in /root/.jetsonclocks_conf.txt\n"
@@ -261,7 +284,10 @@ def test_show_on_r36(board: VirtualBoard) -> None:
     assert "GPU MinFreq=306000000 MaxFreq=918000000 CurrentFreq=306000000" in lines
     assert "Active GPU TPCs: 4" in lines
     assert any(line.startswith("EMC MinFreq=") and line.endswith(" FreqOverride=0") for line in lines)
-    assert any(line.startswith("FAN Dynamic Speed Control=nvfancontrol hwmon") for line in lines)
+    fan = board.files["pwm"].split("/")[-2]
+    assert [line for line in lines if line.startswith("FAN")] == [
+        f"FAN Dynamic Speed Control=kernel {fan}_pwm1={int(pwm(board))}"
+    ]
     assert lines[-1] == "NV Power Mode: 25W"
 
 
@@ -286,7 +312,11 @@ def test_show_on_r39_lists_what_is_offline_and_leaves_it_out(tmp_path: Path) -> 
     assert "Online CPUs: 0-5, Offline CPUs: " in lines
     assert any(line.startswith("cpu0:  Governor=schedutil MinFreq=") for line in lines)
     assert not any("FreqOverride" in line for line in lines)
-    assert any(line.startswith("FAN") and line.endswith("pwm1_enable=1") for line in lines)
+    fan = board.files["pwm"].split("/")[-2]
+    assert [line for line in lines if line.startswith("FAN")] == [
+        f"FAN Dynamic Speed Control=nvfancontrol {fan}_pwm1={int(pwm(board))}",
+        f"FAN Dynamic Speed Control=nvfancontrol {fan}_pwm1_enable=1",
+    ]
     put(board, f"{CPU}/cpu5/online", "0\n")
     lines = show(board)
     assert any(line.endswith("Offline CPUs: 5") for line in lines)

@@ -47,6 +47,18 @@ def test_the_gpu_is_where_the_release_has_it(
     assert (link / "device/of_node/name").read_bytes() == node
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_processor_runs_at_a_step_of_its_table_between_its_limits(
+    boards: dict[str, VirtualBoard], name: str
+) -> None:
+    spec = boards[name].spec.cpu
+    for cores in spec.policies:
+        policy = f"sys/devices/system/cpu/cpufreq/policy{cores[0]}"
+        low, now, high = (int(raw(boards, name, f"{policy}/scaling_{one}_freq")) for one in ("min", "cur", "max"))
+        assert low <= now <= high
+        assert {low, now, high} <= set(spec.table_khz)
+
+
 def test_thor_s_gpu_has_two_clocks_and_no_load(boards: dict[str, VirtualBoard]) -> None:
     root = boards["thor-r38"].root
     assert {path.name for path in (root / "sys/class/devfreq").iterdir()} == {"gpu-gpc-0", "gpu-nvd-0"}
