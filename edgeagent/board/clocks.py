@@ -35,6 +35,10 @@ _EMC_RATES = (
     "sys/kernel/debug/clk/emc/clk_rate",
 )
 _EMC_CAPS = ("sys/kernel/nvpmodel_clk_cap/emc", "sys/kernel/nvpmodel_emc_cap/emc_iso_cap")
+_POSSIBLE_KHZ = (0, 20_000_000)
+_POSSIBLE_MEMORY_CLOCK = (0, 20_000_000_000)  # Hz; kHz are less
+_POSSIBLE_LOAD = (0, 1100)  # thousandths; averages overshoot a little
+_RUNTIME_STATUS = ("active", "suspended", "suspending", "resuming", "error", "unsupported")
 _NVDLA = re.compile(r"[0-9a-f]+\.nvdla([0-9])")
 
 
@@ -69,8 +73,8 @@ def find_cpu_clocks(root: str, files: OpenFiles) -> Iterator[ClockProbe]:
             files.open(f"{directory}/scaling_min_freq"),
             files.open(f"{directory}/scaling_max_freq"),
             1,
-            read_int(f"{directory}/cpuinfo_min_freq"),
-            read_int(f"{directory}/cpuinfo_max_freq"),
+            read_int(f"{directory}/cpuinfo_min_freq", _POSSIBLE_KHZ),
+            read_int(f"{directory}/cpuinfo_max_freq", _POSSIBLE_KHZ),
             parse_cpu_list(read_bytes(f"{directory}/related_cpus", 4096)),
         )
 
@@ -107,7 +111,7 @@ def _gpu_domain(root: str) -> dict[str, str]:
 
 def _devfreq_clock(name: str, directory: str, files: OpenFiles) -> ClockProbe:
     table = read_bytes(f"{directory}/available_frequencies", 4096).split()
-    steps = [int(step) // 1000 for step in table if step.isdigit() and len(step) < 20]
+    steps = [int(step) // 1000 for step in table if step.isdigit() and len(step) <= 11]
     return ClockProbe(
         name,
         files.open(f"{directory}/cur_freq"),
@@ -141,21 +145,26 @@ def find_dla(root: str, files: OpenFiles) -> dict[str, Probe]:
 
 
 def read_clock(probe: ClockProbe) -> ClockDomain:
-    freq, absent = probe.current.read_int()
+    freq_khz, absent = _read_khz(probe.current, probe)
+    min_khz, no_min = _read_khz(probe.minimum, probe)
+    max_khz, no_max = _read_khz(probe.maximum, probe)
     return ClockDomain(
         probe.name,
-        _khz(freq, probe),
-        _khz(probe.minimum.read_int()[0], probe),
-        _khz(probe.maximum.read_int()[0], probe),
+        freq_khz,
+        min_khz,
+        max_khz,
         probe.lowest_khz,
         probe.highest_khz,
         probe.cores,
         absent,
+        no_min or no_max,
     )
 
 
-def _khz(value: int | None, probe: ClockProbe) -> int | None:
-    return None if value is None else value // probe.per_khz
+def _read_khz(file: Probe, probe: ClockProbe) -> tuple[int | None, Absent]:
+    lowest, highest = _POSSIBLE_KHZ
+    value, absent = file.read_int((lowest * probe.per_khz, highest * probe.per_khz))
+    return None if value is None else value // probe.per_khz, absent
 
 
 def read_gpu(probe: GpuProbe | None, clocks: tuple[ClockDomain, ...]) -> Gpu:
@@ -163,22 +172,25 @@ def read_gpu(probe: GpuProbe | None, clocks: tuple[ClockDomain, ...]) -> Gpu:
     if probe is None:
         return Gpu(absent="vanished", load_absent="vanished")
     per_mille, load_absent = _read_load(probe.load)
-    load_percent = None if per_mille is None else min(100.0, max(0.0, per_mille / 10))
+    load_percent = None if per_mille is None else min(100.0, per_mille / 10)
     return Gpu(load_percent, clocks[0].freq_khz, clocks[0].absent, load_absent)
 
 
 def _read_load(probe: Probe | None) -> tuple[int | None, Absent]:
-    return probe.read_int() if probe else (None, "not-given")
+    return probe.read_int(_POSSIBLE_LOAD) if probe else (None, "not-given")
 
 
 def read_memory_clock(probe: Probe | None) -> tuple[int | None, Absent]:
     """Kilohertz."""
     if probe is None:
         return None, "not-given"
-    value, absent = probe.read_int()
+    value, absent = probe.read_int(_POSSIBLE_MEMORY_CLOCK)
     return None if value is None else memory_clock_khz(value), absent
 
 
 def read_dla(name: str, probe: Probe) -> Dla:
     raw, absent = probe.read()
-    return Dla(name, parse_text(raw), absent)
+    state = parse_text(raw)
+    if state not in _RUNTIME_STATUS:
+        return Dla(name, "", absent or "unreadable")
+    return Dla(name, state)

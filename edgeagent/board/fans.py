@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_text
-from edgeagent.board.parts import Fan
+from edgeagent.board.files import OpenFiles, Probe, Range, list_names, numbered, read_text
+from edgeagent.board.parts import Absent, Fan
 from edgeagent.board.rails import HWMON
 
 _R32_FAN = "sys/devices/pwm-fan"
+_POSSIBLE_PWM = (0, 255)
+_POSSIBLE_RPM = (0, 100_000)
 _TACHOMETERS = ("pwm_tach", "generic_pwm_tachometer")
 
 
@@ -62,8 +64,12 @@ def _rpm_file(directory: str) -> str:
 
 def read_fan(probe: FanProbe) -> Fan:
     """pwm runs from 0 to 255; 0 in pwm1_enable switches the fan off, whatever pwm1 holds."""
-    pwm, absent = probe.pwm.read_int() if probe.pwm else (None, "not-given")
-    rpm = probe.rpm.read_int()[0] if probe.rpm else None
-    enable = probe.enable.read_int()[0] if probe.enable else None
-    percent = None if pwm is None else min(100.0, max(0.0, pwm * 100 / 255))
-    return Fan(percent, rpm, None if enable is None else enable != 0, absent)
+    pwm, absent = _read(probe.pwm, _POSSIBLE_PWM)
+    rpm, rpm_absent = _read(probe.rpm, _POSSIBLE_RPM)
+    enable, _ = _read(probe.enable, _POSSIBLE_PWM)
+    percent = None if pwm is None else pwm * 100 / 255
+    return Fan(percent, rpm, None if enable is None else enable != 0, absent, rpm_absent)
+
+
+def _read(probe: Probe | None, possible: Range) -> tuple[int | None, Absent]:
+    return probe.read_int(possible) if probe else (None, "not-given")

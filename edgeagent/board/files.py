@@ -14,12 +14,16 @@ from pathlib import Path
 from edgeagent.board.parse import parse_int, parse_text
 from edgeagent.board.parts import Absent
 
+Range = tuple[int, int]
+"""The lowest and the highest number that a file can hold in earnest, in its own unit."""
+
 _REASONS: dict[int, Absent] = {
     errno.EAGAIN: "offline",
     errno.EBUSY: "offline",  # cpufreq of a cluster whose cores are all offline
     errno.ENODATA: "offline",  # a channel of a power monitor that is switched off
     errno.EACCES: "permission",
     errno.EPERM: "permission",
+    errno.EOPNOTSUPP: "not-given",  # pressure, where the kernel was built with it and started without
     errno.ENOENT: "vanished",
     errno.ENODEV: "vanished",
     errno.ENXIO: "vanished",
@@ -80,10 +84,10 @@ class Probe:
             os.close(self._fd)
         self._fd, self._absent = -1, "vanished"
 
-    def read_int(self) -> tuple[int | None, Absent]:
-        """The number that the file starts with, or None and the reason."""
+    def read_int(self, possible: Range | None = None) -> tuple[int | None, Absent]:
+        """The number that the file starts with, or None and the reason: `unreadable` outside of `possible`."""
         raw, absent = self.read()
-        value = parse_int(raw)
+        value = _within(parse_int(raw), possible)
         return value, absent or ("" if value is not None else "unreadable")
 
 
@@ -152,8 +156,15 @@ def read_text(path: str) -> str:
     return parse_text(read_bytes(path, 256))
 
 
-def read_int(path: str) -> int | None:
-    return parse_int(read_bytes(path, 64))
+def read_int(path: str, possible: Range | None = None) -> int | None:
+    """None for junk, and for a number outside of `possible`."""
+    return _within(parse_int(read_bytes(path, 64)), possible)
+
+
+def _within(value: int | None, possible: Range | None) -> int | None:
+    if value is None or possible is None:
+        return value
+    return value if possible[0] <= value <= possible[1] else None
 
 
 def numbered(directory: str, prefix: str) -> list[str]:

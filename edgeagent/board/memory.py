@@ -1,4 +1,4 @@
-"""Memory and disk: /proc/meminfo, the kernel's count of processes killed for memory, pressure, the state's disk.
+"""Memory, disk, uptime: /proc/meminfo, the kernel's count of processes killed for memory, pressure, the state's disk.
 
 Formats: the kernel's Documentation/filesystems/proc.rst and Documentation/accounting/psi.rst.
 """
@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeagent.board.files import Probe
-from edgeagent.board.parse import parse_meminfo
-from edgeagent.board.parts import Disk, Memory
+from edgeagent.board.parse import parse_meminfo, parse_uptime
+from edgeagent.board.parts import Absent, Disk, Memory
 
 PROC_LIMIT = 65536
+_MOST_KB = 2**30  # 1 TiB
+_MOST_KILLS = 2**53
+_LONGEST_UPTIME_S = 3_200_000_000.0  # a century
 _OOM_KILL = re.compile(rb"^oom_kill ([0-9]{1,18})$", re.MULTILINE)
 _PRESSURE = re.compile(rb"^some avg10=([0-9]{1,3}(?:\.[0-9]{1,6})?) ", re.MULTILINE)
 
@@ -22,26 +25,61 @@ _PRESSURE = re.compile(rb"^some avg10=([0-9]{1,3}(?:\.[0-9]{1,6})?) ", re.MULTIL
 def parse_oom_kills(raw: bytes) -> int | None:
     """The line `oom_kill N` of /proc/vmstat; kernels before 4.13 have none."""
     found = _OOM_KILL.search(raw)
-    return int(found.group(1)) if found else None
+    return int(found.group(1)) if found and int(found.group(1)) <= _MOST_KILLS else None
 
 
 def parse_pressure(raw: bytes) -> float | None:
     """Percent of the last ten seconds in which some process waited: `some avg10=0.00 avg60=...`."""
     found = _PRESSURE.search(raw)
-    return min(100.0, float(found.group(1))) if found else None
+    return float(found.group(1)) if found and float(found.group(1)) <= 100.0 else None
 
 
 def read_memory(proc: Mapping[str, Probe]) -> Memory:
     """`proc` holds probes of meminfo, vmstat and pressure/memory."""
-    values = parse_meminfo(proc["meminfo"].read(PROC_LIMIT)[0])
+    raw, no_file = proc["meminfo"].read(PROC_LIMIT)
+    values = parse_meminfo(raw)
+    total_kb, available_kb = possible_pair(values.get("MemTotal") or None, values.get("MemAvailable"))
+    swap_total_kb, swap_free_kb = possible_pair(values.get("SwapTotal"), values.get("SwapFree"))
+    vmstat, no_vmstat = proc["vmstat"].read(PROC_LIMIT)
+    pressure, no_pressure = proc["pressure/memory"].read()
+    oom_kills, percent = parse_oom_kills(vmstat), parse_pressure(pressure)
     return Memory(
-        total_kb=values.get("MemTotal"),
-        available_kb=values.get("MemAvailable"),
-        swap_total_kb=values.get("SwapTotal"),
-        swap_free_kb=values.get("SwapFree"),
-        oom_kills=parse_oom_kills(proc["vmstat"].read(PROC_LIMIT)[0]),
-        pressure_percent=parse_pressure(proc["pressure/memory"].read()[0]),
+        total_kb=total_kb,
+        available_kb=available_kb,
+        swap_total_kb=swap_total_kb,
+        swap_free_kb=swap_free_kb,
+        oom_kills=oom_kills,
+        pressure_percent=percent,
+        absent=_why(no_file, total_kb, available_kb),
+        swap_absent=_why(no_file, swap_total_kb, swap_free_kb),
+        oom_kills_absent=_why(no_vmstat or _no_line(vmstat, b"oom_kill "), oom_kills),
+        pressure_absent=_why("not-given" if no_pressure == "vanished" else no_pressure, percent),
     )
+
+
+def possible_pair(total_kb: int | None, part_kb: int | None) -> tuple[int | None, int | None]:
+    """Each as far as it can be true: at most 1 TiB, and the part not more than the whole."""
+    total = total_kb if total_kb is not None and total_kb <= _MOST_KB else None
+    part = part_kb if part_kb is not None and part_kb <= (_MOST_KB if total is None else total) else None
+    return total, part
+
+
+def _why(no_file: Absent, *values: float | None) -> Absent:
+    """The reason for what is None among `values`: the file's, else that it holds nothing possible."""
+    return (no_file or "unreadable") if None in values else ""
+
+
+def _no_line(raw: bytes, key: bytes) -> Absent:
+    return "" if raw.startswith(key) or b"\n" + key in raw else "not-given"
+
+
+def read_uptime(probe: Probe) -> tuple[float | None, Absent]:
+    """Seconds since boot."""
+    raw, no_file = probe.read()
+    uptime_s = parse_uptime(raw)
+    if uptime_s is not None and uptime_s > _LONGEST_UPTIME_S:
+        uptime_s = None
+    return uptime_s, _why(no_file, uptime_s)
 
 
 def read_disk(state_dir: Path) -> Disk | None:

@@ -15,6 +15,7 @@ from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_i
 from edgeagent.board.parts import Absent, OverCurrent
 from edgeagent.board.rails import HWMON
 
+_MOST = 2**53  # more is no count, and no number that every reader of JSON keeps
 _COUNTER = re.compile(r"(oc[0-9]{1,2})_event_cnt")
 
 
@@ -53,7 +54,7 @@ def count_over_current(
     channel: str, events: int | None, absent: Absent, before: Counted | None, now_s: float, throttles: bool | None
 ) -> tuple[OverCurrent, Counted | None]:
     """Pure. A counter that went backwards was restarted: nothing can be said of the time between."""
-    if events is None or events < 0:
+    if events is None or not 0 <= events <= _MOST:
         return OverCurrent(channel, None, throttles=throttles, absent=absent or "unreadable"), before
     now = Counted(events, now_s)
     if before is None or events < before.events:

@@ -21,6 +21,7 @@ _TEGRA = re.compile(r"nvidia,tegra([0-9]{3})")
 _ROOT_DEVICE = re.compile(r"-(?:nvme|mmcblk|sd|internal|external)[a-z0-9]*$")
 _MEMINFO = re.compile(rb"^([A-Za-z_()0-9]{1,40}):\s{0,40}([0-9]{1,18})(?: kB)?\s*$", re.MULTILINE)
 _CPU_LINE = re.compile(rb"^cpu([0-9]{0,4}) ([0-9 ]+)$", re.MULTILINE)
+_MOST_CORES = 1024
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 POWERED_DOWN = -256_000
@@ -161,7 +162,7 @@ def parse_proc_stat(raw: bytes) -> dict[int, CpuTimes]:
     times = {}
     for core, columns in _CPU_LINE.findall(raw):
         values = [int(value) for value in columns.split()[:8] if len(value) <= 20]
-        if len(values) >= 4:
+        if len(values) >= 4 and (not core or int(core) < _MOST_CORES):
             idle = values[3] + (values[4] if len(values) > 4 else 0)
             times[int(core) if core else -1] = CpuTimes(sum(values) - idle, sum(values))
     return times
@@ -188,8 +189,10 @@ def parse_cpu_list(raw: bytes) -> tuple[int, ...]:
         found = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
         if found is None:
             return ()
-        first = int(found.group(1))
-        cores.update(range(first, int(found.group(2) or first) + 1))
+        first, last = int(found.group(1)), int(found.group(2) or found.group(1))
+        if last >= _MOST_CORES:
+            return ()
+        cores.update(range(first, last + 1))
     return tuple(sorted(cores))
 
 

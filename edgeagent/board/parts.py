@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Absent = Literal["", "offline", "powered-down", "permission", "vanished", "unreadable", "slow", "not-given"]
+Absent = Literal[
+    "", "offline", "powered-down", "permission", "vanished", "unreadable", "slow", "not-given", "first", "still"
+]
 """Why there is no value. "" = there is one; offline = the kernel said EAGAIN or EBUSY, or gave nothing; powered-down =
 R35's -256 C; permission = closed to this user; vanished = the file or its device went away, or was never there; slow =
-left alone for a while because its last read took long; not-given = this kernel has no file for it; unreadable =
-anything else."""
+left alone for a while because its last read took long; not-given = this kernel has no file or line for it; first = a
+difference of two readings, and this is the first; still = the counters did not move between the readings; unreadable =
+anything else, an impossible value included."""
 
 LimitSource = Literal["", "trip", "soc"]
 """Where a limit comes from: a trip point of this board, a table of typical values for its chip, or nowhere."""
@@ -126,7 +129,10 @@ class Core:
 
 @dataclass(frozen=True)
 class ClockDomain:
-    """A clock of the CPU or GPU. min and max are the limits in force, lowest and highest what the chip offers."""
+    """A clock of the CPU or GPU. min and max are the limits in force, lowest and highest what the chip offers.
+
+    `absent` speaks of `freq_khz`, `limits_absent` of min and max.
+    """
 
     name: str
     freq_khz: int | None = None
@@ -136,6 +142,7 @@ class ClockDomain:
     highest_khz: int | None = None
     cores: tuple[int, ...] = ()
     absent: Absent = ""
+    limits_absent: Absent = ""
 
     @property
     def lock(self) -> Literal["locked", "free", "single", "unknown"]:
@@ -177,12 +184,16 @@ class Engine:
 
 @dataclass(frozen=True)
 class Fan:
-    """pwm_percent: what is asked of the fan; rpm: what it does, some seconds later; enabled False: switched off."""
+    """pwm_percent: what is asked of the fan; rpm: what it does, some seconds later; enabled False: switched off.
+
+    `absent` speaks of `pwm_percent`, `rpm_absent` of `rpm`.
+    """
 
     pwm_percent: float | None = None
     rpm: int | None = None
     enabled: bool | None = None
     absent: Absent = ""
+    rpm_absent: Absent = ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,8 @@ class Memory:
     """Kilobytes. CPU and GPU of a Jetson share this one pool; swap helps the CPU's pages only.
 
     `oom_kills`: processes that the kernel killed for memory since boot. `pressure_percent`: share of the last ten
-    seconds in which something waited for memory; many kernels of Jetsons do not offer it.
+    seconds in which something waited for memory; many kernels of Jetsons do not offer it. `absent` speaks of total and
+    available, `swap_absent` of both numbers of the swap.
     """
 
     total_kb: int | None = None
@@ -199,6 +211,10 @@ class Memory:
     swap_free_kb: int | None = None
     oom_kills: int | None = None
     pressure_percent: float | None = None
+    absent: Absent = ""
+    swap_absent: Absent = ""
+    oom_kills_absent: Absent = ""
+    pressure_absent: Absent = ""
 
     @property
     def used_kb(self) -> int | None:

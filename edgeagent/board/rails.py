@@ -6,6 +6,9 @@
 * INA3221 on R32: `ina3221x/*/iio:device*` with `rail_name_N`, `in_voltageN_input` (mV), `in_currentN_input` (mA) and
   `in_powerN_input` (mW), N from 0; a unit may follow the number.
 
+An idle rail may read some milliamps below nothing: the chip's own offset, taken as 0. What is further below, or above
+what any carrier can deliver, is no measurement.
+
 These reads go over I2C: `patience` says what happens when one is slow.
 """
 
@@ -23,6 +26,9 @@ from edgeagent.clock import Clock
 
 HWMON = "sys/class/hwmon"
 _R32_DRIVER = "sys/bus/i2c/drivers/ina3221x"
+_POSSIBLE_MILLIVOLTS = (0, 60_000)
+_POSSIBLE_MILLIAMPS = (-100, 200_000)
+_POSSIBLE_MILLIWATTS = (-500, 2_000_000)
 _DISABLED = ("", "NC")  # a channel that is not connected has no label, or this one
 
 
@@ -130,9 +136,10 @@ def _left_alone(chip: Chip, probe: RailProbe) -> Rail:
 
 
 def _read_rail(chip: Chip, probe: RailProbe) -> Rail:
-    """Millivolts times milliamps is microwatts."""
-    millivolts, no_volts = probe.millivolts.read_int()
-    milliamps, no_amps = probe.milliamps.read_int()
+    """Millivolts times milliamps is microwatts. They stand in where the chip's own power is missing or impossible."""
+    millivolts, no_volts = probe.millivolts.read_int(_POSSIBLE_MILLIVOLTS)
+    milliamps, no_amps = probe.milliamps.read_int(_POSSIBLE_MILLIAMPS)
+    milliamps = None if milliamps is None else max(0, milliamps)
     milliwatts = _measured_power(probe)
     absent: Absent = ""
     if milliwatts is None and millivolts is not None and milliamps is not None:
@@ -143,5 +150,8 @@ def _read_rail(chip: Chip, probe: RailProbe) -> Rail:
 
 
 def _measured_power(probe: RailProbe) -> float | None:
-    value = probe.power.read_int()[0] if probe.power else None
-    return None if value is None else value / probe.power_per_mw
+    if probe.power is None:
+        return None
+    lowest, highest = _POSSIBLE_MILLIWATTS
+    value = probe.power.read_int((lowest * probe.power_per_mw, highest * probe.power_per_mw))[0]
+    return None if value is None else max(0, value) / probe.power_per_mw

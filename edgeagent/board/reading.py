@@ -67,6 +67,7 @@ class Reading:
     over_current: tuple[OverCurrent, ...] = ()
     rails: tuple[Rail, ...] = ()
     cpu_load_percent: float | None = None
+    cpu_load_absent: Absent = ""
     cores: tuple[Core, ...] = ()
     cores_online: int | None = None
     clocks: tuple[ClockDomain, ...] = ()
@@ -74,6 +75,7 @@ class Reading:
     emc_khz: int | None = None
     emc_absent: Absent = ""
     emc_cap_khz: int | None = None
+    emc_cap_absent: Absent = ""
     emc_load_percent: float | None = None
     dla: tuple[Dla, ...] = ()
     engines: tuple[Engine, ...] = ()
@@ -81,6 +83,7 @@ class Reading:
     memory: Memory = field(default_factory=Memory)
     disk: Disk | None = None
     uptime_s: float | None = None
+    uptime_absent: Absent = ""
     added: tuple[str, ...] = ()
 
     @property
@@ -107,7 +110,7 @@ class Reading:
     @property
     def throttle_alerts(self) -> tuple[str, ...]:
         """Zones whose throttle alert is raised now: the direct sign that the SoC slows itself down."""
-        raised = (c for c in self.cooling if c.name.endswith(THROTTLE_ALERT) and c.state)
+        raised = (c for c in self.cooling if c.name.endswith(THROTTLE_ALERT) and c.state and c.state > 0)
         return tuple(cooling.name.removesuffix(THROTTLE_ALERT) for cooling in raised)
 
     @property
@@ -115,6 +118,12 @@ class Reading:
         """Cooling devices that hold a clock down now, alerts left out: cpufreq-cpu0, devfreq-17000000.gpu."""
         held = (c for c in self.cooling if slows_down(c.name) and not c.name.endswith(THROTTLE_ALERT))
         return tuple(cooling.name for cooling in held if cooling.state and cooling.state > 0)
+
+    @property
+    def unread_alerts(self) -> tuple[str, ...]:
+        """Zones whose throttle alert is there and cannot be read."""
+        unread = (c for c in self.cooling if c.name.endswith(THROTTLE_ALERT) and c.state is None)
+        return tuple(cooling.name.removesuffix(THROTTLE_ALERT) for cooling in unread)
 
     @property
     def throttling(self) -> bool | None:
@@ -126,7 +135,7 @@ class Reading:
     @property
     def hot_surface(self) -> bool | None:
         """The surface warning at 70 C. It slows nothing down."""
-        return next((bool(c.state) for c in self.cooling if c.name == HOT_SURFACE and c.state is not None), None)
+        return next((c.state > 0 for c in self.cooling if c.name == HOT_SURFACE and c.state is not None), None)
 
     @property
     def clocks_locked(self) -> bool | None:

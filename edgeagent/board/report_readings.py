@@ -17,9 +17,11 @@ WHY: dict[Absent, str] = {
     "powered-down": "powered down (normal while it is not in use)",
     "permission": "closed to this user",
     "vanished": "gone since the last look: its driver was unloaded, or never there",
-    "unreadable": "the kernel could not read it, or the file holds no number",
+    "unreadable": "the kernel could not read it, or the file holds no number or an impossible one",
     "slow": "left alone for a while: the last answer took too long",
     "not-given": "this kernel has no file for it",
+    "first": "it needs two readings",
+    "still": "the kernel's counters did not move between the readings",
 }
 
 
@@ -41,14 +43,35 @@ def _verdict(reading: Reading) -> Iterable[str]:
 def _throttling(reading: Reading) -> str:
     if alerts := reading.throttle_alerts:
         return f"THROTTLING NOW: {', '.join(alerts)}. Clocks are lowered until it cools down."
-    if reading.headroom_c is not None:
-        typical = (
-            ", by what is usual for this chip: this board does not say" if reading.throttle_source == "soc" else ""
-        )
-        return f"Not throttling; {reading.headroom_c:.0f} C to go until it does{typical}."
-    if reading.hottest is None:
-        return "No temperature can be read here."
-    return "Whether it throttles cannot be told: no zone here has a throttle temperature."
+    if reading.throttling is None:
+        return f"Whether it throttles cannot be told: no throttle alert can be read. {_distance(reading)}"
+    unread = f" The alert of {', '.join(reading.unread_alerts)} cannot be read." if reading.unread_alerts else ""
+    headroom_c = reading.headroom_c
+    if headroom_c is None:
+        return f"Not throttling. {_distance(reading)}{unread}"
+    if headroom_c < 0:
+        return f"{_past(reading, ', though no alert is raised')}{unread}"
+    return f"Not throttling; {headroom_c:.0f} C to go until it does{_typical(reading)}.{unread}"
+
+
+def _distance(reading: Reading) -> str:
+    """How far the closest zone is from its throttle temperature."""
+    if reading.headroom_c is None:
+        missing = "No temperature can be read" if reading.hottest is None else "No zone has a throttle temperature"
+        return f"{missing} here."
+    if reading.headroom_c < 0:
+        return _past(reading)
+    return f"{reading.headroom_c:.0f} C to go until its throttle temperature{_typical(reading)}."
+
+
+def _past(reading: Reading, although: str = "") -> str:
+    closest = reading.closest
+    name, past_c = (short_name(closest.name), -(closest.headroom_c or 0.0)) if closest else ("", 0.0)
+    return f"{name} is {past_c:.0f} C past its throttle temperature{although}{_typical(reading)}."
+
+
+def _typical(reading: Reading) -> str:
+    return ", by what is usual for this chip: this board does not say" if reading.throttle_source == "soc" else ""
 
 
 def _temperatures(reading: Reading) -> Iterable[str]:
@@ -106,10 +129,11 @@ def _over_current(found: OverCurrent) -> str:
 def _work(reading: Reading) -> Iterable[str]:
     yield "Work"
     khz = max((core.freq_khz or 0 for core in reading.cores), default=0)
-    yield _busy("cpu", reading.cpu_load_percent, khz or None, "a load needs two readings")
-    if reading.gpu.freq_khz is not None or reading.gpu.load_percent is not None:
-        why = WHY[reading.gpu.load_absent] or "load not readable"
-        yield _busy("gpu", reading.gpu.load_percent, reading.gpu.freq_khz, f"load: {why}")
+    cpu_absent: Absent = next((clock.absent for clock in reading.clocks if clock.cores and clock.absent), "")
+    load_absent = reading.cpu_load_absent or "first"
+    yield f"  cpu       {_busy(reading.cpu_load_percent, load_absent, khz or None, cpu_absent)}"
+    gpu = reading.gpu
+    yield f"  gpu       {_busy(gpu.load_percent, gpu.load_absent, gpu.freq_khz, gpu.absent)}"
     yield from _clocks(reading)
     for dla in reading.dla:
         yield f"  {dla.name:<9} {dla.state or WHY[dla.absent]}"
@@ -123,14 +147,26 @@ def _work(reading: Reading) -> Iterable[str]:
         yield f"  from jtop: {', '.join(reading.added)}"
 
 
-def _busy(name: str, load_percent: float | None, khz: int | None, why: str) -> str:
-    load = f"{load_percent:5.1f} % busy" if load_percent is not None else f"({why})"
-    return f"  {name:<9} {load}" + (f" at {khz / 1000:.0f} MHz" if khz else "")
+def _busy(load_percent: float | None, load_absent: Absent, khz: int | None, clock_absent: Absent) -> str:
+    """Load and clock, each as a value or with its reason; a reason that both share is said once."""
+    clock = f" at {khz / 1000:.0f} MHz" if khz is not None else ""
+    if load_percent is not None:
+        why = f" (clock: {WHY[clock_absent]})" if clock_absent else ""
+        return f"{load_percent:5.1f} % busy{clock or why}"
+    if clock or clock_absent in ("", load_absent):
+        return f"(load{'' if clock else ' and clock' if clock_absent else ''}: {_why(load_absent)}){clock}"
+    return f"(load: {_why(load_absent)}; clock: {_why(clock_absent)})"
+
+
+def _why(absent: Absent) -> str:
+    return WHY[absent] or "not read"
 
 
 def _clocks(reading: Reading) -> Iterable[str]:
     if reading.clocks_locked is not None:
         yield f"  clocks    {'locked: none of them moves' if reading.clocks_locked else 'free to follow the load'}"
+    elif absent := [clock.limits_absent for clock in reading.clocks if clock.limits_absent]:
+        yield f"  clocks    (whether they are locked: {WHY[absent[0]]})"
     if reading.emc_khz is not None:
         load = "" if reading.emc_load_percent is None else f", {reading.emc_load_percent:.0f} % busy"
         yield f"  emc       {reading.emc_khz / 1000:.0f} MHz{load} (the memory's clock)"
@@ -140,21 +176,32 @@ def _memory(reading: Reading) -> Iterable[str]:
     memory, disk = reading.memory, reading.disk
     if memory.available_kb is not None and memory.total_kb is not None:
         yield f"  memory    {memory.available_kb // 1024} MB of {memory.total_kb // 1024} MB available"
+    else:
+        yield f"  memory    ({_why(memory.absent)})"
     if memory.swap_used_kb is not None and memory.swap_total_kb:
         yield f"  swap      {memory.swap_used_kb // 1024} MB of {memory.swap_total_kb // 1024} MB used"
+    elif memory.swap_absent and not memory.absent:
+        yield f"  swap      ({WHY[memory.swap_absent]})"
     if memory.oom_kills:
         yield f"  killed    processes since boot, because memory ran out: {memory.oom_kills}"
     if disk is not None:
         free, total = disk.free_bytes / 2**30, disk.total_bytes / 2**30
         yield f"  disk      {free:.1f} GiB of {total:.1f} GiB free for edgeagent's state"
+    if reading.uptime_absent:
+        yield f"  uptime    ({WHY[reading.uptime_absent]})"
 
 
 def _fan(fan: Fan) -> str:
+    """What is asked of it and what it does; a part that this fan does not have is left out where the other is there."""
     parts = []
     if fan.enabled is False:
         parts.append("SWITCHED OFF (pwm1_enable is 0)")
     elif fan.pwm_percent is not None:
         parts.append(f"asked for {fan.pwm_percent:.0f} %")
+    elif fan.absent not in ("", "not-given"):
+        parts.append(f"(asked for: {WHY[fan.absent]})")
     if fan.rpm is not None:
         parts.append(f"turns at {fan.rpm} rpm")
-    return ", ".join(parts) or WHY[fan.absent]
+    elif fan.rpm_absent not in ("", "not-given"):
+        parts.append(f"(turns: {WHY[fan.rpm_absent]})")
+    return ", ".join(parts) or _why(fan.absent)

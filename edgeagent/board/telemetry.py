@@ -8,15 +8,15 @@ read without blocking, and a power monitor that answers slowly over I2C is left 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from edgeagent.board import parse
 from edgeagent.board.clocks import read_clock, read_dla, read_gpu, read_memory_clock
+from edgeagent.board.cpu_load import ALL, CpuLoads, next_loads
 from edgeagent.board.discovery import Layout, class_names, discover
 from edgeagent.board.fans import read_fan
-from edgeagent.board.memory import PROC_LIMIT, read_disk, read_memory
+from edgeagent.board.memory import PROC_LIMIT, read_disk, read_memory, read_uptime
 from edgeagent.board.over_current import Counted, read_over_current
 from edgeagent.board.parts import ClockDomain, Core, OverCurrent, Rail, Zone
 from edgeagent.board.patience import Patience
@@ -46,8 +46,7 @@ class BoardReader:
         self._names: tuple[tuple[str, ...], ...] = ()
         self._gone: frozenset[str] = frozenset()
         self._zones_seen: dict[str, ZoneProbe] = {}
-        self._times: Mapping[int, parse.CpuTimes] = {}
-        self._loads: dict[int, float] = {}
+        self._loads = CpuLoads()
         self._counted: dict[str, Counted] = {}
         self._patience: dict[str, Patience] = {}
 
@@ -72,28 +71,34 @@ class BoardReader:
     def read(self) -> Reading:
         """One sample. The CPU load and what is new of over-current are None on the first call: they need two."""
         layout = self._current_layout()
-        loads = self._read_loads(layout)
+        now_s = self._clock.monotonic_ns() / 1e9
+        self._loads = loads = next_loads(self._loads, *layout.proc["stat"].read(PROC_LIMIT), now_s)
         cpu_clocks = tuple(map(read_clock, layout.cpu_clocks))
         gpu_clocks = tuple(map(read_clock, layout.gpu.clocks)) if layout.gpu else ()
         emc_khz, emc_absent = read_memory_clock(layout.emc)
+        emc_cap_khz, emc_cap_absent = read_memory_clock(layout.emc_cap)
+        uptime_s, uptime_absent = read_uptime(layout.proc["uptime"])
         reading = Reading(
             zones=tuple(self._read_zones(layout)),
             cooling=tuple(map(read_cooling, layout.cooling)),
-            over_current=tuple(self._read_over_current(layout)),
+            over_current=tuple(self._read_over_current(layout, now_s)),
             rails=tuple(self._read_rails(layout)),
-            cpu_load_percent=loads.get(-1),
-            cores=self._read_cores(loads, cpu_clocks),
-            cores_online=len(self._times.keys() - {-1}) or None,
+            cpu_load_percent=loads.loads.get(ALL),
+            cpu_load_absent=loads.absent,
+            cores=_read_cores(loads, cpu_clocks),
+            cores_online=len(loads.cores) or None,
             clocks=(*cpu_clocks, *gpu_clocks),
             gpu=read_gpu(layout.gpu, gpu_clocks),
             emc_khz=emc_khz,
             emc_absent=emc_absent,
-            emc_cap_khz=read_memory_clock(layout.emc_cap)[0],
+            emc_cap_khz=emc_cap_khz,
+            emc_cap_absent=emc_cap_absent,
             dla=tuple(read_dla(name, probe) for name, probe in layout.dla.items()),
             fans=tuple(map(read_fan, layout.fans)),
             memory=read_memory(layout.proc),
             disk=read_disk(self._state_dir),
-            uptime_s=parse.parse_uptime(layout.proc["uptime"].read()[0]),
+            uptime_s=uptime_s,
+            uptime_absent=uptime_absent,
         )
         self._note_gone(reading)
         return reading
@@ -129,8 +134,7 @@ class BoardReader:
         present = {probe.name for probe in layout.zones}
         yield from (lost_zone(probe) for name, probe in self._zones_seen.items() if name not in present)
 
-    def _read_over_current(self, layout: Layout) -> Iterator[OverCurrent]:
-        now_s = self._clock.monotonic_ns() / 1e9
+    def _read_over_current(self, layout: Layout, now_s: float) -> Iterator[OverCurrent]:
         for probe in layout.over_current:
             found, counted = read_over_current(probe, self._counted, now_s)
             if counted is not None:
@@ -143,16 +147,7 @@ class BoardReader:
             self._patience[chip.path] = patience
             yield from rails
 
-    def _read_loads(self, layout: Layout) -> dict[int, float]:
-        """Percent by core, -1 for all. Two calls within one tick of the kernel's clock give the same answer."""
-        times = parse.parse_proc_stat(layout.proc["stat"].read(PROC_LIMIT)[0])
-        if times.get(-1) != self._times.get(-1):
-            before, self._times = self._times, times
-            pairs = ((core, parse.cpu_load(before[core], now)) for core, now in times.items() if core in before)
-            self._loads = {core: load for core, load in pairs if load is not None}
-        return self._loads
 
-    def _read_cores(self, loads: Mapping[int, float], clocks: tuple[ClockDomain, ...]) -> tuple[Core, ...]:
-        freqs = {core: clock.freq_khz for clock in clocks for core in clock.cores}
-        cores = sorted((set(self._times) - {-1}) | set(freqs))
-        return tuple(Core(core, loads.get(core), freqs.get(core)) for core in cores)
+def _read_cores(loads: CpuLoads, clocks: tuple[ClockDomain, ...]) -> tuple[Core, ...]:
+    freqs = {core: clock.freq_khz for clock in clocks for core in clock.cores}
+    return tuple(Core(core, loads.loads.get(core), freqs.get(core)) for core in sorted(loads.cores | set(freqs)))

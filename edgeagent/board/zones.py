@@ -19,6 +19,8 @@ from edgeagent.board.parts import Absent, Cooling, Trip, Zone
 THERMAL = "sys/class/thermal"
 _IGNORED = ("PMIC-Die",)  # a constant 100 C on every module that has it
 _POSSIBLE = (-100_000, 250_000)  # millidegrees; anything else is no temperature
+_POSSIBLE_STEP = (0, 250_000)  # of a hysteresis
+_POSSIBLE_STATE = (0, 1_000_000)  # intel_powerclamp says -1 where it does not know; the others count from 0
 _CDEV = re.compile(r"cdev[0-9]{1,3}")
 _TRIP_TYPE = re.compile(r"trip_point_([0-9]{1,3})_type")
 
@@ -54,7 +56,8 @@ def _trips(zone: str) -> Iterator[Trip]:
     bound = _bound(zone, names)
     for index in sorted(int(found.group(1)) for found in map(_TRIP_TYPE.fullmatch, names) if found):
         prefix = f"{zone}/trip_point_{index}"
-        millidegrees, hysteresis = read_int(f"{prefix}_temp"), read_int(f"{prefix}_hyst")
+        millidegrees = read_int(f"{prefix}_temp", _POSSIBLE)
+        hysteresis = read_int(f"{prefix}_hyst", _POSSIBLE_STEP)
         if millidegrees is not None:
             hysteresis_c = None if hysteresis is None else hysteresis / 1000
             kind = read_text(f"{prefix}_type")
@@ -76,7 +79,7 @@ def find_cooling(root: str, files: OpenFiles) -> Iterator[CoolingProbe]:
     for directory in numbered(f"{root}/{THERMAL}", "cooling_device"):
         if kind := read_text(f"{directory}/type"):
             state = files.open(f"{directory}/cur_state")
-            yield CoolingProbe(unique(kind, seen), state, read_int(f"{directory}/max_state"))
+            yield CoolingProbe(unique(kind, seen), state, read_int(f"{directory}/max_state", _POSSIBLE_STATE))
 
 
 def read_zone(probe: ZoneProbe) -> Zone:
@@ -107,7 +110,7 @@ def _zone_with(probe: ZoneProbe, celsius: float | None, absent: Absent) -> Zone:
 
 
 def read_cooling(probe: CoolingProbe) -> Cooling:
-    state, absent = probe.state.read_int()
+    state, absent = probe.state.read_int(_POSSIBLE_STATE)
     return Cooling(probe.name, state, probe.max_state, absent)
 
 

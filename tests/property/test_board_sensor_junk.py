@@ -78,6 +78,27 @@ def test_any_board_with_any_files_overwritten_is_read(roots: dict[str, Path], da
             path.write_bytes(content)
     for reading in readings:
         assert_possible(reading)
+        assert_absent_says_why(reading)
+
+
+def assert_absent_says_why(reading: Reading) -> None:
+    memory = reading.memory
+    for missing, absent in (
+        (reading.cpu_load_percent is None, reading.cpu_load_absent),
+        (reading.uptime_s is None, reading.uptime_absent),
+        (reading.emc_cap_khz is None, reading.emc_cap_absent),
+        (memory.total_kb is None or memory.available_kb is None, memory.absent),
+        (memory.swap_total_kb is None or memory.swap_free_kb is None, memory.swap_absent),
+        (memory.oom_kills is None, memory.oom_kills_absent),
+        (memory.pressure_percent is None, memory.pressure_absent),
+        *((fan.pwm_percent is None, fan.absent) for fan in reading.fans),
+        *((fan.rpm is None, fan.rpm_absent) for fan in reading.fans),
+        *((clock.min_khz is None or clock.max_khz is None, clock.limits_absent) for clock in reading.clocks),
+    ):
+        assert missing == bool(absent)
+    lines = [line.split()[0] for line in render_board_text(decide_identity(Evidence()), reading).splitlines() if line]
+    assert {"cpu", "gpu", "memory"} <= set(lines)
+    assert len(reading.cores) <= 1024
 
 
 def assert_possible(reading: Reading) -> None:
@@ -88,7 +109,11 @@ def assert_possible(reading: Reading) -> None:
     assert all((zone.temperature_c is None) == bool(zone.absent) for zone in reading.zones)
     assert all(-100.0 <= zone.temperature_c <= 250.0 for zone in reading.zones if zone.temperature_c is not None)
     assert all((rail.milliwatts is None) == bool(rail.absent) for rail in reading.rails)
+    assert all(0.0 <= rail.milliwatts <= 12e6 for rail in reading.rails if rail.milliwatts is not None)
     assert all((found.events is None) == bool(found.absent) for found in reading.over_current)
+    assert all(0 <= found.events <= 2**53 for found in reading.over_current if found.events is not None)
+    assert all(clock.max_khz is None or 0 <= clock.max_khz <= 20_000_000 for clock in reading.clocks)
+    assert all((dla.state == "") == bool(dla.absent) for dla in reading.dla)
     assert all((zone.throttle_c is None) == (zone.throttle_source == "") for zone in reading.zones)
     assert all(0.0 <= fan.pwm_percent <= 100.0 for fan in reading.fans if fan.pwm_percent is not None)
     assert reading.gpu.load_percent is None or 0.0 <= reading.gpu.load_percent <= 100.0

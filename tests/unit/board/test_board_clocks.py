@@ -38,7 +38,7 @@ def test_the_gpu_is_found_by_its_node(tree: Tree, node: bytes) -> None:
 )
 def test_the_gpu_is_found_by_its_address_where_no_node_says_it(tree: Tree, devfreq: str, load: str) -> None:
     tree.devfreq(devfreq, 306_000_000, 306_000_000, 918_000_000)
-    tree.write(load, 1200)
+    tree.write(load, 1040)
     gpu = tree.read().gpu
     assert (gpu.load_percent, gpu.freq_khz) == (100.0, 306_000)
 
@@ -154,3 +154,28 @@ def test_dla_states_on_every_release(tree: Tree, bus: str) -> None:
 def test_a_dla_that_does_not_say_its_state_is_there_all_the_same(tree: Tree) -> None:
     (tree.root / "sys/devices/platform/host1x/15880000.nvdla0").mkdir(parents=True)
     assert [(dla.name, dla.state, dla.absent) for dla in tree.read().dla] == [("dla0", "", "vanished")]
+
+
+@pytest.mark.parametrize(("per_mille", "percent"), [("1000", 100.0), ("1100", 100.0), ("1101", None), ("-1", None)])
+def test_a_load_far_above_all_is_unreadable(tree: Tree, per_mille: str, percent: float | None) -> None:
+    device = f"{DEVFREQ}/17000000.gpu"
+    tree.devfreq(device, 306_000_000, 306_000_000, 918_000_000)
+    tree.write(f"{device}/device/load", per_mille)
+    gpu = tree.read().gpu
+    assert (gpu.load_percent, gpu.load_absent) == (percent, "" if percent is not None else "unreadable")
+
+
+def test_an_impossible_clock_is_unreadable(tree: Tree) -> None:
+    directory = tree.policy(0, "0", 1_344_000, 729_600, 1_728_000)
+    tree.lines(directory, scaling_cur_freq="9" * 20, scaling_max_freq=-1, cpuinfo_max_freq="9" * 20)
+    tree.write("sys/kernel/nvpmodel_emc_cap/emc_iso_cap", "9" * 20)
+    reading = tree.read()
+    clock = reading.clocks[0]
+    assert (clock.freq_khz, clock.max_khz, clock.highest_khz) == (None, None, None)
+    assert (clock.absent, clock.limits_absent) == ("unreadable", "unreadable")
+    assert (reading.emc_cap_khz, reading.emc_cap_absent) == (None, "unreadable")
+
+
+def test_a_dla_in_a_state_that_the_kernel_does_not_have(tree: Tree) -> None:
+    tree.write("sys/devices/platform/bus@0/13e00000.host1x/15880000.nvdla0/power/runtime_status", "awake\n")
+    assert [(dla.state, dla.absent) for dla in tree.read().dla] == [("", "unreadable")]

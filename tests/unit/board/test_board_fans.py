@@ -28,7 +28,7 @@ def test_the_fan_of_r32(tree: Tree) -> None:
 
 def test_a_fan_without_a_tachometer(tree: Tree) -> None:
     tree.hwmon(3, "pwmfan", pwm1=0)
-    assert tree.read().fans == (Fan(0.0, None),)
+    assert tree.read().fans == (Fan(0.0, None, rpm_absent="not-given"),)
 
 
 def test_a_fan_that_counts_its_own_turns(tree: Tree) -> None:
@@ -62,3 +62,10 @@ def test_several_fans_are_paired_by_their_devices(tree: Tree, order: tuple[int, 
 def test_no_fan(tree: Tree) -> None:
     reading = tree.read()
     assert (reading.fans, reading.fan.rpm, reading.fan.absent) == ((), None, "vanished")
+
+
+@pytest.mark.parametrize(("pwm", "rpm"), [("256", "100001"), ("99999999999", "9" * 20), ("-1", "-1"), ("?", "?")])
+def test_what_no_fan_can_do_is_unreadable(tree: Tree, pwm: str, rpm: str) -> None:
+    tree.hwmon(1, "pwmfan", pwm1=pwm, pwm1_enable=1)
+    tree.hwmon(0, "pwm_tach", rpm=rpm)
+    assert tree.read().fans == (Fan(None, None, True, "unreadable", "unreadable"),)

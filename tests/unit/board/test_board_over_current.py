@@ -30,7 +30,15 @@ def test_what_is_new(events: int, before: Counted | None, new: int | None, rate:
     assert counted == Counted(events, 12.0)
 
 
-@pytest.mark.parametrize(("events", "absent", "said"), [(None, "offline", "offline"), (-1, "", "unreadable")])
+@pytest.mark.parametrize(
+    ("events", "absent", "said"),
+    [
+        (None, "offline", "offline"),
+        (-1, "", "unreadable"),
+        (10**20 - 1, "", "unreadable"),
+        (2**53 + 1, "", "unreadable"),
+    ],
+)
 def test_a_failed_read_keeps_what_was_counted(events: int | None, absent: str, said: str) -> None:
     before = Counted(7, 10.0)
     found, counted = count_over_current("oc1", events, absent, before, 12.0, throttles=None)  # type: ignore[arg-type]

@@ -140,6 +140,7 @@ def test_cpu_list() -> None:
     assert parse.parse_cpu_list(b"0-3,5\n") == (0, 1, 2, 3, 5)
     assert parse.parse_cpu_list(b"4 5\n") == (4, 5)
     assert parse.parse_cpu_list(b"\n") == ()
+    assert parse.parse_cpu_list(b"0-9999\n") == ()
     assert parse.parse_cpu_list(b"all\n") == ()
 
 

@@ -8,6 +8,7 @@ import pytest
 from sysfs_kit import StepClock, Tree
 
 from edgeagent.board.patience import MAX_SKIPPED, Patience
+from edgeagent.board.reading import flat_measurements
 from edgeagent.board.telemetry import BoardReader
 
 R32 = "sys/bus/i2c/drivers/ina3221x"
@@ -144,3 +145,31 @@ def test_patience_grows_to_its_limit_and_is_forgiven_at_once() -> None:
     assert skips[:8] == [1, 2, 4, 8, 16, 32, 64, 64]
     assert max(skips) == MAX_SKIPPED
     assert patience.after_read(slow=False) == Patience()
+
+
+@pytest.mark.parametrize(
+    ("millivolts", "milliamps", "milliwatts", "absent"),
+    [
+        ("5000", "9" * 20, None, "unreadable"),
+        ("9" * 20, "100", None, "unreadable"),
+        ("60001", "100", None, "unreadable"),
+        ("-8", "100", None, "unreadable"),
+        ("5000", "200001", None, "unreadable"),
+        ("5000", "-500", None, "unreadable"),
+        ("5000", "-100", 0.0, ""),  # the offset of a chip with nothing behind it
+        ("60000", "200000", 12_000_000.0, ""),
+    ],
+)
+def test_what_no_rail_can_carry_is_no_measurement(
+    tree: Tree, millivolts: str, milliamps: str, milliwatts: float | None, absent: str
+) -> None:
+    tree.hwmon(0, "ina3221", in1_label="VDD_IN", in1_input=millivolts, curr1_input=milliamps)
+    reading = tree.read()
+    assert (reading.rails[0].milliwatts, reading.rails[0].absent) == (milliwatts, absent)
+    assert ("power_vdd_in_w" in flat_measurements(reading)["power"]) == (milliwatts is not None)
+
+
+@pytest.mark.parametrize(("microwatts", "milliwatts"), [("9" * 20, 500.0), ("-600000", 500.0), ("2000000000", 2e6)])
+def test_an_impossible_power_gives_way_to_volts_times_amps(tree: Tree, microwatts: str, milliwatts: float) -> None:
+    tree.hwmon(0, "ina238", label="VIN", in1_input=5000, curr1_input=100, power1_input=microwatts)
+    assert tree.read().rails[0].milliwatts == milliwatts

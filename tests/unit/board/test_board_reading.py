@@ -84,6 +84,12 @@ def test_a_raised_alert_is_throttling() -> None:
     assert reading.throttle_alerts == ("cpu",)
 
 
+@pytest.mark.parametrize(("state", "throttling"), [(-1, False), (0, False), (1, True)])
+def test_only_a_state_above_0_is_an_alert(state: int, throttling: bool) -> None:
+    reading = Reading(cooling=(Cooling("cpu-throttle-alert", state, 2), Cooling("hot-surface-alert", state, 3)))
+    assert (reading.throttling, bool(reading.throttle_alerts), reading.hot_surface) == (throttling,) * 3
+
+
 def test_without_alerts_throttling_is_unknown() -> None:
     assert Reading().throttling is None
     assert Reading(cooling=(Cooling("cpu-throttle-alert", None, 2, "permission"),)).throttling is None

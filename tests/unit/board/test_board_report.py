@@ -62,7 +62,7 @@ def test_the_whole_page() -> None:
         "  oc3       4 over-current events since boot (power peak over the limit, common in uncapped modes)\n"
         "\n"
         "Work\n"
-        "  cpu       (a load needs two readings) at 1344 MHz\n"
+        "  cpu       (load: it needs two readings) at 1344 MHz\n"
         "  gpu        99.0 % busy at 918 MHz\n"
         "  memory    3906 MB of 7607 MB available\n"
         "  fan       asked for 50 %, turns at 2800 rpm\n"

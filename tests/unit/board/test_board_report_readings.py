@@ -44,6 +44,7 @@ def test_a_whole_reading() -> None:
             Zone("cpu-thermal", 70.0, "", 99.0, 104.5, "trip", "trip", (WARNS,)),
             Zone("cv0-thermal", None, "offline", 99.0, 104.5, "trip", "trip", (WARNS,)),
         ),
+        cooling=(Cooling("cpu-throttle-alert", 0, 2),),
         rails=(Rail("VDD_GPU_SOC", 4000.0), Rail("VDD_CPU_CV", 3000.0), Rail("VIN_SYS_5V0", None, absent="slow")),
         over_current=(
             OverCurrent("oc1", 0, 0, 0.0),
@@ -92,7 +93,7 @@ def test_a_whole_reading() -> None:
         "  killed    processes since boot, because memory ran out: 2\n"
         "  fan       asked for 50 %, turns at 2800 rpm\n"
         "  fan 2     SWITCHED OFF (pwm1_enable is 0), turns at 0 rpm\n"
-        "  fan 3     the kernel could not read it, or the file holds no number\n"
+        "  fan 3     (asked for: the kernel could not read it, or the file holds no number or an impossible one)\n"
         "  from jtop: emc, engines"
     )
 
@@ -107,7 +108,8 @@ def test_throttling_comes_first_and_names_what_is_held_back() -> None:
 
 
 def test_typical_limits_are_marked() -> None:
-    text = text_of(Reading(zones=(Zone("gpu-thermal", 80.0, "", 109.0, 114.5, "soc", "trip"),)))
+    cooling = (Cooling("gpu-throttle-alert", 0, 2),)
+    text = text_of(Reading(zones=(Zone("gpu-thermal", 80.0, "", 109.0, 114.5, "soc", "trip"),), cooling=cooling))
     assert "Not throttling; 29 C to go until it does, by what is usual for this chip: this board does not say." in text
     assert "  gpu                80.0 C       ~109.0 C         114.5 C\n  ~ is what is usual" in text
 
@@ -136,3 +138,84 @@ def test_json_has_every_part_and_what_follows_from_it() -> None:
     assert (found["power_total_mw"], found["power_total_source"]) == (9000.0, "VDD_IN")
     assert (found["clocks"][0]["lock"], found["clocks_locked"], found["throttle_source"]) == ("locked", True, "trip")
     assert (found["gpu"]["load_percent"], found["fans"], found["slowed"]) == (None, [], [])
+
+
+def alert(name: str, state: int | None) -> Cooling:
+    return Cooling(f"{name}-throttle-alert", state, 2, "" if state is not None else "unreadable")
+
+
+def at(celsius: float | None, source: typing.Literal["trip", "soc"] = "trip") -> tuple[Zone, ...]:
+    return (Zone("cpu-thermal", celsius, "" if celsius is not None else "offline", 99.0, 104.5, source, source),)
+
+
+UNTOLD = "Whether it throttles cannot be told: no throttle alert can be read."
+USUAL = "by what is usual for this chip: this board does not say"
+
+
+@pytest.mark.parametrize(
+    ("zones", "alerts", "verdict"),
+    [
+        (at(42.0), (alert("cpu", 0),), "Not throttling; 57 C to go until it does."),
+        (at(42.0), (alert("cpu", -1),), "Not throttling; 57 C to go until it does."),
+        (at(42.0), (alert("cpu", None),), f"{UNTOLD} 57 C to go until its throttle temperature."),
+        (at(42.0), (), f"{UNTOLD} 57 C to go until its throttle temperature."),
+        (at(42.0, "soc"), (), f"{UNTOLD} 57 C to go until its throttle temperature, {USUAL}."),
+        (at(105.0), (), f"{UNTOLD} cpu is 6 C past its throttle temperature."),
+        (at(105.0), (alert("cpu", 0),), "cpu is 6 C past its throttle temperature, though no alert is raised."),
+        (at(None), (), f"{UNTOLD} No temperature can be read here."),
+        (at(None), (alert("cpu", 0),), "Not throttling. No temperature can be read here."),
+        ((Zone("tj", 50.0),), (alert("cpu", 0),), "Not throttling. No zone has a throttle temperature here."),
+        (
+            at(42.0),
+            (alert("cpu", 0), alert("gpu", None)),
+            "Not throttling; 57 C to go until it does. The alert of gpu cannot be read.",
+        ),
+    ],
+)
+def test_the_verdict_rests_on_the_alerts(zones: tuple[Zone, ...], alerts: tuple[Cooling, ...], verdict: str) -> None:
+    assert text_of(Reading(zones=zones, cooling=alerts)).splitlines()[0] == verdict
+
+
+def line_of(name: str, reading: Reading) -> list[str]:
+    return [line.strip() for line in text_of(reading).splitlines() if line.strip().split()[:1] == [name]]
+
+
+CPU = ClockDomain("cpu0", None, cores=(0,), absent="permission", limits_absent="permission")
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "line"),
+    [
+        ("cpu", Reading(cpu_load_absent="permission"), "cpu       (load: closed to this user)"),
+        ("cpu", Reading(cpu_load_absent="still"), f"cpu       (load: {WHY['still']})"),
+        ("cpu", Reading(cpu_load_percent=5.0, clocks=(CPU,)), "cpu         5.0 % busy (clock: closed to this user)"),
+        ("clocks", Reading(clocks=(CPU,)), "clocks    (whether they are locked: closed to this user)"),
+        (
+            "gpu",
+            Reading(gpu=Gpu(None, None, "permission", "permission")),
+            "gpu       (load and clock: closed to this user)",
+        ),
+        (
+            "gpu",
+            Reading(gpu=Gpu(None, None, "permission", "not-given")),
+            "gpu       (load: this kernel has no file for it; clock: closed to this user)",
+        ),
+        ("gpu", Reading(gpu=Gpu(5.0, None, "permission")), "gpu         5.0 % busy (clock: closed to this user)"),
+        ("memory", Reading(memory=Memory(absent="permission")), "memory    (closed to this user)"),
+        ("swap", Reading(memory=Memory(9, 9, swap_absent="permission")), "swap      (closed to this user)"),
+        ("uptime", Reading(uptime_absent="permission"), "uptime    (closed to this user)"),
+        (
+            "fan",
+            Reading(fans=(Fan(None, 900, absent="permission"),)),
+            "fan       (asked for: closed to this user), turns at 900 rpm",
+        ),
+        (
+            "fan",
+            Reading(fans=(Fan(40.0, rpm_absent="permission"),)),
+            "fan       asked for 40 %, (turns: closed to this user)",
+        ),
+        ("fan", Reading(fans=(Fan(40.0, rpm_absent="not-given"),)), "fan       asked for 40 %"),
+    ],
+)
+def test_a_line_stays_and_says_why(name: str, reading: Reading, line: str) -> None:
+    assert line_of(name, reading) == [line]

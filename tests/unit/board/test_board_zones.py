@@ -166,3 +166,18 @@ def test_numbers_sort_as_numbers(tree: Tree) -> None:
     for number in (10, 2, 0):
         tree.cooling(number, f"device-{number}")
     assert [cooling.name for cooling in tree.read().cooling] == ["device-0", "device-2", "device-10"]
+
+
+@pytest.mark.parametrize("content", ["-1\n", "hot\n", "9" * 20])
+def test_an_alert_that_holds_nothing_possible_is_no_evidence(tree: Tree, content: str) -> None:
+    tree.cooling(0, "cpu-throttle-alert", content)
+    reading = tree.read()
+    assert (reading.cooling[0].state, reading.cooling[0].absent) == (None, "unreadable")
+    assert (reading.throttling, reading.unread_alerts) == (None, ("cpu",))
+
+
+@pytest.mark.parametrize("celsius", ["-274000\n", "9" * 20])
+def test_a_trip_at_an_impossible_temperature_is_none(tree: Tree, celsius: str) -> None:
+    orin_zone(tree)
+    tree.write(f"{THERMAL}/thermal_zone0/trip_point_2_temp", celsius)
+    assert [trip.celsius for trip in tree.read().zones[0].trips] == [99.0, 104.5]

@@ -11,7 +11,7 @@ from edgeagent.simulate.telemetry_bench import measure_telemetry
 def test_a_sample_of_the_largest_board_is_within_the_bound() -> None:
     found = measure_telemetry(["thor-r38"])
     assert found["within_bound"] is True
-    assert found["worst_sample_ms"] == found["thor-r38_sample_ms"]
+    assert found["worst_mean_ms"] == found["thor-r38_sample_ms"]
     files = found["thor-r38_files"]
     assert isinstance(files, int)
     assert 40 < files < 120
