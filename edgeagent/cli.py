@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 the request or the config is wrong.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that the arguments name and exit with its code."""
+    _print_anything()
     options = make_parser().parse_args(arguments)
     command: Command = options.command
     try:
@@ -34,6 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"edgeagent: {where}{(error.strerror or str(error)).lower()}\n")
         sys.exit(1)
+
+
+def _print_anything() -> None:
+    """A terminal that is not UTF-8 gets escapes in place of a traceback: boards and files have names of any kind."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _lines_of(error: EdgeAgentError) -> list[str]:

@@ -6,6 +6,7 @@ limit, everything else is a look at files. It runs as any user, on a laptop that
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from pathlib import Path
 
 from edgeagent.app.doctor_board import check_board
 from edgeagent.app.doctor_children import LIMIT_S, probe_modules
-from edgeagent.app.doctor_facts import collect_machine, hostname_of
+from edgeagent.app.doctor_facts import collect_machine, has_apt, hostname_of
+from edgeagent.app.doctor_files import NVPMODEL_CONF
 from edgeagent.app.doctor_helper import check_helper
 from edgeagent.app.doctor_machine import check_machine
-from edgeagent.app.doctor_modules import check_modules
+from edgeagent.app.doctor_modules import System, check_modules
+from edgeagent.app.doctor_power import check_power
 from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_json, render_text
 from edgeagent.board.evidence import read_identity, under
 from edgeagent.board.identity import Identity
@@ -44,11 +47,10 @@ def run_doctor(
 
     `root` is where the board's files lie: the board, its devices, disk and files are judged there, the Python modules
     and the clock are always this machine's. `limit_s` bounds each import. The config at its usual place is looked for
-    under `root`; any other path is taken as it is. Raises OperatorError where `root` is no directory.
+    under `root`; any other path is taken as it is. Raises OperatorError where `root` is no directory, or closed to us.
     """
     root = root.absolute()
-    if not root.is_dir():
-        raise OperatorError(f"{root} is no directory", mend="--root wants where the board's files lie", code="root")
+    _refuse_root(root)
     checks = list(_checks(root, config_path, limit_s))
     if as_json:
         return exit_code(checks), render_json(checks, {"root": str(root), "python": sys.executable})
@@ -61,14 +63,35 @@ def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
     settings = _settings(path, hostname_of(root))
     config = settings.config or Config()
     machine = collect_machine(root, config.device.state_dir)
-    yield from check_board(identity, machine.nvpmodel_conf)
+    yield from check_board(identity, machine.unreadable)
+    unreadable = machine.unreadable.get(NVPMODEL_CONF, "")
+    yield from check_power(identity, machine.power, unreadable, has_apt=machine.has_apt)
     yield _python(root)
     yield from check_modules(
-        identity, probe_modules(limit_s), machine.user, jtop_socket=machine.jtop_socket, same_machine=root == _ROOT
+        identity,
+        probe_modules(limit_s),
+        machine.user,
+        jtop_socket=machine.jtop_socket,
+        same_machine=identity.same_machine,
+        system=_system(identity),
     )
     yield from check_machine(identity, machine, config.device.id or device_slug(machine.hostname))
     yield settings.check
     yield _helper(root, identity, config)
+
+
+def _refuse_root(root: Path) -> None:
+    if not os.path.isdir(root):  # noqa: PTH112 - never raises
+        raise OperatorError(f"{root} is no directory", mend="--root wants where the board's files lie", code="root")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise OperatorError(f"{root} is closed to this user", mend=f"sudo chmod a+rx {root}", code="root")
+
+
+def _system(identity: Identity) -> System:
+    """Of this machine, whose Python is asked: another root does not say how to install a package here."""
+    if not has_apt(_ROOT):
+        return "other"
+    return "jetson" if identity.same_machine and identity.kind != "not-a-jetson" else "debian"
 
 
 def _python(root: Path) -> Check:
@@ -97,4 +120,6 @@ def _helper(root: Path, identity: Identity, config: Config) -> Check:
         return ok("power helper", "not asked: under another root, power commands start one of their own")
     if identity.kind == "not-a-jetson":
         return ok("power helper", "not needed: there are no power modes to set")
+    if identity.container:
+        return ok("power helper", "not needed: power is set on the host, nvpmodel ignores requests in a container")
     return check_helper(Path(config.power.helper_socket), wanted=config.power.intent is not None)

@@ -65,7 +65,10 @@ def _probe(module: str, limit_s: float) -> Probe:
         doing = facts.get("stage", "importing it")
         return Probe(module, facts, f"{doing} took more than {limit_s:g} s and was ended")
     facts = _facts(output)
-    return Probe(module, facts, str(facts.get("error", "")) or _death(process.returncode, errors))
+    came_through = process.returncode == 0 and "done" in facts
+    return Probe(
+        module, facts, str(facts.get("error", "")) or ("" if came_through else _death(process.returncode, errors))
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -91,14 +94,13 @@ def _facts(output: bytes) -> dict[str, str | int]:
     facts: dict[str, str | int] = {}
     for line in output.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):
-            with suppress(ValueError):
-                facts.update(json.loads(line.removeprefix(MARK)))
+            with suppress(ValueError, RecursionError):
+                told = json.loads(line.removeprefix(MARK))
+                facts.update(told if isinstance(told, dict) else {})
     return facts
 
 
 def _death(code: int, errors: bytes) -> str:
-    if code == 0:
-        return ""
     last = (errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
     how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
     return f"its import ended the process ({how}){f': {last}' if last else ''}"

@@ -12,10 +12,11 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgeagent.app.doctor_files import NVPMODEL_CONF, unreadable_files, why_unreadable
 from edgeagent.board.evidence import under
 from edgeagent.board.files import read_bytes
 from edgeagent.board.parse import parse_text
@@ -73,8 +74,25 @@ class ClockFacts:
 
 
 @dataclass(frozen=True)
+class PowerFiles:
+    """nvpmodel.conf, edgeagent's memory of its reboots (power.json) with its place, and the boot that this is.
+
+    b"" and "" for what is not there; `memory_unreadable` says why the memory cannot be read though it is there.
+    """
+
+    conf: bytes = b""
+    memory: bytes = b""
+    memory_path: str = ""
+    memory_unreadable: str = ""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True)
 class MachineFacts:
-    """All of the above for one root. `devices` is None where the root has no /dev."""
+    """All of the above for one root. `devices` is None where the root has no /dev.
+
+    `unreadable` has files that are there and cannot be read, with the reason; `has_apt`: Debian's packages are in use.
+    """
 
     user: User
     devices: tuple[DeviceFile, ...] | None
@@ -82,7 +100,9 @@ class MachineFacts:
     clock: ClockFacts
     hostname: str
     jtop_socket: bool
-    nvpmodel_conf: bytes
+    power: PowerFiles = PowerFiles()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    has_apt: bool = True
 
 
 def collect_machine(root: Path, state_dir: str) -> MachineFacts:
@@ -94,7 +114,26 @@ def collect_machine(root: Path, state_dir: str) -> MachineFacts:
         clock=_clock(root),
         hostname=hostname_of(root),
         jtop_socket=_is_there(under(root, "/run/jtop.sock")),
-        nvpmodel_conf=read_bytes(under(root, "/etc/nvpmodel.conf"), _CONF_LIMIT),
+        power=_power_files(root, state_dir),
+        unreadable=unreadable_files(root),
+        has_apt=has_apt(root),
+    )
+
+
+def has_apt(root: Path) -> bool:
+    """Whether packages come by apt there; Yocto and others have their own ways."""
+    return _is_there(under(root, "/var/lib/dpkg/status"))
+
+
+def _power_files(root: Path, state_dir: str) -> PowerFiles:
+    """The memory is read as it lies: loading it as the agent does would put a damaged one aside."""
+    memory = under(root, state_dir) / "power.json"
+    return PowerFiles(
+        conf=read_bytes(under(root, NVPMODEL_CONF), _CONF_LIMIT),
+        memory=read_bytes(memory),
+        memory_path=str(memory),
+        memory_unreadable=why_unreadable(memory),
+        boot_id=parse_text(read_bytes(under(root, "/proc/sys/kernel/random/boot_id"), 64)),
     )
 
 

@@ -35,7 +35,7 @@ def check_machine(identity: Identity, facts: MachineFacts, device_id: str | None
     yield ok("user", f"{facts.user.name}, in the groups {', '.join(sorted(facts.user.groups))}")
     yield from _devices(identity, facts.devices, facts.user)
     yield _disk(facts.disk)
-    yield _clock(facts.clock)
+    yield _clock(facts.clock, identity.container)
     yield _device_id(identity, device_id, facts.hostname)
 
 
@@ -106,8 +106,10 @@ def _disk(disk: DiskFacts | None) -> Check:
     return ok("disk", text, free_bytes=disk.free_bytes)
 
 
-def _clock(clock: ClockFacts) -> Check:
+def _clock(clock: ClockFacts, container: str) -> Check:
     mend = "timedatectl set-ntp true, or name a time server in /etc/systemd/timesyncd.conf"
+    if container:
+        mend = "mend it on the host: a container has the host's clock"
     if clock.year < FIRST_YEAR:
         return problem("clock", f"it is {clock.year} here: TLS refuses every certificate", mend, year=clock.year)
     if clock.synchronised or clock.by_timesyncd:
@@ -118,7 +120,8 @@ def _clock(clock: ClockFacts) -> Check:
 
 
 def _device_id(identity: Identity, device_id: str | None, hostname: str) -> Check:
-    mend = 'set id = "..." under [device] in the config, or sudo hostnamectl set-hostname NAME'
+    rename = "start the container with --hostname" if identity.container else "sudo hostnamectl set-hostname"
+    mend = f'set id = "..." under [device] in the config, or {rename} NAME'
     if not device_id:
         return problem("device id", f"none, and the host name {hostname!r} gives none", mend)
     if device_id in STOCK_IDS:

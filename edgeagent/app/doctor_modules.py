@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from edgeagent.app.doctor_children import Probe
 from edgeagent.app.doctor_facts import User
@@ -12,33 +13,64 @@ from edgeagent.app.doctor_report import Check, ok, problem, warning
 from edgeagent.board.dla import probed
 from edgeagent.board.identity import Identity
 
-_APT_CV2 = "sudo apt install libopencv-python (JetPack) or python3-opencv, and a venv with --system-site-packages"
+System = Literal["jetson", "debian", "other"]
+"""Where packages come from: JetPack and apt, apt alone, or neither (Yocto and others)."""
+
+_GSTREAMER_MENDS: dict[System, str] = {
+    "jetson": "sudo apt install libopencv-python (JetPack) or python3-opencv, and a venv with --system-site-packages",
+    "debian": "sudo apt install python3-opencv, and a venv with --system-site-packages",
+    "other": "install your distribution's OpenCV, built with GStreamer",
+}
+_CV2_MENDS: dict[System, str] = {
+    "jetson": _GSTREAMER_MENDS["jetson"],
+    "debian": f"pip install opencv-python-headless, or for one with GStreamer: {_GSTREAMER_MENDS['debian']}",
+    "other": f"pip install opencv-python-headless, or for one with GStreamer: {_GSTREAMER_MENDS['other']}",
+}
+_TENSORRT_MENDS: dict[System, str] = {
+    "jetson": "sudo apt install --reinstall python3-libnvinfer",
+    "debian": "install its Python package again, or remove it",
+    "other": "install its Python package again, or remove it",
+}
+_PYCUDA_MENDS: dict[System, str] = {
+    "jetson": "sudo apt install --reinstall python3-pycuda, or pip install pycuda with the CUDA toolkit present",
+    "debian": "sudo apt install --reinstall python3-pycuda, or pip install pycuda with the CUDA toolkit present",
+    "other": "pip install pycuda with the CUDA toolkit present, or remove it",
+}
+_NOT_YET = "this version of edgeagent does not use it yet"
 _CUDA_OF_PACKAGE = re.compile(r"\+cuda([0-9]{1,3}\.[0-9]{1,3})")
 
 
 def check_modules(
-    identity: Identity, probes: Mapping[str, Probe], user: User, *, jtop_socket: bool, same_machine: bool
+    identity: Identity,
+    probes: Mapping[str, Probe],
+    user: User,
+    *,
+    jtop_socket: bool,
+    same_machine: bool,
+    system: System,
 ) -> Iterator[Check]:
     """cv2, inference, TensorRT, DLA, pycuda, jtop, in this order.
 
     `jtop_socket`: its service has one. `same_machine`: the modules run on the board of `identity`; under another root
-    what they say of the GPU is about this machine and cannot contradict the board.
+    what they say of the GPU is about this machine and cannot contradict the board. `system` is this machine's.
+    Models run on ONNX Runtime; TensorRT and pycuda are looked at, and what is missing of them is no fault.
     """
     board = identity if same_machine else replace(identity, compute_capability="")
     is_jetson = identity.kind != "not-a-jetson"
-    yield _cv2(probes["cv2"], is_jetson)
-    yield _inference(identity, probes["tensorrt"])
-    yield _tensorrt(identity, probes["tensorrt"], is_jetson, same_machine)
+    yield _cv2(probes["cv2"], is_jetson, system)
+    yield _inference(identity)
+    yield _tensorrt(identity, probes["tensorrt"], _TENSORRT_MENDS[system], same_machine)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
-    yield _pycuda(board, probes["pycuda"], probes["tensorrt"])
+    yield _pycuda(board, probes["pycuda"], _PYCUDA_MENDS[system])
     yield _jtop(probes["jtop"], user, jtop_socket)
 
 
-def _cv2(probe: Probe, is_jetson: bool) -> Check:
+def _cv2(probe: Probe, is_jetson: bool, system: System) -> Check:
+    how = _CV2_MENDS[system]
     if probe.missing:
-        return problem("cv2", "not installed: no camera can be read", _APT_CV2 if is_jetson else "pip install .[demo]")
+        return problem("cv2", "not installed: no camera can be read", how)
     if probe.error and "gstreamer" not in probe.facts:
-        return problem("cv2", f"does not work: {probe.error}", f"reinstall it: {_APT_CV2}", file=probe.text("file"))
+        return problem("cv2", f"does not work: {probe.error}", f"reinstall it: {how}", file=probe.text("file"))
     found, gstreamer = f"{probe.text('version')} ({probe.text('file')})", probe.text("gstreamer")
     facts = {"version": probe.text("version"), "file": probe.text("file"), "gstreamer": gstreamer}
     if gstreamer.startswith("YES"):
@@ -46,38 +78,29 @@ def _cv2(probe: Probe, is_jetson: bool) -> Check:
     text = f"{found} has no GStreamer: gst: sources do not open"
     if not is_jetson:
         return ok("cv2", text, **facts)
-    mend = f"pip's build has none; {_APT_CV2}. The first cv2 on sys.path is the one that counts"
+    mend = f"pip's build has none; {_GSTREAMER_MENDS[system]}. The first cv2 on sys.path is the one that counts"
     return warning("cv2", f"{text}, and with them no CSI camera", mend, **facts)
 
 
-def _inference(identity: Identity, tensorrt: Probe) -> Check:
+def _inference(identity: Identity) -> Check:
     """Something has to run the model."""
     if identity.onnxruntime:
         return ok("onnxruntime", identity.onnxruntime)
-    if tensorrt.missing:
-        return problem("onnxruntime", "neither ONNX Runtime nor TensorRT is installed", "pip install onnxruntime")
-    return ok("onnxruntime", "not installed")
+    return problem("onnxruntime", "not installed: no model can be run", "pip install onnxruntime")
 
 
-def _tensorrt(identity: Identity, probe: Probe, is_jetson: bool, same_machine: bool) -> Check:
+def _tensorrt(identity: Identity, probe: Probe, how: str, same_machine: bool) -> Check:
     if probe.missing and not identity.tensorrt:
-        return _no_tensorrt(is_jetson)
+        return ok("tensorrt", f"not installed: models run on ONNX Runtime; {_NOT_YET}")
     if probe.missing:
         built_for = _built_for(identity)
         installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
         if not same_machine:
             return ok("tensorrt", f"the board has {installed} and this Python has none")
-        mend = "sudo apt install python3-libnvinfer, and a venv with --system-site-packages"
-        return warning("tensorrt", f"{installed} is installed, and this Python cannot import it", mend)
+        return ok("tensorrt", f"{installed} is installed, this Python cannot import it; {_NOT_YET}")
     if probe.error and not probe.text("version"):
-        return problem("tensorrt", f"does not work: {probe.error}", "sudo apt install --reinstall python3-libnvinfer")
+        return warning("tensorrt", f"does not work: {probe.error}; {_NOT_YET}", how)
     return _working_tensorrt(identity, probe)
-
-
-def _no_tensorrt(is_jetson: bool) -> Check:
-    if is_jetson:
-        return warning("tensorrt", "not installed: models run on the CPU", "sudo apt install nvidia-jetpack")
-    return ok("tensorrt", "not installed: models run on ONNX Runtime")
 
 
 def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
@@ -90,7 +113,7 @@ def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
         return warning(
             "tensorrt", f"{text}, but: {probe.error}", "see that this user may open the GPU's files", **facts
         )
-    return ok("tensorrt", text, **facts)
+    return ok("tensorrt", f"{text}; {_NOT_YET}", **facts)
 
 
 def _built_for(identity: Identity) -> str:
@@ -115,14 +138,11 @@ def _dla(identity: Identity, probe: Probe) -> Check:
     return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)
 
 
-def _pycuda(identity: Identity, probe: Probe, tensorrt: Probe) -> Check:
-    mend = "sudo apt install python3-pycuda, or pip install pycuda with the CUDA toolkit present"
+def _pycuda(identity: Identity, probe: Probe, how: str) -> Check:
     if probe.missing:
-        if tensorrt.missing:
-            return ok("pycuda", "not installed, and not needed without TensorRT")
-        return warning("pycuda", "not installed: TensorRT engines cannot be run", mend)
+        return ok("pycuda", f"not installed, and not needed: {_NOT_YET}")
     if probe.error:
-        return warning("pycuda", f"does not work: {probe.error}", mend, file=probe.text("file"))
+        return warning("pycuda", f"does not work: {probe.error}; {_NOT_YET}", how, file=probe.text("file"))
     told, known = probe.text("compute_capability"), identity.compute_capability
     text = f"{probe.text('gpu') or 'no GPU'}, built for CUDA {probe.text('built_for')}"
     if told and known and told != known:

@@ -2,7 +2,8 @@
 
 Importing cv2, TensorRT or pycuda may hang in a driver, end in a signal or print whatever it likes; jtop changes the
 way Python starts processes. All of that happens here, in a process that the doctor ends. Each line that starts with
-the mark is a JSON object of facts, the later ones winning; the exit code says nothing.
+the mark is a JSON object of facts, the later ones winning; the exit code says nothing, for a module may end the
+process with any: without the fact `done` or an `error` it did.
 
 Run as a file and not as a module of the package: it must import what the agent's children would, from the same
 sys.path, and nothing else.
@@ -67,6 +68,7 @@ def main(name: str) -> int:
         module = importlib.import_module(name)
         tell(file=str(getattr(module, "__file__", "") or ""), version=str(getattr(module, "__version__", "")))
         PROBES.get(name, probe_nothing)(module)
+        tell(done=1)
     except ModuleNotFoundError as error:
         tell(missing=str(error.name), error=str(error))
     except Exception as error:  # noqa: BLE001  the outermost function of a child

@@ -15,8 +15,10 @@ import pytest
 from edgeagent.app.doctor import run_doctor
 from edgeagent.app.doctor_children import MODULES
 from edgeagent.app.doctor_helper import check_helper
+from edgeagent.app.power_commands import PowerOptions, open_power
 from edgeagent.errors import OperatorError
 from edgeagent.power import client as power_client
+from edgeagent.power.board_power import NoPowerModesError
 from edgeagent.simulate.board import SPECS, make_board
 
 TOO_OLD = {"nano-r32", "xavier-nx-r35"}
@@ -74,6 +76,54 @@ def test_under_another_root_the_page_says_whose_modules_these_are(tmp_path: Path
 def test_a_root_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="is no directory"):
         run_doctor(tmp_path / "nowhere", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run the doctor as somebody else")
+def test_a_root_that_is_closed_to_us_is_refused(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o000)
+    (closed / "in").mkdir()
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    program = (
+        "import os, sys; from pathlib import Path; from edgeagent.app.doctor import run_doctor\n"
+        "from edgeagent.errors import OperatorError\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "for root in sys.argv[1:]:\n"
+        "    try:\n        run_doctor(Path(root), True)\n"
+        "    except OperatorError as error:\n        print(error.message)"
+    )
+    command = [sys.executable, "-c", program, str(closed), str(closed / "in")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == f"{closed} is closed to this user\n{closed}/in is no directory\n"
+
+
+def test_no_nvpmodel_conf_has_the_mend_that_the_power_commands_give(tmp_path: Path, opencv: Path) -> None:
+    board = make_board("orin-nano-r36", tmp_path / "board", seed=1)
+    (board.root / "etc/nvpmodel.conf").unlink()
+    power = open_power(PowerOptions(board.root))
+    with pytest.raises(NoPowerModesError) as refused:
+        power.conf()
+    told = json.loads(run_doctor(board.root, True)[1])["checks"]
+    assert [check["mend"] for check in told if check["name"] == "power modes"] == [refused.value.mend]
+
+
+@pytest.mark.parametrize("command", ["board", "doctor"])
+def test_an_ascii_terminal_gets_escapes_and_no_traceback(command: str, tmp_path: Path, opencv: Path) -> None:
+    board = make_board("orin-nano-r36", tmp_path / "board", seed=1)
+    tree = board.root / "sys/firmware/devicetree/base"
+    (tree / "compatible").write_bytes(b"nvidia,p4444-0001\0nvidia,tegra299\0")  # shown with its model text
+    (tree / "model").write_text("NVIDIA Jetson f\u00fcr \u6e2c\u8a66\0")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeagent", command, "--root", str(board.root)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "f\\xfcr" in done.stdout
 
 
 def test_a_bare_machine_is_told_that_opencv_is_missing(tmp_path: Path, bare: Path) -> None:

@@ -96,6 +96,14 @@ def test_all_are_asked_at_once_and_one_that_hangs_takes_nothing_from_the_others(
         ("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n", "signal SIGILL"),
         ("import os, sys\nprint('libfoo is broken', file=sys.stderr, flush=True)\nos._exit(3)\n", "exit code 3"),
         ("import sys\nsys.exit(7)\n", "exit code 7"),
+        ("import sys\nsys.exit(0)\n", "exit code 0"),
+        ("import os\nos._exit(0)\n", "exit code 0"),
+        (
+            "import atexit, os\natexit.register(os._exit, 9)\n"
+            "class Logger:\n    ERROR = 1\n    def __init__(self, n): ...\n"
+            "class Runtime:\n    num_DLA_cores = 2\n    def __init__(self, n): ...\n",
+            "exit code 9",
+        ),
         ("raise RuntimeError('CUDA driver version is insufficient')\n", "RuntimeError: CUDA driver version"),
         ("def broken(:\n", "SyntaxError"),
     ],
@@ -122,6 +130,13 @@ def test_noise_on_stdout_and_half_a_line_do_no_harm(packages: Path) -> None:
     )
     found = probe("cv2")
     assert (found.error, found.text("version"), found.text("gstreamer")) == ("", "4.8.0", "YES (1.20.3)")
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", "7", "null", '"text"', "[" * 100_000])
+def test_a_marked_line_of_another_shape_does_no_harm(packages: Path, line: str) -> None:
+    (packages / "one.py").write_text(f"print('edgeagent-probe ' + {line!r})\n__version__ = '1'\n")
+    found = probe("one")
+    assert (found.error, found.text("version")) == ("", "1")
 
 
 @pytest.mark.parametrize(("line", "gstreamer"), [("    GStreamer:   NO\n", "NO"), ("    FFMPEG:  YES\n", "NO")])

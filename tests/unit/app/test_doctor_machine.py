@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,6 +15,7 @@ from edgeagent.app.doctor_facts import (
     DeviceFile,
     DiskFacts,
     MachineFacts,
+    PowerFiles,
     User,
     collect_machine,
     disk_facts,
@@ -21,7 +23,9 @@ from edgeagent.app.doctor_facts import (
     may_open,
 )
 from edgeagent.app.doctor_machine import GIB, check_machine
+from edgeagent.app.doctor_power import check_power
 from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_text, warning
+from edgeagent.board import contradictions
 from edgeagent.board.identity import Evidence, Identity, decide_identity
 
 ANNA = User("anna", 1000, frozenset(("anna", "video")), frozenset((1000, 44)))
@@ -40,7 +44,7 @@ READY = MachineFacts(
     clock=ClockFacts(2026, True, False),
     hostname="line-3",
     jtop_socket=False,
-    nvpmodel_conf=b"",
+    power=PowerFiles(),
 )
 CONF = b"< PARAM TYPE=FILE NAME=X >\nA /sys/a\n< POWER_MODEL ID=0 NAME=15W >\nX A 1\n< PM_CONFIG DEFAULT=0 >\n"
 
@@ -115,6 +119,13 @@ def test_the_random_name_of_a_container_is_no_good_device_id() -> None:
     assert machine("device id", identity=ORIN, device_id="7d3c5f0e9a21").state == "ok"
 
 
+def test_a_container_is_not_told_to_set_a_clock_or_a_name_that_it_has_not() -> None:
+    inside = dataclasses.replace(ORIN, container="docker")
+    assert "timedatectl" in machine("clock", clock=ClockFacts(2026, False, False)).mend
+    assert "on the host" in machine("clock", identity=inside, clock=ClockFacts(2026, False, False)).mend
+    assert "hostnamectl" not in machine("device id", identity=inside, device_id="ubuntu").mend
+
+
 def test_a_root_without_dev_is_not_judged() -> None:
     assert machine("devices", devices=None).state == "ok"
 
@@ -135,8 +146,9 @@ def test_permission_bits(mode: int, owner: int, group: int, may: bool) -> None:
     assert may_open(mode, owner, group, ANNA) is may
 
 
-def board(identity: Identity, conf: bytes = CONF) -> dict[str, Check]:
-    return {one.name: one for one in check_board(identity, conf)}
+def board(identity: Identity, conf: bytes = CONF, why: str = "", has_apt: bool = True) -> dict[str, Check]:
+    power = check_power(identity, PowerFiles(conf), why, has_apt=has_apt)
+    return {one.name: one for one in (*check_board(identity, {}), *power)}
 
 
 def test_a_supported_board() -> None:
@@ -173,16 +185,97 @@ def test_a_jetson_that_does_not_say_its_release() -> None:
 
 def test_an_unknown_jetson_works_with_a_warning_and_contradictions_are_listed() -> None:
     assert board(decide_identity(Evidence(compatible=b"nvidia,tegra299\0")))["board"].state == "warning"
-    quarrel = dataclasses.replace(ORIN, contradictions=("a says this, b says that", "and another"))
-    lines = [one.text for one in check_board(quarrel, CONF) if one.state == "warning"]
-    assert lines == ["a says this, b says that", "and another"]
+    seen = Evidence(
+        compatible=b"nvidia,p3767-0005\0nvidia,tegra234\0",
+        model=b"NVIDIA Jetson AGX Orin Developer Kit\0",
+        plugin_ids=("3767-0000-300",),
+        boot_control=b"TNSPEC 3767-300-0001-S.1-1-1-box-\n",
+        tegra_release=b"# R38 (release), REVISION: 4.0, GCID: 1\n",
+        packages={"nvidia-l4t-core": "36.4.7-1"},
+        meminfo=b"MemTotal: 15655436 kB\n",
+        cpus_present=b"0-3\n",
+    )
+    first, *lines = [one for one in check_board(decide_identity(seen), {}) if one.name == "board"]
+    assert (first.state, first.text) == ("warning", "Jetson Orin Nano 8GB p3767-0005, but not all fits together")
+    assert [one.text.split(" ")[0] for one in lines] == ["module:", "L4T:", "the", "L4T", "the", "the"]
+    assert "p3767-0000" in lines[0].text  # one line a kind, with all of its sentences
+    assert "p3767-0001" in lines[0].text
+    assert {one.state for one in lines} == {"warning"}
+    assert len({one.mend for one in lines}) == len(lines)
+    assert "/proc/cmdline" in lines[-1].mend
+
+
+def test_every_kind_of_contradiction_has_a_mend_of_its_own() -> None:
+    mends = set()
+    for kind in get_args(contradictions.Kind):
+        quarrel = dataclasses.replace(ORIN, contradictions=("a, b",), contradiction_kinds=(kind,))
+        mends |= {one.mend for one in check_board(quarrel, {}) if one.text == "a, b"}
+    assert len(mends) == len(get_args(contradictions.Kind))
+
+
+def test_files_that_are_there_and_closed_are_not_called_missing() -> None:
+    nameless = dataclasses.replace(ORIN, l4t="")
+    found = {one.name: one for one in check_board(nameless, {"/etc/nv_tegra_release": "closed to this user"})}
+    assert found["JetPack"].text == "/etc/nv_tegra_release is closed to this user"
+    assert "chmod a+r" in found["JetPack"].mend
+    lines = [one.text for one in check_board(ORIN, {"/proc/meminfo": "a directory"}) if one.state == "warning"]
+    assert lines == ["/proc/meminfo is a directory"]
+    modes = board(ORIN, b"", why="a directory")["power modes"]
+    assert (modes.state, "is a directory" in modes.text) == ("warning", True)
+
+
+def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "etc/nv_tegra_release").mkdir(parents=True)
+    os.mkfifo(tmp_path / "etc/nvpmodel.conf")
+    (tmp_path / "etc/nv_boot_control.conf").symlink_to("nv_boot_control.conf")
+    (tmp_path / "proc").write_text("a file where a directory should be")
+    found = dict(collect_machine(tmp_path, "/var/lib/edgeagent").unreadable)
+    assert found.pop("/etc/nv_boot_control.conf")
+    assert found == {"/etc/nv_tegra_release": "a directory", "/etc/nvpmodel.conf": "no ordinary file"}
+
+
+@pytest.mark.parametrize(
+    ("memory", "boot_id", "says"),
+    [
+        (b'{"pending": {"mode_name": "7W", "boot_id": "a"}, "gave_up": ""}', "a", "waits for a reboot: 7W"),
+        (b'{"pending": {"mode_name": "7W", "boot_id": "a"}}', "b", "no agent has looked since"),
+        (b'{"pending": null, "gave_up": "MAXN"}', "a", "did not bring the power mode MAXN"),
+        (b'{"pending": [1], "gave_up": ""}', "a", ""),
+        (b'{"pending": null, "gave_up": ""}', "a", ""),
+        (b"[1, 2]", "a", "is damaged"),
+        (b"[" * 60_000, "a", "is damaged"),
+        (b"\xff{", "a", "is damaged"),
+        (b"", "a", ""),
+    ],
+)
+def test_a_power_mode_that_waits_for_a_reboot_is_told(memory: bytes, boot_id: str, says: str) -> None:
+    files = PowerFiles(CONF, memory, "/var/lib/edgeagent/power.json", "", boot_id)
+    found = [one for one in check_power(ORIN, files, "", has_apt=True) if one.name == "power memory"]
+    assert [(one.state, says in one.text, bool(one.mend)) for one in found] == [("warning", True, True)] * bool(says)
+
+
+def test_the_memory_of_power_is_read_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "var/lib/edgeagent").mkdir(parents=True)
+    memory = tmp_path / "var/lib/edgeagent/power.json"
+    memory.write_bytes(b"damaged")
+    assert collect_machine(tmp_path, "/var/lib/edgeagent").power.memory == b"damaged"
+    assert memory.read_bytes() == b"damaged"
+    memory.unlink()
+    memory.mkdir()
+    files = collect_machine(tmp_path, "/var/lib/edgeagent").power
+    found = [one for one in check_power(ORIN, files, "", has_apt=True) if one.name == "power memory"]
+    assert [(one.state, "is a directory" in one.text) for one in found] == [("warning", True)]
 
 
 def test_power_modes_missing_broken_or_of_a_container() -> None:
     assert board(ORIN, b"")["power modes"].state == "warning"
     assert board(ORIN, b"< POWER_MODEL ID=x NAME= >\n")["power modes"].state == "problem"
     assert board(ORIN, bytes(range(256)))["power modes"].state == "problem"
-    assert board(dataclasses.replace(ORIN, container="docker"), b"")["power modes"].state == "ok"
+    for conf in (b"", CONF, b"junk"):
+        inside = board(dataclasses.replace(ORIN, container="docker"), conf)["power modes"]
+        assert (inside.state, inside.text) == ("ok", "set on the host: nvpmodel ignores requests in a container")
+    assert "apt" in board(ORIN, bytes(range(256)))["power modes"].mend
+    assert "apt" not in board(ORIN, bytes(range(256)), has_apt=False)["power modes"].mend
     assert "power modes" not in board(PC, b"")
 
 
@@ -202,7 +295,7 @@ def test_the_page_ends_with_problems_and_the_summary() -> None:
 
 def test_facts_of_a_root_that_has_nothing(tmp_path: Path) -> None:
     facts = collect_machine(tmp_path, "/var/lib/edgeagent")
-    assert (facts.devices, facts.hostname, facts.jtop_socket, facts.nvpmodel_conf) == (None, "", False, b"")
+    assert (facts.devices, facts.hostname, facts.jtop_socket, facts.power.conf) == (None, "", False, b"")
     assert facts.disk
     assert not facts.disk.exists
 

@@ -8,7 +8,7 @@ import pytest
 
 from edgeagent.app.doctor_children import MODULES, Probe
 from edgeagent.app.doctor_facts import User
-from edgeagent.app.doctor_modules import check_modules
+from edgeagent.app.doctor_modules import System, check_modules
 from edgeagent.app.doctor_report import Check
 from edgeagent.board.identity import Evidence, Identity, decide_identity
 
@@ -31,24 +31,33 @@ WORKS = {
 NOTHING = {name: Probe(name, {"missing": name}, f"No module named {name!r}") for name in MODULES}
 
 
+NOT_YET = "this version of edgeagent does not use it yet"
+
+
 def check(
-    name: str, identity: Identity = ORIN_NX, user: User = ANNA, socket: bool = True, same: bool = True, **probes: Probe
+    name: str,
+    identity: Identity = ORIN_NX,
+    user: User = ANNA,
+    socket: bool = True,
+    same: bool = True,
+    system: System = "jetson",
+    **probes: Probe,
 ) -> Check:
-    found = check_modules(identity, {**WORKS, **probes}, user, jtop_socket=socket, same_machine=same)
+    found = check_modules(identity, {**WORKS, **probes}, user, jtop_socket=socket, same_machine=same, system=system)
     return next(one for one in found if one.name == name)
 
 
 def test_a_jetson_with_everything_is_fine() -> None:
-    found = list(check_modules(ORIN_NX, WORKS, ANNA, jtop_socket=True, same_machine=True))
+    found = list(check_modules(ORIN_NX, WORKS, ANNA, jtop_socket=True, same_machine=True, system="jetson"))
     assert [one.name for one in found] == ["cv2", "onnxruntime", "tensorrt", "DLA", "pycuda", "jtop"]
     assert {one.state for one in found} == {"ok"}
     assert check("cv2").text == "4.8.0 (/c/cv2.so) with GStreamer 1.20.3"
-    assert check("tensorrt").text == "10.3.0 (/t.py), built for CUDA 12.5"
+    assert check("tensorrt").text == f"10.3.0 (/t.py), built for CUDA 12.5; {NOT_YET}"
     assert "num_DLA_cores 2" in check("DLA").text
 
 
 def test_a_laptop_with_none_of_them_misses_opencv_alone() -> None:
-    found = list(check_modules(PC, NOTHING, ANNA, jtop_socket=False, same_machine=True))
+    found = list(check_modules(PC, NOTHING, ANNA, jtop_socket=False, same_machine=True, system="debian"))
     assert {one.name: one.state for one in found if one.state != "ok"} == {"cv2": "problem"}
 
 
@@ -63,8 +72,8 @@ def test_a_laptop_with_none_of_them_misses_opencv_alone() -> None:
             "warning",
             "no CSI camera",
         ),
-        ("tensorrt", {"tensorrt": NOTHING["tensorrt"]}, "warning", "this Python cannot import it"),
-        ("tensorrt", {"tensorrt": Probe("tensorrt", {}, "OSError: libnvdla")}, "problem", "libnvdla"),
+        ("tensorrt", {"tensorrt": NOTHING["tensorrt"]}, "ok", "this Python cannot import it"),
+        ("tensorrt", {"tensorrt": Probe("tensorrt", {}, "OSError: libnvdla")}, "warning", "libnvdla"),
         (
             "tensorrt",
             {"tensorrt": Probe("tensorrt", {"version": "10.3.0"}, "asking took more than 15 s and was ended")},
@@ -73,8 +82,7 @@ def test_a_laptop_with_none_of_them_misses_opencv_alone() -> None:
         ),
         ("DLA", {"tensorrt": Probe("tensorrt", {"num_dla_cores": 0})}, "warning", "expected: yes"),
         ("DLA", {"tensorrt": NOTHING["tensorrt"]}, "ok", "yes: Jetson Orin NX 16GB has 2 DLA cores"),
-        ("pycuda", {"pycuda": NOTHING["pycuda"]}, "warning", "cannot be run"),
-        ("pycuda", {"pycuda": NOTHING["pycuda"], "tensorrt": NOTHING["tensorrt"]}, "ok", "not needed"),
+        ("pycuda", {"pycuda": NOTHING["pycuda"]}, "ok", f"not needed: {NOT_YET}"),
         ("pycuda", {"pycuda": Probe("pycuda", {}, "cuInit failed: no CUDA-capable device")}, "warning", "cuInit"),
         ("pycuda", {"pycuda": Probe("pycuda", {"compute_capability": "7.2"})}, "warning", "expected 8.7"),
         ("jtop", {"jtop": NOTHING["jtop"]}, "ok", "optional"),
@@ -99,9 +107,28 @@ def test_a_tensorrt_for_another_cuda_is_named() -> None:
 
 def test_a_jetson_without_tensorrt_and_a_machine_without_any_runtime() -> None:
     bare = dataclasses.replace(ORIN_NX, tensorrt="", onnxruntime="")
-    assert check("tensorrt", identity=bare, tensorrt=NOTHING["tensorrt"]).state == "warning"
+    without = check("tensorrt", identity=bare, tensorrt=NOTHING["tensorrt"])
+    assert (without.state, without.text) == ("ok", f"not installed: models run on ONNX Runtime; {NOT_YET}")
     assert check("onnxruntime", identity=bare, tensorrt=NOTHING["tensorrt"]).state == "problem"
-    assert check("onnxruntime", identity=bare).state == "ok"
+    assert check("onnxruntime", identity=bare).state == "problem"  # TensorRT runs no model yet
+
+
+@pytest.mark.parametrize("broken", [{}, {"missing": "cv2"}, {"gstreamer": "NO"}])
+def test_mends_are_those_of_the_system(broken: dict[str, str]) -> None:
+    """No JetPack for a PC, no apt where there is none."""
+    failing: dict[str, Probe] = {name: Probe(name, {}, "OSError: no") for name in MODULES}
+    failing["cv2"] = Probe("cv2", broken, "" if "gstreamer" in broken else "ImportError: no")
+    mends: dict[System, str] = {}
+    for system in ("jetson", "debian", "other"):
+        found = check_modules(ORIN_NX, failing, ANNA, jtop_socket=False, same_machine=True, system=system)
+        mends[system] = " ".join(one.mend for one in found)
+    assert "JetPack" in mends["jetson"]
+    assert "JetPack" not in mends["debian"] + mends["other"]
+    assert "libnvinfer" not in mends["debian"] + mends["other"]
+    assert "apt " in mends["debian"]
+    assert "apt " not in mends["other"]
+    if "gstreamer" in broken:
+        assert not any("pip install opencv" in mend for mend in mends.values())  # it is pip's build that has none
 
 
 def test_under_another_root_this_machines_gpu_contradicts_nothing() -> None:
