@@ -40,7 +40,7 @@ RETRY_S = (2.0, 5.0, 15.0, 60.0, 300.0, 600.0)
 AGAIN_S = 300.0  # until a reboot that was refused (too soon after boot, budget used up) is asked for again
 HOUR_S = 3600.0
 RESTORE_S = 40.0
-HELPER_S = 75.0  # above two tools that hang
+HELPER_S = 100.0  # above two tools that hang
 GOOD = ("applied", "unverified")
 STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"

@@ -62,7 +62,7 @@ class HelperError(EdgeAgentError):
 class SocketHelper:
     """The helper behind a socket, one connection a call. `timeout_s` bounds a whole call, waiting in line included."""
 
-    def __init__(self, path: Path, *, timeout_s: float = 150.0) -> None:
+    def __init__(self, path: Path, *, timeout_s: float = 300.0) -> None:
         self._path = path
         self._timeout_s = timeout_s
 
@@ -121,7 +121,7 @@ def private_helper(
             yield _StreamHelper(ours, process, timeout_s)
         finally:
             ours.close()
-            _end(process, patience_s=2 * tool_timeout_s + 15)
+            _end(process, patience_s=2 * (tool_timeout_s + 2) + 75)
 
 
 def _start(fd: int, root: Path, state_dir: Path, tool_timeout_s: float, log: int | None) -> subprocess.Popen[bytes]:

@@ -37,7 +37,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -47,7 +47,10 @@ MAX_REQUEST = 4096
 MAX_OUTPUT = 4096
 READ_S = 5.0  # from the first byte of a request to its newline
 WRITE_S = 5.0
-LOCK_S = 20.0
+FIRST_S = 2.0  # from the connection to the first byte: clients write at once
+LOCK_S = 70.0  # two tools of another helper, each at its limit
+FAN_STARTS, FAN_WINDOW_S = 4, 10.5  # systemd lets a service start five times in ten seconds, and then no more
+STUCK_CLOSE_S = 3.0  # how long a descriptor that a peer sent may linger in its close
 KILL_S = 2.0  # how long a tool may take to die of SIGKILL before it is left behind
 LOOK_S = 0.02  # how often a running tool is looked at
 MIN_UPTIME_S = 300  # a board that boots into its own reboot must stay reachable for a person
@@ -115,20 +118,20 @@ def log(priority: int, text: str) -> None:
 
 
 class Quota:
-    """Lets `limit` log lines a minute through and counts the rest: nobody fills the journal by being refused."""
+    """Lets `limit` log lines a minute through and counts the rest: nobody fills the journal."""
 
     def __init__(self, limit: int = 20) -> None:
         self._limit, self._used, self._dropped, self._since = limit, 0, 0, time.monotonic()
 
-    def log(self, text: str) -> None:
+    def log(self, text: str, priority: int = 4) -> None:
         now = time.monotonic()
         if now - self._since > 60:
             if self._dropped:
-                log(4, f"{self._dropped} more refusals in the last minutes")
+                log(4, f"{self._dropped} more lines of this kind in the last minutes")
             self._used, self._dropped, self._since = 0, 0, now
         self._used += 1
         if self._used <= self._limit:
-            log(4, text)
+            log(priority, text)
         else:
             self._dropped += 1
 
@@ -275,9 +278,11 @@ class Streams:
 class Toolbox:
     """Finds and runs the few tools, each within `limit_s` seconds."""
 
-    def __init__(self, directories: tuple[str, ...], limit_s: float) -> None:
+    def __init__(self, directories: tuple[str, ...], limit_s: float, home: Path) -> None:
+        """`home`: jetson_clocks keeps a note on the fan in $HOME, and without one in the root directory."""
         self._directories = directories
         self._limit_s = limit_s
+        self._environment = {**TOOL_ENVIRONMENT, "HOME": str(home)}
         self.stuck: list[subprocess.Popen[bytes]] = []
 
     def find(self, name: str) -> str | None:
@@ -287,6 +292,8 @@ class Toolbox:
     def run(self, name: str, *arguments: str) -> Ran:
         """Run a tool to its end or to the limit. Raises EndError (failed) where it is missing or cannot be started."""
         command = " ".join((name, *arguments))
+        if self.still_stuck():
+            fail(f"{command} was not started: an earlier tool does not die, and two must not work at once")
         path = self.find(name)
         if path is None:
             fail(f"this board has no {name}")
@@ -296,7 +303,7 @@ class Toolbox:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=TOOL_ENVIRONMENT,
+                env=self._environment,
                 cwd="/",
                 start_new_session=True,  # a group to kill, and no terminal to ask questions on
             )
@@ -575,6 +582,8 @@ def _domain(files: dict[str, str]) -> str:
 
 def _clock(board: Board, name: str, files: dict[str, str], mode: Mode) -> Clock | None:
     """None for a clock that is not there now, as that of a cluster whose cores are all switched off."""
+    if _is_offline(board, files):
+        return None
     max_file, min_file = _existing(board, files, "MAX_FREQ"), _existing(board, files, "MIN_FREQ")
     table = _table(board, _existing(board, files, "FREQ_TABLE"))
     ends = table or _ends_without_table(board, max_file)
@@ -585,8 +594,17 @@ def _clock(board: Board, name: str, files: dict[str, str], mode: Mode) -> Clock 
     return Clock(max_file, min_file, table, top, min(max(low, ends[0]), top))
 
 
+def _is_offline(board: Board, files: dict[str, str]) -> bool:
+    """The files of a core that is switched off may still be there; they take no value."""
+    core = re.search(r"/(?:cpu|policy)([0-9]+)/", files.get("MAX_FREQ", files.get("MAX_FREQ_KNEXT", "")))
+    return core is not None and board.read_int(f"/sys/devices/system/cpu/cpu{core.group(1)}/online") == 0
+
+
 def _table(board: Board, path: str) -> tuple[int, ...]:
-    words = board.read(path, "/sys").split() if path else []
+    try:
+        words = board.read(path, "/sys").split() if path else []
+    except OSError:
+        words = []  # a cluster that is switched off answers EBUSY on newer kernels
     return tuple(sorted(number for word in words if (number := _int(word)) is not None and number > 0))
 
 
@@ -640,12 +658,14 @@ def choose_fan_profile(text: str, profile: str) -> str:
 class Helper:
     """The verbs. Each method returns a reply, or raises EndError with one, or OSError where a file cannot be had."""
 
-    def __init__(self, board: Board, tools: Toolbox, state_dir: Path) -> None:
+    def __init__(self, board: Board, tools: Toolbox, state_dir: Path, *, may_reboot: bool) -> None:
         self._board = board
         self._tools = tools
         self._store = state_dir / "clocks.store"
         self._store_boot = state_dir / "clocks.boot"
         self._lock = state_dir / "lock"
+        self._may_reboot = may_reboot
+        self._fan_starts = state_dir / "fan.starts"
 
     def status(self) -> Reply:
         facts: Facts = {name: self._tools.find(name) is not None for name in TOOLS}
@@ -670,11 +690,21 @@ class Helper:
             known = ", ".join(f"{number} {mode.name}" for number, mode in conf.modes.items())
             refuse(f"there is no power mode {id}; modes: {shorten(known)}", "argument")
         if reboot:
-            self._board.must_be_up_for_long()
-        if self._has_store():
-            self.release_clocks()  # a mode change frees the clocks, but not the memory's and the idle states
+            self._check_reboot()
+        freed = self._free_before_mode()
         ran = self._tools.run("nvpmodel", "-m", str(id), *(["--force"] if reboot else []))
-        return self._judge_set_mode(ran, conf.modes[id].name)
+        return self._judge_set_mode(replace(ran, command=freed + ran.command), conf.modes[id].name)
+
+    def _free_before_mode(self) -> str:
+        """A mode change frees the clocks, but not the memory's clock and the idle states that a lock holds as well.
+
+        What was run, with a separator. A restore that fails must not bar the mode: the store is gone then, too.
+        """
+        if not self._has_store():
+            return ""
+        ran = self._tools.run("jetson_clocks", "--restore", str(self._store))
+        self._drop_store()
+        return f"{ran.command}{'' if ran.status == 0 else ' (which failed)'}; "
 
     def _judge_set_mode(self, ran: Ran, name: str) -> Reply:
         if IN_CHROOT.search(ran.text):
@@ -683,7 +713,8 @@ class Helper:
             self._drop_store()
             return ran.reply("rebooting", f"nvpmodel reboots the board into {name}")
         if REBOOT_QUESTION.search(ran.text):
-            return ran.reply("reboot-required", f"nvpmodel wants a reboot for {name}; nothing was changed")
+            kept = "the clocks were freed, nothing else was changed" if ";" in ran.command else "nothing was changed"
+            return ran.reply("reboot-required", f"nvpmodel wants a reboot for {name}; {kept}")
         must_succeed(ran)
         self._drop_store()  # nvpmodel undoes the clock locks: what was stored belongs to another mode
         return ran.reply("done", f"nvpmodel reports no fault with {name}")
@@ -692,21 +723,26 @@ class Helper:
         before = ""
         if not self._has_store():
             self._drop_store()  # one of an earlier boot; jetson_clocks would ask before overwriting it
-            self._store_boot.write_text(self._board.boot_id())
             before = self._store_clocks().command + "; "
         ran = self._tools.run("jetson_clocks")
         must_succeed(ran)
         return ran.reply("done", "jetson_clocks locked the clocks", ran=before + ran.command)
 
     def _store_clocks(self) -> Ran:
-        try:
-            ran = self._tools.run("jetson_clocks", "--store", str(self._store))
-            must_succeed(ran)
-            if not self._has_store():
-                raise EndError(ran.reply("failed", "jetson_clocks --store stored nothing; the clocks were not locked"))
-        except EndError:
-            self._drop_store()  # half a store would be restored one day
-            raise
+        """Beside its place first: what a power cut or a kill left half written must not be restored one day.
+
+        Lines that switch cores are left out: by the time of a restore another power mode may want other cores.
+        """
+        fresh = self._store.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        ran = self._tools.run("jetson_clocks", "--store", str(fresh))
+        must_succeed(ran)
+        lines = _read_plain(fresh).splitlines(keepends=True)
+        if not lines:
+            raise EndError(ran.reply("failed", "jetson_clocks --store stored nothing; the clocks were not locked"))
+        fresh.write_text("".join(line for line in lines if "/online:" not in line), encoding="latin-1")
+        fresh.replace(self._store)
+        self._store_boot.write_text(self._board.boot_id())
         return ran
 
     def release_clocks(self) -> Reply:
@@ -753,26 +789,42 @@ class Helper:
         if not text:
             refuse(f"this board has no {FAN_CONF}", "board")
         chosen = choose_fan_profile(text, profile)
-        noted = re.findall(r"[\w.-]+", self._board.read(FAN_STATUS, "/var/lib"))
-        others = set(FAN_PROFILE.findall(text)) - {profile}
-        if chosen == text and not others.intersection(noted):
-            return Reply("done", f"the fan profile is {profile} already", facts={"changed": False})
         conf = self._board.locate(FAN_CONF, "/etc")
-        replace_file(conf, chosen)
+        if chosen != text:
+            replace_file(conf, chosen)
         try:
             return self._restart_fan(profile)
         except (EndError, OSError):
-            replace_file(conf, text)  # else the next request would find the file right and do nothing
+            replace_file(conf, text)
+            self._tools.run("systemctl", "reset-failed", "nvfancontrol")  # a fan that nobody controls is the worst end
+            self._tools.run("systemctl", "restart", "nvfancontrol")
             raise
 
     def _restart_fan(self, profile: str) -> Reply:
+        """Also where the file is right already: whoever wrote it may have been killed before the restart."""
+        self._wait_for_fan()
         self._board.locate(FAN_STATUS, "/var/lib").unlink(missing_ok=True)  # it outweighs the file
         ran = self._tools.run("systemctl", "restart", "nvfancontrol")
         must_succeed(ran)
-        return ran.reply("done", f"the fan profile is {profile}", changed=True)
+        return ran.reply("done", f"the fan profile is {profile}")
+
+    def _wait_for_fan(self) -> None:
+        """Until one more restart is within what systemd allows; the starts are noted for the helpers to come."""
+        now = time.monotonic()
+        words = _read_plain(self._fan_starts).split()
+        starts = [float(word) for word in words if re.fullmatch(r"[0-9]{1,12}\.[0-9]{1,3}", word)]
+        recent = [at for at in starts if 0 <= now - at < FAN_WINDOW_S]
+        if len(recent) >= FAN_STARTS:
+            time.sleep(FAN_WINDOW_S - (now - recent[-FAN_STARTS]))
+        self._fan_starts.write_text(" ".join(f"{at:.3f}" for at in [*recent[-FAN_STARTS:], time.monotonic()]))
+
+    def _check_reboot(self) -> None:
+        if not self._may_reboot:
+            refuse("this helper was started with --no-reboot", "board")
+        self._board.must_be_up_for_long()
 
     def reboot(self) -> Reply:
-        self._board.must_be_up_for_long()
+        self._check_reboot()
         ran = self._tools.run("systemctl", "reboot")
         must_succeed(ran)
         return ran.reply("rebooting", "the board reboots")
@@ -847,6 +899,7 @@ VERBS = {
     "fan": Verb(Helper.fan, {"profile": str}),
     "reboot": Verb(Helper.reboot),
 }
+QUESTIONS = ("status", "query-mode")
 
 
 # --- peers ----------------------------------------------------------------------------------------------------------
@@ -886,15 +939,21 @@ class GoneError(Exception):
 
 
 class Stopper:
-    """Turns SIGTERM into a wish that is looked at between two requests: a tool that runs is not disturbed."""
+    """Turns SIGTERM into a wish that is looked at between two requests: a tool that runs is not disturbed.
+
+    SIGALRM does nothing but wake: a peer may send a descriptor whose close lingers in the kernel, as long as it likes.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         self._pipe, self._wakeup = os.pipe()
         os.set_blocking(self._wakeup, False)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        os.set_blocking(self._pipe, False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
+        signal.signal(signal.SIGALRM, lambda number, frame: None)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # one that is ignored is inherited, and hides how tools end
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
@@ -904,8 +963,17 @@ class Stopper:
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         poller.register(self._pipe, select.POLLIN)
-        ready = poller.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
-        return not self.asked and any(fd == sock.fileno() for fd, _ in ready)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.asked:
+            left_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            ready = {fd for fd, _ in poller.poll(left_ms)}
+            if self._pipe in ready:
+                os.read(self._pipe, 4096)
+            if sock.fileno() in ready:
+                return not self.asked
+            if not ready and deadline is not None and time.monotonic() >= deadline:
+                return False
+        return False
 
 
 class Conversation:
@@ -963,13 +1031,23 @@ class Conversation:
     def has_more(self) -> bool:
         return bool(self._buffer)
 
+    def must_be_there(self) -> None:
+        """Raises GoneError where the peer has hung up: nobody waits any more for what it asked for.
+
+        One that has only closed its writing half still listens.
+        """
+        poller = select.poll()
+        poller.register(self._sock, 0)
+        if any(events & select.POLLHUP for _, events in poller.poll(0)):
+            raise GoneError
+
 
 class Server:
     """Serves requests one after the other, from a listening socket or from one connected peer."""
 
     def __init__(self, helper: Helper, allowed: Allowed, stopper: Stopper, idle_s: float | None) -> None:
         self._helper, self._allowed, self._stopper, self._idle_s = helper, allowed, stopper, idle_s
-        self._strangers, self._malformed = Quota(), Quota()
+        self._strangers, self._malformed, self._actions = Quota(), Quota(), Quota(60)
 
     def listen(self, listener: socket.socket) -> None:
         """One request a connection, until SIGTERM or nobody came for the idle time."""
@@ -979,8 +1057,10 @@ class Server:
                 sock, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 continue  # the peer has thought better of it
+            signal.setitimer(signal.ITIMER_REAL, STUCK_CLOSE_S, STUCK_CLOSE_S)
             with sock:
                 self._serve(sock, many=False)
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def serve_one_peer(self, sock: socket.socket) -> None:
         """Many requests of one peer, until it closes its end."""
@@ -995,7 +1075,7 @@ class Server:
                 self._strangers.log(f"{peer} is not allowed here")
                 conversation.say(Reply("refused", f"uid {peer.uid} may not use this helper", facts={"reason": "peer"}))
                 return
-            self._answer(conversation, peer, self._idle_s if many else READ_S, alone=not many)
+            self._answer(conversation, peer, self._idle_s if many else FIRST_S, alone=not many)
             while many and not self._stopper.asked:
                 self._answer(conversation, peer, self._idle_s, alone=False)
         except GoneError:
@@ -1012,6 +1092,7 @@ class Server:
             self._malformed.log(f"{peer}: refused: {end.reply.detail}")
             conversation.say(end.reply)
             return
+        conversation.must_be_there()
         reply = self._helper.carry_out(request)
         self._note(peer, request, reply, time.monotonic() - started)
         conversation.say(reply)
@@ -1022,8 +1103,10 @@ class Server:
         text = f"{peer}: {request.verb}{arguments}: {reply.result} in {seconds:.2f} s: {reply.detail}{ran}"
         if reply.result == "refused":
             self._malformed.log(text)
-        else:
-            log(6 if reply.result in ("done", "rebooting", "reboot-required") else 3, text)
+        elif reply.result not in ("done", "rebooting", "reboot-required"):
+            self._actions.log(text, 3)
+        elif request.verb not in QUESTIONS:
+            self._actions.log(text, 6)
 
 
 # --- start ----------------------------------------------------------------------------------------------------------
@@ -1151,6 +1234,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     add("--socket", metavar="PATH", help="listen here; without it, the socket that systemd passes")
     add("--serve-fd", type=int, metavar="N", help="serve one connected peer on this file descriptor")
     add("--idle-exit", type=float, metavar="SECONDS", help="end when nobody came for so long")
+    add("--no-reboot", action="store_true", help="refuse every reboot, whoever asks")
     add("--tool-timeout", type=float, default=30.0, metavar="SECONDS", help="limit for a tool (default 30)")
     options = parser.parse_args(arguments)
     if not 0 < options.tool_timeout <= 600 or (options.idle_exit is not None and options.idle_exit <= 0):
@@ -1166,7 +1250,9 @@ def make_helper(options: argparse.Namespace) -> Helper:
         raise StartError(f"{root} does not belong to this user: run as root (on a virtual board, as its owner)")
     default = SYSTEM_DIRECTORIES if root == Path("/") else (str(root / "bin"),)
     directories = (str(options.tools.resolve()),) if options.tools else default
-    return Helper(Board(root), Toolbox(directories, options.tool_timeout), prepare_state_dir(options.state_dir))
+    state_dir = prepare_state_dir(options.state_dir)
+    tools = Toolbox(directories, options.tool_timeout, state_dir)
+    return Helper(Board(root), tools, state_dir, may_reboot=not options.no_reboot)
 
 
 def run(options: argparse.Namespace) -> None:

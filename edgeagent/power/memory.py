@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from edgeagent.power.plan import Found
 
 DAY_MS = 24 * 3600 * 1000
 SANE_MS = 1_767_225_600_000  # 2026-01-01: a clock before it has not been set yet
+_LIMIT = 65_536
 _SCHEMA = "edgeagent/power-memory/1"
 
 
@@ -74,7 +77,7 @@ class PowerMemory:
 def load_memory(path: Path) -> tuple[PowerMemory, str]:
     """The memory, and what is wrong with its file ("" for nothing). A damaged file is put aside as `.damaged`."""
     try:
-        raw = path.read_bytes()
+        raw = _read_plain(path)
     except FileNotFoundError:
         return PowerMemory(), ""
     except OSError as error:
@@ -85,6 +88,15 @@ def load_memory(path: Path) -> tuple[PowerMemory, str]:
         with contextlib.suppress(OSError):
             path.replace(path.with_suffix(".damaged"))
         return PowerMemory(), f"{path} was damaged and is put aside"
+
+
+def _read_plain(path: Path) -> bytes:
+    """The file, where it is a plain one of a sensible size: root reads here what others may have put there."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b""
+        return file.read(_LIMIT)
 
 
 def save_memory(path: Path, memory: PowerMemory) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ def test_locked_clocks_go_back_to_what_they_were(orin: VirtualBoard) -> None:
     before = {clock: ends(orin, clock) for clock in (CPU0, CPU4, GPU)}
     with helper(orin) as root:
         locked = root.call("lock-clocks")
-        assert locked.facts["ran"] == f"jetson_clocks --store {store(orin)}; jetson_clocks"
+        assert locked.facts["ran"] == f"jetson_clocks --store {store(orin).with_suffix('.new')}; jetson_clocks"
         assert all(low == high for low, high in (ends(orin, clock) for clock in before))
         assert root.call("status").facts["clock_store"] is True
         assert root.call("release-clocks").result == "done"
@@ -180,10 +181,60 @@ def test_a_second_lock_keeps_the_first_store(orin: VirtualBoard) -> None:
 def test_a_new_mode_makes_the_store_stale(orin: VirtualBoard) -> None:
     with helper(orin) as root:
         root.call("lock-clocks")
-        root.call("set-mode", id=3, reboot=False)
-        assert store(orin).exists(), "the tool asked for a reboot: nothing was undone"
-        root.call("set-mode", id=2, reboot=False)
-    assert not store(orin).exists()
+        asked = root.call("set-mode", id=3, reboot=False)
+        assert asked.result == "reboot-required"
+        assert "the clocks were freed, nothing else was changed" in asked.detail
+        assert asked.facts["ran"] == f"jetson_clocks --restore {store(orin)}; nvpmodel -m 3"
+        assert not store(orin).exists()
+        assert root.call("set-mode", id=2, reboot=False).facts["ran"] == "nvpmodel -m 2"
+
+
+@pytest.mark.parametrize("word", ["fail", "hang", "silent-kill"])
+def test_clocks_that_cannot_be_freed_do_not_bar_a_new_mode(orin: VirtualBoard, word: str) -> None:
+    with helper(orin, tool_s=1.5) as root:
+        root.call("lock-clocks")
+        misbehave(orin, jetson_clocks=[word])
+        changed = root.call("set-mode", id=2, reboot=False)
+    assert changed.result == "done"
+    assert "(which failed); nvpmodel -m 2" in str(changed.facts["ran"])
+
+
+def test_half_a_store_is_no_store(orin: VirtualBoard) -> None:
+    """A kill in the middle of --store: the tool appends line by line."""
+    before = {clock: ends(orin, clock) for clock in (CPU0, CPU4, GPU)}
+    with helper(orin) as root:
+        root.call("status")
+        store(orin).with_suffix(".new").write_text("/sys/devices/system/cpu/cpu0/online:1\n")
+        assert root.call("status").facts["clock_store"] is False
+        root.call("lock-clocks")
+        root.call("release-clocks")
+    assert {clock: ends(orin, clock) for clock in before} == before
+
+
+def test_a_store_switches_no_core(orin: VirtualBoard) -> None:
+    with helper(orin) as root:
+        root.call("lock-clocks")
+    assert "/online:" not in store(orin).read_text()
+    assert "scaling_min_freq:" in store(orin).read_text()
+
+
+def test_a_cluster_that_is_switched_off_is_left_out(orin: VirtualBoard) -> None:
+    for core in (4, 5):
+        (orin.root / f"sys/devices/system/cpu/cpu{core}/online").write_text("0\n")
+    stale = ends(orin, CPU4)
+    with helper(orin) as root:
+        assert root.call("cap", domain="cpu", khz=960000).facts == {"files": 1, "khz": 960000}
+        assert root.call("uncap", domain="cpu").result == "done"
+        assert root.call("release-clocks").result == "done"
+    assert ends(orin, CPU4) == stale
+
+
+def test_tools_have_a_home_of_their_own(orin: VirtualBoard, tmp_path: Path) -> None:
+    """NVIDIA's jetson_clocks keeps a note under $HOME."""
+    tool = orin.bin_dir / "nvpmodel"
+    tool.write_text(f'#!/bin/sh\necho "NV Power Mode: $HOME"; echo 0; echo "$HOME" > {tmp_path}/home\n')
+    call_once(orin, "query-mode")
+    assert (tmp_path / "home").read_text().strip() == str(store(orin).parent)
 
 
 def test_the_store_of_an_earlier_boot_is_not_restored(orin: VirtualBoard) -> None:
@@ -192,7 +243,10 @@ def test_the_store_of_an_earlier_boot_is_not_restored(orin: VirtualBoard) -> Non
         (orin.root / "proc/sys/kernel/random/boot_id").write_text("11111111-2222-4333-8444-555555555555\n")
         assert root.call("status").facts["clock_store"] is False
         assert "there was no store" in root.call("release-clocks").detail
-        assert root.call("lock-clocks").facts["ran"] == f"jetson_clocks --store {store(orin)}; jetson_clocks"
+        assert (
+            root.call("lock-clocks").facts["ran"]
+            == f"jetson_clocks --store {store(orin).with_suffix('.new')}; jetson_clocks"
+        )
 
 
 def test_released_without_a_store_the_clocks_get_the_range_of_their_mode(orin: VirtualBoard) -> None:
@@ -365,16 +419,31 @@ def test_the_fan_profile_is_changed_in_place(orin: VirtualBoard) -> None:
     assert [path.name for path in real.parent.glob(".*")] == []
 
 
-def test_the_profile_that_is_set_costs_nothing(orin: VirtualBoard) -> None:
-    misbehave(orin, systemctl=["fail"])
+def test_a_profile_that_only_stands_in_the_file_is_put_in_force(orin: VirtualBoard) -> None:
+    """What a helper leaves that was killed between the file and the restart."""
+    (orin.root / "var/lib/nvfancontrol/status").unlink()
     found = call_once(orin, "fan", profile="quiet")
-    assert (found.result, found.facts) == ("done", {"changed": False})
+    assert (found.result, found.facts) == ("done", {"ran": "systemctl restart nvfancontrol"})
+    assert "FAN_PROFILE:quiet" in (orin.root / "var/lib/nvfancontrol/status").read_text()
+
+
+def test_restarts_of_the_fan_are_noted_and_waited_for(orin: VirtualBoard) -> None:
+    """More than five starts in ten seconds, and systemd would leave the fan without control."""
+    starts = store(orin).parent / "fan.starts"
+    with helper(orin) as root:
+        root.call("fan", profile="cool")
+        assert len(starts.read_text().split()) == 1
+        nearly_over = time.monotonic() - 10.3
+        starts.write_text(" ".join(f"{nearly_over:.3f}" for _ in range(4)))
+        assert root.call("fan", profile="quiet").result == "done"
+        times = [float(word) for word in starts.read_text().split()]
+        assert times[-1] - times[0] >= 10.5
 
 
 def test_a_profile_that_only_the_file_names_is_put_in_force(orin: VirtualBoard) -> None:
     status = orin.root / "var/lib/nvfancontrol/status"
     status.write_text(status.read_text().replace("quiet", "cool"))
-    assert call_once(orin, "fan", profile="quiet").facts["changed"] is True
+    assert call_once(orin, "fan", profile="quiet").result == "done"
     assert "FAN_PROFILE:quiet" in status.read_text()
 
 
@@ -419,7 +488,7 @@ def test_a_fan_service_that_does_not_restart_leaves_the_file_as_it_was(orin: Vir
         assert root.call("fan", profile="cool").result == ("timed-out" if word == "hang" else "failed")
         assert fan_conf(orin).read_bytes() == before
         misbehave(orin)
-        assert root.call("fan", profile="cool").facts["changed"] is True
+        assert root.call("fan", profile="cool").result == "done"
 
 
 def test_the_fan_file_may_be_a_link_within_etc(orin: VirtualBoard) -> None:
