@@ -51,6 +51,7 @@ class BoardWatch:
         self._thermal = thermal
         self._clock = clock
         self._hot = False
+        self._throttled = False
         self._hungry = False
         self._over_current_ns = 0
         self._over_currents: set[str] = set()
@@ -73,8 +74,11 @@ class BoardWatch:
         """The chip slows itself down now: no forecast, the kernel's own alert."""
         alerts = reading.throttle_alerts
         if not alerts:
-            self._publisher.clear_alarm("throttling")
-            return []
+            if reading.throttling is not None or not self._throttled:
+                self._throttled = False
+                self._publisher.clear_alarm("throttling")
+            return ["throttling, as far as could last be read"] if self._throttled else []
+        self._throttled = True
         what = f"throttling: {', '.join(alerts)}"
         self._publisher.alarm("throttling", "error", f"the board is {what}")
         return [what]

@@ -158,11 +158,16 @@ def test_a_board_without_the_tools_is_a_failure_that_names_them(tmp_path: Path, 
 # --- clocks
 
 
+def stored(board: VirtualBoard) -> str:
+    """What is run for a first lock."""
+    return f"jetson_clocks --store {store(board).with_suffix('.new')}; jetson_clocks"
+
+
 def test_locked_clocks_go_back_to_what_they_were(orin: VirtualBoard) -> None:
     before = {clock: ends(orin, clock) for clock in (CPU0, CPU4, GPU)}
     with helper(orin) as root:
         locked = root.call("lock-clocks")
-        assert locked.facts["ran"] == f"jetson_clocks --store {store(orin).with_suffix('.new')}; jetson_clocks"
+        assert locked.facts["ran"] == stored(orin)
         assert all(low == high for low, high in (ends(orin, clock) for clock in before))
         assert root.call("status").facts["clock_store"] is True
         assert root.call("release-clocks").result == "done"
@@ -243,10 +248,7 @@ def test_the_store_of_an_earlier_boot_is_not_restored(orin: VirtualBoard) -> Non
         (orin.root / "proc/sys/kernel/random/boot_id").write_text("11111111-2222-4333-8444-555555555555\n")
         assert root.call("status").facts["clock_store"] is False
         assert "there was no store" in root.call("release-clocks").detail
-        assert (
-            root.call("lock-clocks").facts["ran"]
-            == f"jetson_clocks --store {store(orin).with_suffix('.new')}; jetson_clocks"
-        )
+        assert root.call("lock-clocks").facts["ran"] == stored(orin)
 
 
 def test_released_without_a_store_the_clocks_get_the_range_of_their_mode(orin: VirtualBoard) -> None:

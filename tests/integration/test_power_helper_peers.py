@@ -23,10 +23,13 @@ from test_power_helper_kit import (
     connect,
     listening,
     log_of,
+    misbehave,
     mode_of,
     open_directory,
     process,
+    read,
     served,
+    set_uptime,
     write_tool,
 )
 
@@ -472,3 +475,45 @@ def test_it_needs_nothing_but_the_standard_library(orin: VirtualBoard) -> None:
             ours.close()
             out, _ = child.communicate(timeout=WAIT_S)
     assert out.decode().strip() == "[]"
+
+
+def test_what_a_peer_asked_for_before_it_went_is_not_done(orin: VirtualBoard, tmp_path: Path) -> None:
+    """A client that gave up, or an agent that was stopped, must not change the board minutes later."""
+    misbehave(orin, nvpmodel=["slow"])
+    path = tmp_path / "helper.sock"
+    with listening(orin, path), connect(path) as first:
+        first.send(b'{"verb": "query-mode"}\n')
+        with connect(path) as gone:
+            gone.send(b'{"verb": "set-mode", "id": 2, "reboot": false}\n')
+        assert first.reply()["result"] == "done"
+        with connect(path) as last:
+            assert last.ask(verb="status")["result"] == "done"
+    assert read(orin, "var/lib/nvpmodel/status") == "pmode:0001"
+
+
+@pytest.mark.parametrize(
+    "request_line", [{"verb": "reboot"}, {"verb": "set-mode", "id": 3, "reboot": True}], ids=["reboot", "set-mode"]
+)
+def test_a_helper_may_be_started_so_that_it_never_reboots(
+    orin: VirtualBoard, tmp_path: Path, request_line: dict[str, object]
+) -> None:
+    set_uptime(orin, 4000)
+    path = tmp_path / "helper.sock"
+    with listening(orin, path, "--no-reboot"), connect(path) as talk:
+        reply = talk.ask(**request_line)
+    assert (reply["result"], reply["facts"]["reason"]) == ("refused", "board")
+    assert not (orin.root / "run/virtual-reboot").exists()
+
+
+def test_questions_are_not_logged_and_actions_with_a_limit(orin: VirtualBoard, tmp_path: Path) -> None:
+    path = tmp_path / "helper.sock"
+    with listening(orin, path) as child:
+        for _ in range(100):
+            with connect(path) as talk:
+                assert talk.ask(verb="status")["result"] == "done"
+        for _ in range(70):
+            with connect(path) as talk:
+                assert talk.ask(verb="uncap", domain="cpu")["result"] == "done"
+        log = log_of(child)
+    assert "status" not in log
+    assert log.count("uncap") == 60

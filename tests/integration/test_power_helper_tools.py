@@ -143,7 +143,9 @@ def test_a_tool_is_given_nothing_of_ours(orin: VirtualBoard, tools: Path, monkey
     query(orin, tools)
     found = json.loads((tools / "record").read_text())
     environment = {key: found["environment"].get(key) for key in found["environment"] if key != "LC_CTYPE"}
+    home = environment.pop("HOME")
     assert environment == {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    assert Path(str(home)).stat().st_mode & 0o777 == 0o700  # the helper's own directory
     assert (found["directory"], found["stdin"], found["leader"]) == ("/", "/dev/null", True)
     assert [fd for fd in found["open"] if fd > 2] == []
     assert found["umask"] == 0o022

@@ -87,6 +87,19 @@ def test_throttling_is_an_alarm_however_cool_it_looks(link: Memory, tmp_path: Pa
     assert link.last("health")["overall"] == "degraded"
 
 
+def test_alerts_that_can_no_longer_be_read_do_not_end_the_alarm(link: Memory, tmp_path: Path) -> None:
+    watching = watch(link, tmp_path)
+    board = OneReading(at(50.0, alert=1))
+    watching._reader = board  # type: ignore[assignment]
+    watching.sample()
+    board.reading = dataclasses.replace(at(50.0), cooling=(Cooling("cpu-throttle-alert", None, 1, "unreadable"),))
+    watching.sample()
+    assert alarms(link, "throttling") == [True]
+    board.reading = at(50.0)
+    watching.sample()
+    assert alarms(link, "throttling") == [True, False]
+
+
 def counted(**channels: tuple[int, float]) -> Reading:
     """Channels with (events since the sample before, events a second)."""
     found = (OverCurrent(name, 1000 + new, new, rate, True) for name, (new, rate) in channels.items())
