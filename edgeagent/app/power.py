@@ -105,6 +105,7 @@ class PowerDesk:
             load_profiles(shipped_profiles_dir(), Path(settings.profiles_dir)),
             state_dir / MEMORY_FILE,
             clock,
+            keeper="agent",
         )
         self._power: BoardPower | None = None
         self._target: Target | None = None
@@ -149,10 +150,10 @@ class PowerDesk:
     async def _restore_left_over(self) -> None:
         """An intent that was taken out of the config, after an agent that could not bring the board back itself."""
         with suppress(EdgeAgentError):  # a board without power modes, or profiles that nobody uses
-            self._power = await _in_thread(self._make)
-            memory = await _in_thread(self._power.memory)
-            if memory.found is not None and self._settings.restore_on_stop:
-                await self._bring_back(self._power)
+            power = await _in_thread(self._make)
+            memory = await _in_thread(power.memory)
+            if memory.found is not None and memory.keeper == "agent" and self._settings.restore_on_stop:
+                await self._bring_back(power)
 
     async def _bring_back(self, power: BoardPower) -> None:
         with anyio.move_on_after(RESTORE_S, shield=True) as scope:

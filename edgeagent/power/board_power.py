@@ -69,13 +69,21 @@ class BoardPower:
     """Power of the board under `root`, by the profile for its module."""
 
     def __init__(
-        self, root: Path, facts: BoardFacts, profiles: Sequence[Profile], memory_path: Path, clock: Clock
+        self,
+        root: Path,
+        facts: BoardFacts,
+        profiles: Sequence[Profile],
+        memory_path: Path,
+        clock: Clock,
+        keeper: str = "person",
     ) -> None:
+        """`keeper`: on whose behalf the board is changed, "agent" or "person"."""
         self._root = root
         self._facts = facts
         self.profile = profile_for(profiles, facts.module_id)
         self._memory_path = memory_path
         self._clock = clock
+        self._keeper = keeper
         self.problem = ""
         self._one_at_a_time = threading.Lock()
         self._stopped = threading.Event()
@@ -226,9 +234,8 @@ class BoardPower:
         return replace(result, detail=f"{plan.target.mode_name} wants a reboot: {why}")
 
     def _note_found(self, conf: PowerConf) -> None:
-        if self.memory().found is None:
-            found = find_state(conf, read_power_state(self._root, conf))
-            self._change(lambda memory: replace(memory, found=found))
+        found = find_state(conf, read_power_state(self._root, conf))
+        self._change(lambda memory: replace(memory, found=memory.found or found, keeper=self._keeper))
 
     def _settle_pending(self, conf: PowerConf) -> None:
         """After a reboot that was asked for: did it bring the mode? If not, it is not asked for again."""

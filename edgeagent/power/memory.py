@@ -43,12 +43,16 @@ class Pending:
 
 @dataclass(frozen=True)
 class PowerMemory:
-    """`reboots_ms`: wall clock of edgeagent's own reboots; `gave_up`: the mode that a reboot did not bring."""
+    """`reboots_ms`: wall clock of edgeagent's own reboots; `gave_up`: the mode that a reboot did not bring.
+
+    `keeper`: who changed the board last, "agent" or "person". What a person has set is not the agent's to undo.
+    """
 
     found: Found | None = None
     pending: Pending | None = None
     reboots_ms: tuple[int, ...] = ()
     gave_up: str = ""
+    keeper: str = ""
 
     def may_reboot(self, now_ms: int, per_day: int) -> bool:
         """Whether the budget has one more: nothing recent is forgotten, whatever the clock says."""
@@ -118,6 +122,7 @@ def _parsed(data: Any) -> PowerMemory:  # noqa: ANN401  JSON; wrong types raise 
         pending=None if pending is None else _checked_pending(pending),
         reboots_ms=tuple(int(at) for at in data["reboots_ms"]),
         gave_up=str(data["gave_up"]),
+        keeper=str(data["keeper"]),
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from agent_kit import Family, Watcher, agent, plant, watching, write_config
+from agent_kit import Family, Watcher, agent, command_line, plant, watching, write_config
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
 from edgeagent.fleet.measurements import CpuMeasurement
@@ -206,6 +206,18 @@ def test_an_intent_taken_out_after_a_crash_is_undone_at_the_next_start(tmp_path:
         info = watcher.ever(Info, lambda i: i.power is not None and "back to before" in i.power.reason)
         assert info.power.state == "left_alone"
     assert status.read_text() == before
+
+
+def test_what_a_person_has_set_is_not_the_agents_to_undo(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    status = board.root / "var/lib/nvpmodel/status"
+    done = command_line("power", "apply", "max-performance", "--root", str(board.root), family=Family())
+    assert done.returncode == 0
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board) as (watcher, process):
+        watcher.ever(Status, lambda s: s.state == "ready")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+    assert status.read_text() == "pmode:0002"
 
 
 def test_an_intent_is_found_in_a_profile_that_is_written_later(tmp_path: Path) -> None:
