@@ -83,6 +83,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "board")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, _ in virtual_boards()])
 def test_every_intent_is_planned_applied_verified_and_restored(name: str):
     rows = board_rows(name)
@@ -346,6 +347,7 @@ def test_every_misbehaviour_of_the_tools_that_are_called_is_in_the_table():
     assert called == set(ENDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tool", "word"), sorted(ENDS))
 def test_a_tool_that_misbehaves_ends_in_a_clear_state_within_its_time(bench: Bench, tool: str, word: str):
     bench.misbehave(f"{tool}={word}")
