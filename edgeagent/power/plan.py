@@ -8,7 +8,7 @@ mode, cap, lock, fan. Clocks are freed before the mode changes, because a lock h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, found_cap_khz, held_clocks, limit_khz
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
@@ -55,17 +55,12 @@ class Found:
     gpu_khz: int | None = None
 
 
-@dataclass
-class _Notes:
-    lines: list[str] = field(default_factory=list)
-
-
 def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) -> Plan:
     """What `intent` means on this board now. Raises IntentError when no mode satisfies it."""
     noted = conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
     current = noted if noted and mode_in_force(noted, conf, state) else None
     mode = choose_mode(intent, conf, lambda candidate: not why_reboot(candidate, conf, state, soc), current)
-    notes = _Notes()
+    notes: list[str] = []
     target = Target(
         mode_id=mode.id,
         mode_name=mode.name,
@@ -74,7 +69,7 @@ def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) ->
         gpu_khz=_cap("gpu", intent.gpu_mhz, mode, conf, state, notes),
         fan=_fan(intent.fan, state, notes),
     )
-    return plan_target(intent.name, target, conf, state, soc, notes.lines)
+    return plan_target(intent.name, target, conf, state, soc, notes)
 
 
 def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> Plan:
@@ -165,26 +160,26 @@ def _wrong_clocks(target: Target, conf: PowerConf, state: PowerState) -> set[Dom
 
 
 def _cap(
-    domain: Domain, mhz: int | None, mode: PowerMode, conf: PowerConf, state: PowerState, notes: _Notes
+    domain: Domain, mhz: int | None, mode: PowerMode, conf: PowerConf, state: PowerState, notes: list[str]
 ) -> int | None:
     """The cap that there is to set; None for none, and where the mode's own limit is not above it."""
     if mhz is None:
         return None
     khz = cap_khz(conf, domain, mhz, state)
     if khz is None:
-        notes.lines.append(f"the {domain.upper()} has no clock that can be capped here")
+        notes.append(f"the {domain.upper()} has no clock that can be capped here")
         return None
     if khz > mhz * 1000:
-        notes.lines.append(f"the {domain.upper()}'s lowest clock is {khz / 1000:g} MHz, wished for was {mhz}")
+        notes.append(f"the {domain.upper()}'s lowest clock is {khz / 1000:g} MHz, wished for was {mhz}")
     limit = limit_khz(conf, domain, mode)
     return None if limit is not None and khz >= limit else khz
 
 
-def _fan(wanted: Sequence[str], state: PowerState, notes: _Notes) -> str:
+def _fan(wanted: Sequence[str], state: PowerState, notes: list[str]) -> str:
     if not wanted:
         return ""
     found = next((profile for profile in wanted if profile in state.fan_profiles), "")
     if not found:
         known = ", ".join(state.fan_profiles) or "none"
-        notes.lines.append(f"the fan is left alone: its profiles here are {known}, wished for was {', '.join(wanted)}")
+        notes.append(f"the fan is left alone: its profiles here are {known}, wished for was {', '.join(wanted)}")
     return found
