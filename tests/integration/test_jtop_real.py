@@ -92,7 +92,9 @@ def test_a_service_that_stalls_is_let_go_and_the_child_with_it(scenes: dict[str,
 
 
 def test_a_service_that_is_killed(scenes: dict[str, Any]) -> None:
-    assert (scenes["service_killed"]["why"], scenes["service_killed"]["given_up"]) == ("not-running", False)
+    """Its client notices in the middle of a call, or finds nobody at the next one; either way it is tried again."""
+    assert scenes["service_killed"]["why"] in ("not-running", "failed")
+    assert scenes["service_killed"]["given_up"] is False
 
 
 def test_our_own_process_never_saw_jtop(scenes: dict[str, Any]) -> None:
