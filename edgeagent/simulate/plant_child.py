@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import random
 import select
@@ -40,10 +39,10 @@ from edgeagent.simulate.board_spec import distinct
 from edgeagent.simulate.plant import Load, start, step
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.plant_load import HostLoad, Override, mix_load
+from edgeagent.supervise.lifeline import die_with_parent
 
 PERIOD_S = 0.5
 LOAD_FILE = "load.json"
-_PR_SET_PDEATHSIG = 1
 _JITTER_C = 0.06
 _SHARED = ("cpu_freq:", "gpu_freq", "online", "offline")
 """Roles that tools write, too: never taken for unchanged."""
@@ -144,13 +143,6 @@ class Plant:
         held = {"pwm"} if self.state.caps.pwm is not None else set()
         held |= {"emc_rate"} if emc_is_locked(self._board.root) else set()
         return {role: data for role, data in content.items() if role not in held}
-
-
-def die_with_parent(parent: int) -> bool:
-    """Ask the kernel for SIGTERM when the parent ends; False when it has ended already."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    return os.getppid() == parent
 
 
 def watchable(fd: int) -> list[int]:
@@ -266,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    if not die_with_parent(os.getppid()):
+    if not die_with_parent(os.getppid(), signal.SIGTERM):
         return 0
     try:
         board = load_board(options.root)

@@ -23,10 +23,15 @@ def tie_to_parent(sig: signal.Signals = signal.SIGKILL) -> None:
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is None:
         return
+    if not die_with_parent(int(parent), sig):
+        sys.exit(1)
+
+
+def die_with_parent(parent: int, sig: signal.Signals) -> bool:
+    """Ask the kernel for `sig` when the parent ends; False when the process `parent` has ended already."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
-    if os.getppid() != int(parent):
-        sys.exit(1)
+    return os.getppid() == parent
 
 
 def environment_for_child() -> dict[str, str]:
