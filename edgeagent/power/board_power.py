@@ -104,7 +104,8 @@ class BoardPower:
     def choices(self) -> list[Choice]:
         """Every intent of the profile, resolved on this board as it is now."""
         self._refuse_container()
-        conf, state = self.conf(), self.look()
+        conf = self.conf()
+        state = read_power_state(self._root, conf)
         return [self._choice(intent, conf, state) for intent in self.profile.intents.values()]
 
     def _choice(self, intent: Intent, conf: PowerConf, state: PowerState) -> Choice:
@@ -214,8 +215,14 @@ class BoardPower:
         self._note_found(conf)
         self._settle_pending(conf)
         counted = len(self.memory().reboots_ms)
-        may = lambda: go_on() and self._note_reboot(plan, rule)  # noqa: E731
-        result = apply_plan(plan, conf, helper, self.look, may, go_on)
+        result = apply_plan(
+            plan,
+            conf,
+            helper,
+            self.look,
+            before_reboot=lambda: go_on() and self._note_reboot(plan, rule),
+            go_on=go_on,
+        )
         if result.word == "reboot_required":
             return self._without_reboot(plan, rule, result, counted)
         if result.word in ("applied", "unverified"):
