@@ -20,6 +20,7 @@ from edgeagent.app.doctor_files import NVPMODEL_CONF, unreadable_files, why_unre
 from edgeagent.board.evidence import under
 from edgeagent.board.files import read_bytes
 from edgeagent.board.parse import parse_text
+from edgeagent.power.memory import MEMORY_FILE
 
 SERVICE_USER = "edgeagent"
 _DEVICES = ("nvmap", "nvhost-*", "nvgpu/igpu0/*", "nvidia0", "nvidiactl", "dri/renderD*", "video*")
@@ -127,7 +128,7 @@ def has_apt(root: Path) -> bool:
 
 def _power_files(root: Path, state_dir: str) -> PowerFiles:
     """The memory is read as it lies: loading it as the agent does would put a damaged one aside."""
-    memory = under(root, state_dir) / "power.json"
+    memory = under(root, state_dir) / MEMORY_FILE
     return PowerFiles(
         conf=read_bytes(under(root, NVPMODEL_CONF), _CONF_LIMIT),
         memory=read_bytes(memory),

@@ -28,6 +28,7 @@ from edgeagent.health.book import Word
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
 from edgeagent.power.client import HelperError, Outcome, PowerHelper, SocketHelper
+from edgeagent.power.memory import MEMORY_FILE
 from edgeagent.power.plan import Plan
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.power.verify import Target
@@ -44,7 +45,6 @@ HELPER_S = 100.0  # above two tools that hang
 GOOD = ("applied", "unverified")
 STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
-MEMORY_FILE = "power.json"
 SYSTEM_SOCKET = "/run/edgeagent-power.sock"
 
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeagent.app.power import MEMORY_FILE, SYSTEM_SOCKET, board_facts
+from edgeagent.app.power import SYSTEM_SOCKET, board_facts
 from edgeagent.board.evidence import read_identity
 from edgeagent.clock import SystemClock
 from edgeagent.errors import OperatorError
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import BoardPower, RebootRule
 from edgeagent.power.client import PowerHelper, SocketHelper, private_helper
-from edgeagent.power.memory import PowerMemory, PowerMemoryError
+from edgeagent.power.memory import MEMORY_FILE, PowerMemory, PowerMemoryError
 from edgeagent.power.plan import Plan
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.power.report import (

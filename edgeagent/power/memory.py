@@ -18,6 +18,7 @@ from edgeagent.durable import replace_file
 from edgeagent.errors import EdgeAgentError
 from edgeagent.power.plan import Found
 
+MEMORY_FILE = "power.json"  # in the state directory
 DAY_MS = 24 * 3600 * 1000
 SANE_MS = 1_767_225_600_000  # 2026-01-01: a clock before it has not been set yet
 _LIMIT = 65_536

@@ -21,6 +21,7 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.power.apply import Result
 from edgeagent.power.board_power import BoardFacts, BoardPower, NoPowerModesError, RebootRule
 from edgeagent.power.client import PowerHelper, private_helper
+from edgeagent.power.memory import MEMORY_FILE
 from edgeagent.power.plan import Plan
 from edgeagent.power.profile import IntentError
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
@@ -192,7 +193,7 @@ def _power(board: VirtualBoard) -> BoardPower:
     identity = read_identity(board.root)
     facts = BoardFacts(identity.kind, identity.family_id, identity.soc, identity.container)
     profiles = load_profiles(shipped_profiles_dir(), board.root / "etc/edgeagent/profiles")
-    return BoardPower(board.root, facts, profiles, board.root / "var/lib/edgeagent/power.json", SystemClock())
+    return BoardPower(board.root, facts, profiles, board.root / "var/lib/edgeagent" / MEMORY_FILE, SystemClock())
 
 
 def _id(state: PowerState) -> int:
