@@ -1,7 +1,7 @@
-"""Runs a Python program as another user: `as_user.py UID GID GROUPS PROGRAM ARGUMENTS...`, GROUPS like "5,6" or "".
+"""Runs a Python program as another user: `as_user.py UID GID GROUPS MODULES PROGRAM ...`, lists like "5,6" or "".
 
-The program's text and the modules it imports are read before the change, so the other user need not be able to read
-the interpreter's directories. For tests that run as root.
+The program's text and the modules it imports (MODULES, beside the common ones) are read before the change, so the other
+user need not be able to read the interpreter's or the package's directories. For tests that run as root.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MODULES = (
 )  # fmt: skip
 
 
-def main(uid: int, gid: int, groups: list[int], program: str, arguments: list[str]) -> None:
-    for name in MODULES:
+def main(uid: int, gid: int, groups: list[int], modules: list[str], program: str, arguments: list[str]) -> None:
+    for name in (*MODULES, *modules):
         importlib.import_module(name)
     code = compile(Path(program).read_text(), program, "exec")
     os.setgroups(groups)
@@ -36,6 +36,7 @@ if __name__ == "__main__":
         int(sys.argv[1]),
         int(sys.argv[2]),
         [int(word) for word in sys.argv[3].split(",") if word],
-        sys.argv[4],
-        sys.argv[5:],
+        [name for name in sys.argv[4].split(",") if name],
+        sys.argv[5],
+        sys.argv[6:],
     )

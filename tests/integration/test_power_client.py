@@ -29,7 +29,6 @@ from test_power_helper_kit import (
 from edgeagent.power.client import PROGRAM, HelperError, SocketHelper, private_helper
 from edgeagent.simulate.board import VirtualBoard
 
-REPOSITORY = Path(__file__).parents[2]
 GOOD = {"result": "done", "detail": "fine", "exit_status": 0, "output": "", "facts": {"mode_id": 2}}
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to come as another user")
 
@@ -124,14 +123,14 @@ def test_a_user_who_is_not_allowed_is_told_which_group(mode: int) -> None:
     with open_directory() as directory:
         path, script = directory / "helper.sock", directory / "call.py"
         script.write_text(
-            f"import sys; from pathlib import Path; sys.path.insert(0, {str(REPOSITORY)!r})\n"
+            "import sys; from pathlib import Path\n"
             "from edgeagent.power.client import PROGRAM, HelperError, SocketHelper\n"
             "try:\n    SocketHelper(Path(sys.argv[1])).call('status')\n"
             "except HelperError as error:\n    print(error.error_code, error.mend)\n"
         )
         with listening(board(directory), path):
             path.chmod(mode)
-            launcher = (*as_user(NOBODY, NOBODY), str(script), str(path))
+            launcher = (*as_user(NOBODY, NOBODY, modules="edgeagent.power.client"), str(script), str(path))
             said = subprocess.run(launcher, capture_output=True, text=True, check=True).stdout
     assert said.startswith("power-helper-not-allowed ")
     assert "edgeagent" in said

@@ -69,9 +69,9 @@ def command(board: VirtualBoard, *options: str, launcher: Sequence[str] = (sys.e
     return [*launcher, str(PROGRAM), *state, *options]
 
 
-def as_user(uid: int, gid: int, groups: str = "") -> tuple[str, ...]:
-    """A launcher that runs a Python program as somebody else; only root can."""
-    return (sys.executable, "-I", str(CHILDREN / "as_user.py"), str(uid), str(gid), groups)
+def as_user(uid: int, gid: int, groups: str = "", modules: str = "") -> tuple[str, ...]:
+    """A launcher that runs a Python program as somebody else, who need not be able to read `modules`; only root can."""
+    return (sys.executable, "-I", str(CHILDREN / "as_user.py"), str(uid), str(gid), groups, modules)
 
 
 @contextlib.contextmanager
