@@ -23,6 +23,7 @@ from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import find_set, sweep_sets
 from edgeagent.engine.key import engine_key
 from edgeagent.engine.store import EngineStore, Entry
+from edgeagent.engine.variant import Variant
 from edgeagent.engine.wish import wish_for
 from edgeagent.errors import EdgeAgentError, EngineError, StoreError
 from edgeagent.supervise.child import ChildSpec
@@ -153,11 +154,14 @@ class EngineDesk:
                 code="engine_disagrees",
             )
 
+    def _variant(self) -> Variant:
+        return Variant(self._settings.precision, "qdq" if self._settings.precision == "int8" else "none", "cpu")
+
     def _key(self, wanted: Wanted, calibration_digest: str) -> str:
         return engine_key(
             wish_for(
                 wanted.bundle,
-                precision=self._settings.precision,
+                self._variant(),
                 calibration_digest=calibration_digest,
                 backend=self.backend,
                 fingerprint=self._fingerprint,
@@ -193,6 +197,8 @@ class EngineDesk:
         start = BuildStart(
             model=wanted.model,
             precision=settings.precision,
+            quantisation=self._variant().quantisation,
+            placement=self._variant().placement,
             backend=self.backend,
             fingerprint=self._fingerprint,
             calibration=CalibrationWish(
@@ -267,7 +273,7 @@ class EngineDesk:
             key=manifest.key,
             percent=100.0,
             from_store=ready.from_store,
-            build_s=manifest.build_s,
+            build_s=manifest.build.seconds,
             agreement=agreement,
         )
         self._publisher.note(f"engine/{wanted.pipeline}", "ok")

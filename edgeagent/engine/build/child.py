@@ -22,7 +22,7 @@ from edgeagent.engine.build.verify import VerifyRequest
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.calibration import CalibrationSet, SetWriter, find_set, set_lock
 from edgeagent.engine.key import engine_facts, engine_key
-from edgeagent.engine.manifest import Agreement, Manifest
+from edgeagent.engine.manifest import Agreement, BuildRecord, Manifest
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 from edgeagent.engine.wish import wish_for
 from edgeagent.errors import EngineError
@@ -52,7 +52,7 @@ class Build:
         found = self._calibration_set(bundle)
         wish = wish_for(
             bundle,
-            precision=self._start.precision,
+            self._start.variant,
             calibration_digest=found.record.digest,
             backend=self._start.backend,
             fingerprint=self._start.fingerprint,
@@ -74,7 +74,7 @@ class Build:
     def _say_built(self, entry: Entry, *, from_store: bool) -> None:
         manifest = entry.manifest
         self._report.send(
-            Built(key=manifest.key, from_store=from_store, build_s=manifest.build_s, agreement=manifest.agreement)
+            Built(key=manifest.key, from_store=from_store, build_s=manifest.build.seconds, agreement=manifest.agreement)
         )
 
     def _calibration_set(self, bundle: ModelBundle) -> CalibrationSet:
@@ -159,12 +159,14 @@ class Build:
                 facts=facts,
                 model=bundle.spec,
                 precision=self._start.precision,
+                quantisation=self._start.quantisation,
+                placement=self._start.placement,
                 backend=self._start.backend,
                 plan_bytes=(staging / PLAN).stat().st_size,
                 plan_sha256=sha256_of(staging / PLAN),
                 calibration_digest=found.record.digest,
                 agreement=agreement,
-                build_s=round(time.monotonic() - self._started, 2),
+                build=BuildRecord(seconds=round(time.monotonic() - self._started, 2)),
                 built_at_ms=time.time_ns() // 1_000_000,
             )
             return self._store.commit(staging, manifest)

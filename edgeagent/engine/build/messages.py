@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edgeagent.engine.manifest import Agreement
+from edgeagent.engine.variant import Placement, Precision, Quantisation, Variant
 from edgeagent.supervise.messages import Message
 
 Phase = Literal["waiting", "collecting", "preparing", "calibrating", "verifying", "storing"]
@@ -31,7 +32,9 @@ class BuildStart(Message):
 
     kind: Literal["start"] = "start"
     model: str
-    precision: Literal["int8", "fp32"]
+    precision: Precision
+    quantisation: Quantisation
+    placement: Placement
     backend: str
     fingerprint: dict[str, str]
     calibration: CalibrationWish
@@ -39,6 +42,10 @@ class BuildStart(Message):
     ring_fd: int
     threads: int
     min_agreement: float
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.precision, self.quantisation, self.placement)
 
 
 class Progress(Message):

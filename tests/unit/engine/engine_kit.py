@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeagent.engine.bundle import InputSpec, ModelBundle, ModelSpec, load_bundle
-from edgeagent.engine.manifest import Agreement, Manifest
+from edgeagent.engine.manifest import Agreement, BuildRecord, Manifest
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 
 Array = npt.NDArray[Any]
@@ -157,6 +157,8 @@ def manifest_for(key: str, plan: bytes, sha256: str, net: Net | None = None) -> 
         facts={"key_schema": 1},
         model=spec_for(net or Net()),
         precision="int8",
+        quantisation="qdq",
+        placement="cpu",
         backend="onnxruntime",
         plan_bytes=len(plan),
         plan_sha256=sha256,
@@ -164,7 +166,7 @@ def manifest_for(key: str, plan: bytes, sha256: str, net: Net | None = None) -> 
         agreement=Agreement(
             value=0.99, basis="detections", frames=4, reference_detections=9, engine_ms=1.5, reference_ms=1.0
         ),
-        build_s=1.0,
+        build=BuildRecord(seconds=1.0),
         built_at_ms=1_700_000_000_000,
     )
 
