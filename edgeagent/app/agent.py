@@ -21,9 +21,13 @@ import anyio.abc
 import structlog
 
 from edgeagent import __version__
+from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engines import EngineDesk, Ready, Wanted
+from edgeagent.app.engine_forms import Site
+from edgeagent.app.engine_look import Ready
+from edgeagent.app.engine_publish import publish_engine
+from edgeagent.app.engines import EngineDesk, Wanted
 from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.power import PowerDesk
@@ -31,6 +35,7 @@ from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
+from edgeagent.board.reading import Reading
 from edgeagent.camera.spec import describe_source
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
@@ -69,12 +74,15 @@ class Agent:
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
         self._bundles: dict[str, ModelBundle] = {}
         self._refused: dict[str, EdgeAgentError] = {}
+        self._backend: Backend = "onnxruntime"
+        self._no_backend: EdgeAgentError | None = None
+        self._choose_backend()
         self._load_bundles()
         self._cameras = self._make_cameras()
         self._served = self._make_pipelines()
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
         self._engines = EngineDesk(
-            config.engines, self._state_dir, engine_fingerprint(self._identity), self._publisher, clock
+            config.engines, config.registry, self._state_dir, self._site(), self._publisher, clock
         )
         self._board = BoardWatch(
             Path(config.device.board_root),
@@ -88,10 +96,26 @@ class Agent:
         self._power = PowerDesk(
             Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
         )
-        self._board.on_reading = self._power.look
+        self._board.on_reading = self._look
         self._cost = OwnCost()
         self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
+
+    def _choose_backend(self) -> None:
+        """A backend that is not here costs the pipelines, not the agent: somebody must be able to read why."""
+        try:
+            self._backend = choose_backend(self._config.engines.backend)
+        except EdgeAgentError as error:
+            self._no_backend = error
+
+    def _site(self) -> Site:
+        """The device as engines see it."""
+        root = Path(self._config.device.board_root)
+        return Site(self._backend, engine_fingerprint(self._identity, self._backend, root), self._identity.dla)
+
+    def _look(self, reading: Reading) -> None:
+        self._power.look(reading)
+        self._engines.surroundings.look(reading)
 
     def _load_bundles(self) -> None:
         """The bundles of the pipelines that shall run. One that is wrong costs its own pipelines, not the others."""
@@ -99,6 +123,8 @@ class Agent:
             if not settings.enabled:
                 continue
             try:
+                if self._no_backend is not None:
+                    raise self._no_backend
                 if settings.model not in self._bundles:
                     self._bundles[settings.model] = load_bundle(self._config.models[settings.model].path)
                 check_classes(name, settings.classes, self._bundles[settings.model])
@@ -152,7 +178,9 @@ class Agent:
             camera.on_change = self._publish_info
         self._power.on_change = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
-        self._infer.on_refused = self._given_up
+        self._infer.on_load_failed = self._not_loaded
+        self._infer.on_crash = self._crashed
+        self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             self._publish_info()
@@ -221,6 +249,7 @@ class Agent:
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
+            images=self._config.engines.calibration_images,
         )
 
     async def _provide(self, served: Served) -> None:
@@ -231,6 +260,34 @@ class Agent:
     def _given_up(self, served: Served) -> None:
         served.given_up = True
         self._begin_when_ready(served.camera)
+
+    def _not_loaded(self, served: Served, engine: str, reason: str) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._after_failed_load, served, engine, reason)
+
+    async def _after_failed_load(self, served: Served, engine: str, reason: str) -> None:
+        """Once more with the same engine; after that it is in quarantine, and another is made or taken."""
+        await self._engines.blame(engine, "load", reason)
+        await anyio.sleep(SECOND_S)
+        await self._provide(served)
+
+    def _crashed(self, engine: str, reason: str) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._after_crash, engine, reason)
+
+    async def _after_crash(self, engine: str, reason: str) -> None:
+        """The supervisor starts the child again; an engine that has done it twice is not given to it any more."""
+        if not await self._engines.blame(engine, "crash", reason):
+            return
+        text = f"the engine {engine[:12]} has crashed its process twice and is in quarantine"
+        self._publisher.event("engine-quarantined", "error", text, engine=engine)
+        for served in self._infer.stop_serving(engine):
+            if self._tasks is not None:
+                self._tasks.start_soon(self._provide, served)
+
+    def _publish_engine(self, key: str) -> None:
+        if self._tasks is not None and self._config.registry.publish:
+            self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
 
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
