@@ -24,7 +24,7 @@ from edgeagent import __version__
 from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import Site
+from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
 from edgeagent.app.engines import EngineDesk, Wanted
@@ -36,11 +36,9 @@ from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
-from edgeagent.camera.spec import describe_source
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.engine.calibration import set_name
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
@@ -242,14 +240,15 @@ class Agent:
     def _wanted(self, served: Served) -> Wanted:
         bundle = self._bundles[served.settings.model]
         size = bundle.spec.input
-        name = set_name(served.camera.name, describe_source(served.camera.source), size.width, size.height)
+        images = self._config.engines.calibration_images
+        name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
             model=self._config.models[served.settings.model].path,
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
-            images=self._config.engines.calibration_images,
+            images=images,
         )
 
     async def _provide(self, served: Served) -> None:

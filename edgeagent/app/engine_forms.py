@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeagent.app.backends import Backend, tensorrt_version
 from edgeagent.board.dla import DlaAnswer
+from edgeagent.camera.spec import SourceSpec, describe_source
 from edgeagent.config.schema import EngineSettings, RegistrySettings
 from edgeagent.engine.build.messages import BuilderWish, RegistryWish
 from edgeagent.engine.bundle import ModelBundle
+from edgeagent.engine.calibration import set_name
 from edgeagent.engine.choice import Candidate, FormWish, Ground, list_candidates
 from edgeagent.engine.key import EngineWish
 from edgeagent.engine.own_marks import mentions_qdq
@@ -110,6 +114,21 @@ def engine_wish(
         builder=builder.facts,
         plugins=builder.plugin_digests,
     )
+
+
+def calibration_name(images: str | None, camera: str, source: SourceSpec | None, width: int, height: int) -> str:
+    """The name of the calibration set: of a camera and its source, or of a directory and the files that are in it."""
+    if images is None:
+        return set_name(camera, describe_source(source) if source else "", width, height)
+    mark = hashlib.sha256(f"{width}x{height}".encode())
+    for folder, names, files in os.walk(images):
+        names.sort()
+        for name in sorted(files):
+            with contextlib.suppress(OSError):
+                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  thousands of files
+                mark.update(f"{os.path.relpath(folder, images)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(
+                    errors="surrogateescape"))  # fmt: skip
+    return f"images-{mark.hexdigest()[:10]}"
 
 
 def registry_wish(settings: RegistrySettings) -> RegistryWish:

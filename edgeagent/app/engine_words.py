@@ -14,7 +14,7 @@ from edgeagent.health.book import Word
 
 if TYPE_CHECKING:
     from edgeagent.app.engine_look import Ready
-    from edgeagent.app.engines import Teller
+    from edgeagent.app.teller import Teller
 
 log = structlog.get_logger("engine")
 

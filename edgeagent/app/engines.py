@@ -7,11 +7,11 @@ engine that served before, where that is one of the same model on the same board
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 import structlog
@@ -30,6 +30,7 @@ from edgeagent.app.engine_forms import (
 )
 from edgeagent.app.engine_look import EngineLook, Ready
 from edgeagent.app.engine_words import EngineWords
+from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
 from edgeagent.config.schema import EngineSettings, RegistrySettings
 from edgeagent.engine.build.gate import Go, Need, decide_start, is_low
@@ -37,12 +38,10 @@ from edgeagent.engine.build.ledger import Ledger
 from edgeagent.engine.build.messages import BuildStart, CalibrationWish
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import sweep_sets
-from edgeagent.engine.store import EngineStore
+from edgeagent.engine.locks import try_lock
+from edgeagent.engine.store import EngineStore, store_error
 from edgeagent.engine.subject import subject_of
 from edgeagent.errors import EdgeAgentError, StoreError
-from edgeagent.fleet.results import FactValue
-from edgeagent.fleet.states import Severity
-from edgeagent.health.book import Word
 from edgeagent.supervise.child import ChildSpec
 
 log = structlog.get_logger("engine")
@@ -65,16 +64,6 @@ class Wanted:
     images: str | None = None
 
 
-class Teller(Protocol):
-    """Whom the desk tells: the publisher, or a terminal."""
-
-    def engine(self, pipeline: str, **values: object) -> None: ...
-
-    def note(self, name: str, health: Word, reason: str = "") -> None: ...
-
-    def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None: ...
-
-
 @dataclass
 class Job:
     """One pipeline's way to its engine, while it is on it."""
@@ -87,7 +76,11 @@ class Job:
 
 
 class EngineDesk:
-    """Gets engines for pipelines."""
+    """Gets engines for pipelines.
+
+    `patient` is the agent's way: what is remembered counts, and a spent budget means a long pause. Without it an
+    operator stands there: nothing is remembered against the wish, and a spent budget is the end.
+    """
 
     def __init__(
         self,
@@ -97,7 +90,10 @@ class EngineDesk:
         site: Site,
         teller: Teller,
         clock: Clock,
+        *,
+        patient: bool = True,
     ) -> None:
+        self._patient = patient
         self._settings = settings
         self._registry = registry
         self._state_dir = state_dir
@@ -163,7 +159,10 @@ class EngineDesk:
             tunable=self._site.backend == "tensorrt",
             max_attempts=self._settings.max_attempts,
         )
-        making.recall()
+        if self._patient:
+            making.recall()
+        else:
+            making.forget()
         words.form(making.candidate, making.course.steps)
         return Job(wanted, words, making, plugins)
 
@@ -217,7 +216,28 @@ class EngineDesk:
             self._one_build.release()
 
     async def _build(self, job: Job) -> Ready:
-        go = await self._gate(job)
+        async with self._turn(job):
+            return await self._build_now(job, await self._gate(job))
+
+    @asynccontextmanager
+    async def _turn(self, job: Job) -> AsyncIterator[None]:
+        """One build at a time on this device, whoever builds: the agent or a command."""
+        lock, told = self._state_dir / "engines" / ".locks" / "build", False
+        while True:
+            with ExitStack() as stack:
+                try:
+                    free = stack.enter_context(try_lock(lock))
+                except OSError as error:
+                    raise store_error("lock", lock, error) from error
+                if free:
+                    yield
+                    return
+            if not told:
+                job.words.waiting("another process builds an engine")
+                told = True
+            await anyio.sleep(LOOK_AGAIN_S)
+
+    async def _build_now(self, job: Job, go: Go) -> Ready:
         job.making.begin()
         candidate, course = job.making.candidate, job.making.course
         job.words.form(candidate, course.steps, course.attempts)
@@ -319,7 +339,7 @@ class EngineDesk:
         )  # fmt: skip
         job.words.failed(error, attempt=attempt, final=decision.stop or spent, outcome=kind, then=decision.text)
         await self._serve_meanwhile(job, on_ready)
-        if decision.stop:
+        if decision.stop or (spent and not self._patient):
             return False
         await anyio.sleep(decision.pause_s)
         job.words.goes_on(f"{decision.text}, after: {error.line()}")

@@ -7,14 +7,20 @@ import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from edgeagent.camera.spec import refuse
+from edgeagent.camera.spec import STRICT, refuse
 
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
 REGISTRY_SCHEMES = ("file", "http", "https", "s3")
 PUBLIC_KEY_BYTES = 32
+
+
+class Table(BaseModel):
+    """Base of every table of the config: frozen, and no key that it does not know."""
+
+    model_config = STRICT
 
 
 def _checked_absolute(path: str) -> str:
