@@ -1,0 +1,106 @@
+"""Which family a network belongs to, told by its outputs' shapes. Pure.
+
+A guess is made only where one reading is left; otherwise the error lists what it could be. Evidence, in this order:
+the shapes and the class count; the number of rows that a detector on grids has at this input size; how many rows a
+network with queries may have; names and operators that only one family has. The guess and its reason are shown while
+the engine is built, and `family` in model.toml overrules it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgeagent.engine.bundle import TASK_OF, Family, Task
+from edgeagent.engine.families.head import HABITS, OutputFact, expected, fits, listed
+from edgeagent.errors import ModelError
+
+MOST_QUERIES: Final = 1000  # DETR has 100, RT-DETR 300, Deformable DETR and DINO up to 900
+GRIDS: Final = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32), (8,), (16,), (32,))
+ANCHORS: Final = (1, 3)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The family, and why, in words."""
+
+    family: Family
+    reason: str
+
+    def line(self) -> str:
+        return f"recognised as family {self.family}: {self.reason}"
+
+
+def recognise(outputs: Sequence[OutputFact], classes: int, width: int, height: int, task: Task) -> Guess:
+    """The family of a network with these outputs. Raises ModelError `model_family` where none or several are left."""
+    fitting = [family for family in HABITS if TASK_OF[family] == task and fits(family, outputs, classes)]
+    found = f"found {listed(outputs)}"
+    if not fitting:
+        others = [family for family in HABITS if TASK_OF[family] == task]
+        raise ModelError(
+            f"the outputs fit no known family: {found}; " + "; ".join(expected(one, classes) for one in others),
+            mend="check the class list, and export with fixed shapes and without NMS; see docs/models.md",
+            code="model_family",
+        )
+    if len(fitting) == 1:
+        return Guess(fitting[0], _shape_reason(outputs, fitting[0], classes, width, height))
+    guess = _by_evidence(fitting, outputs, classes, width, height)
+    if guess is not None:
+        return guess
+    raise ModelError(
+        f"the outputs could be those of family {' or '.join(fitting)}: {found}, with {classes} classes",
+        mend=f'say which in model.toml: family = "{fitting[0]}"',
+        code="model_family",
+    )
+
+
+def grid_rows(width: int, height: int) -> dict[int, str]:
+    """How many rows a detector on grids has at this input size, each with the grids in words."""
+    rows: dict[int, str] = {}
+    for strides in GRIDS:
+        if width % strides[-1] == 0 and height % strides[-1] == 0:
+            cells = sum((width // stride) * (height // stride) for stride in strides)
+            for anchors in ANCHORS:
+                text = f"{cells * anchors} is {anchors} a cell of grids with strides {', '.join(map(str, strides))}"
+                rows.setdefault(cells * anchors, text)
+    return rows
+
+
+def _shape_reason(outputs: Sequence[OutputFact], family: Family, classes: int, width: int, height: int) -> str:
+    reason = f"{listed(outputs)} with {classes} {'class' if classes == 1 else 'classes'}"
+    rows = _row_count(outputs, family)
+    grid = grid_rows(width, height).get(rows) if family in ("yolov8", "yolov5") else None
+    return f"{reason}, and {grid}" if grid else reason
+
+
+def _row_count(outputs: Sequence[OutputFact], family: Family) -> int:
+    shape = outputs[0].shape
+    return int(shape[2 if family == "yolov8" else 1] or 0) if len(shape) == 3 else 0
+
+
+def _by_evidence(
+    fitting: Sequence[Family], outputs: Sequence[OutputFact], classes: int, width: int, height: int
+) -> Guess | None:
+    if len(outputs) == 2:
+        return _pair_guess(outputs, classes)
+    grids = grid_rows(width, height)
+    on_grid = [one for one in fitting if one in ("yolov8", "yolov5") and _row_count(outputs, one) in grids]
+    if len(on_grid) == 1:
+        return Guess(on_grid[0], f"{listed(outputs)}, and {grids[_row_count(outputs, on_grid[0])]}")
+    queried = [one for one in fitting if one in ("end2end", "rtdetr")]
+    rows = _row_count(outputs, "rtdetr")
+    if not on_grid and len(queried) == 1 and rows <= MOST_QUERIES:
+        return Guess(queried[0], f"{listed(outputs)}, and {rows} rows are no grid at {width}x{height}")
+    return None
+
+
+def _pair_guess(outputs: Sequence[OutputFact], classes: int) -> Guess | None:
+    """Boxes and scores are SSD's or DETR's: only the names and the number of rows tell them apart."""
+    rows = int(outputs[0].shape[1] or 0)
+    if rows > MOST_QUERIES:
+        return Guess("ssd", f"{listed(outputs)}, and {rows} rows are more than any network with queries has")
+    names = {output.name.lower() for output in outputs}
+    if {"logits", "pred_logits"} & names and {"pred_boxes", "boxes"} & names:
+        return Guess("rtdetr", f"{listed(outputs)}, named as DETR and its kin name them")
+    return None
