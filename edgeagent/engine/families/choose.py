@@ -14,5 +14,6 @@ def choose_head(outputs: Sequence[OutputFact], spec: ModelSpec) -> tuple[Head, G
     if spec.family is not None:
         return read_head(outputs, spec, spec.family), None
     used = used_outputs(outputs, spec.output)
-    guess = recognise(used, len(spec.classes), spec.input.width, spec.input.height, spec.task)
+    columns = len(spec.classes) + (spec.output.background in ("first", "last"))
+    guess = recognise(used, columns, spec.input.width, spec.input.height, spec.task)
     return read_head(outputs, spec, guess.family), guess

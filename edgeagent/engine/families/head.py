@@ -159,10 +159,10 @@ def read_head(outputs: Sequence[OutputFact], spec: ModelSpec, family: Family) ->
     """The head of a network of this family. Raises ModelError: the outputs do not fit, or something is left to say."""
     found = used_outputs(outputs, spec.output)
     habit = HABITS[family]
-    places = next((place for layout in habit.layouts if (place := place_outputs(found, layout)) is not None), None)
+    places = places_of(family, found)
     if places is None:
         raise _misfit(found, spec, family)
-    columns, rows = _columns(places), _rows(places)
+    columns, rows = columns_of(places), _rows(places)
     background = _background(places.layout, columns, spec, family, found)
     return Head(
         family=family,
@@ -249,7 +249,7 @@ def _rows(places: Places) -> int:
     return int(shape[2 if places.layout == "columns" else 1] or 0)
 
 
-def _columns(places: Places) -> int | None:
+def columns_of(places: Places) -> int | None:
     """How many classes the shapes speak of, a background class among them; None where they do not tell."""
     shape = places.outputs[-1].shape
     match places.layout:
@@ -268,14 +268,17 @@ def _columns(places: Places) -> int | None:
 
 def fits(family: Family, outputs: Sequence[OutputFact], classes: int) -> bool:
     """Whether the outputs are those of the family with that many classes, as far as shapes tell."""
-    habit = HABITS[family]
-    for layout in habit.layouts:
-        places = place_outputs(outputs, layout)
-        if places is not None:
-            columns = _columns(places)
-            more = _may_have_background(layout, habit)
-            return columns is None or columns == classes or (more and columns == classes + 1)
-    return False
+    places = places_of(family, outputs)
+    if places is None:
+        return False
+    columns, more = columns_of(places), _may_have_background(places.layout, HABITS[family])
+    return columns is None or columns == classes or (more and columns == classes + 1)
+
+
+def places_of(family: Family, outputs: Sequence[OutputFact]) -> Places | None:
+    """The outputs in the order of the first of the family's layouts that has such shapes, whatever the classes."""
+    found = (place_outputs(outputs, layout) for layout in HABITS[family].layouts)
+    return next((places for places in found if places is not None), None)
 
 
 def _may_have_background(layout: Layout, habit: Habit) -> bool:
@@ -354,7 +357,7 @@ def _other_classes(there: int, spec: ModelSpec, family: Family, found: Sequence[
         return _misfit(found, spec, family, f"; they would fit family {' or '.join(others)}")
     return ModelError(
         f"the network has {there} classes, and model.toml lists {count}: found {listed(found)}; "
-        f"{expected(family, count)}",
+        f"family {family} with {count} classes has {expected(family, count)}",
         mend="check the class list, and whether the family is right",
         code="model_classes",
     )
@@ -365,20 +368,20 @@ def _misfit(found: Sequence[OutputFact], spec: ModelSpec, family: Family, hint: 
     text = f"output {kinds[0]} is neither float32 nor float16; " if kinds else ""
     return ModelError(
         f"{text}the outputs do not fit family {family}: found {listed(found)}; "
-        f"{expected(family, len(spec.classes))}{hint}",
+        f"family {family} with {len(spec.classes)} classes has {expected(family, len(spec.classes))}{hint}",
         mend=f"check family and class list, export with fixed shapes and without NMS; {SEE}",
         code="model_family",
     )
 
 
 def expected(family: Family, classes: int) -> str:
-    """What a network of the family must look like, in words."""
-    one, n = f"family {family} with {classes} classes has", classes
+    """Which outputs a network of the family has, in words."""
+    n = classes
     return {
-        "yolov8": f"{one} one output [1, {4 + n}, N] with a fixed N",
-        "yolov5": f"{one} one output [1, N, {5 + n}] with a fixed N",
-        "end2end": f"family {family} has one output [1, N, 6], or boxes [1, N, 4], scores [1, N] and labels [1, N]",
-        "rtdetr": f"{one} one output [1, N, {4 + n}], or boxes [1, N, 4] and scores [1, N, {n}] (or {n + 1})",
-        "ssd": f"{one} boxes [1, N, 4] and scores [1, N, {n + 1}] (or {n} without a background class)",
-        "classifier": f"{one} one output [1, {n}]",
+        "yolov8": f"one output [1, {4 + n}, N] with a fixed N",
+        "yolov5": f"one output [1, N, {5 + n}] with a fixed N",
+        "end2end": "one output [1, N, 6], or boxes [1, N, 4], scores [1, N] and labels [1, N]",
+        "rtdetr": f"one output [1, N, {4 + n}], or boxes [1, N, 4] and scores [1, N, {n}] (or {n + 1})",
+        "ssd": f"boxes [1, N, 4] and scores [1, N, {n + 1}] (or {n} without a background class)",
+        "classifier": f"one output [1, {n}]",
     }[family]

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeagent.engine.bundle import TASK_OF, Family, Task
-from edgeagent.engine.families.head import HABITS, OutputFact, expected, fits, listed
+from edgeagent.engine.families.head import HABITS, OutputFact, columns_of, expected, fits, listed, places_of
 from edgeagent.errors import ModelError
 
 MOST_QUERIES: Final = 1000  # DETR has 100, RT-DETR 300, Deformable DETR and DINO up to 900
+ON_GRIDS: Final[tuple[Family, ...]] = ("yolov8", "yolov5")
 GRIDS: Final = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32), (8,), (16,), (32,))
 ANCHORS: Final = (1, 3)
 
@@ -33,26 +34,49 @@ class Guess:
 
 
 def recognise(outputs: Sequence[OutputFact], classes: int, width: int, height: int, task: Task) -> Guess:
-    """The family of a network with these outputs. Raises ModelError `model_family` where none or several are left."""
-    fitting = [family for family in HABITS if TASK_OF[family] == task and fits(family, outputs, classes)]
-    found = f"found {listed(outputs)}"
+    """The family of a network with these outputs. Raises ModelError: `model_family` where none or several are left,
+    `model_classes` where only the number of classes is another. `classes` counts a declared background in."""
+    known: list[Family] = [family for family in HABITS if TASK_OF[family] == task]
+    if len(known) == 1:
+        return Guess(known[0], f"the only one for task {task}")
+    fitting = [family for family in known if fits(family, outputs, classes)]
     if not fitting:
-        others = [family for family in HABITS if TASK_OF[family] == task]
-        raise ModelError(
-            f"the outputs fit no known family: {found}; " + "; ".join(expected(one, classes) for one in others),
-            mend="check the class list, and export with fixed shapes and without NMS; see docs/models.md",
-            code="model_family",
-        )
+        raise _fits_none(known, outputs, classes, grid_rows(width, height))
     if len(fitting) == 1:
         return Guess(fitting[0], _shape_reason(outputs, fitting[0], classes, width, height))
-    guess = _by_evidence(fitting, outputs, classes, width, height)
+    guess = _by_evidence(fitting, outputs, width, height)
     if guess is not None:
         return guess
     raise ModelError(
-        f"the outputs could be those of family {' or '.join(fitting)}: {found}, with {classes} classes",
+        f"the outputs could be those of family {' or '.join(fitting)}: found {listed(outputs)}, {classes} classes",
         mend=f'say which in model.toml: family = "{fitting[0]}"',
         code="model_family",
     )
+
+
+def _fits_none(
+    known: Sequence[Family], outputs: Sequence[OutputFact], classes: int, grids: dict[int, str]
+) -> ModelError:
+    found = f"found {listed(outputs)}"
+    for family in known:
+        places = places_of(family, outputs)
+        if family in ON_GRIDS and places is not None and _row_count(outputs, family) in grids:
+            return ModelError(
+                f"the network looks like family {family} with {columns_of(places)} classes, and model.toml lists "
+                f"{classes}: {found}",
+                mend="check the class list",
+                code="model_classes",
+            )
+    return ModelError(
+        f"the outputs fit no known family with {classes} {_classes_word(classes)}: {found}; "
+        + "; ".join(f"{one}: {expected(one, classes)}" for one in known),
+        mend="check the class list, and export with fixed shapes and without NMS; see docs/models.md",
+        code="model_family",
+    )
+
+
+def _classes_word(classes: int) -> str:
+    return "class" if classes == 1 else "classes"
 
 
 def grid_rows(width: int, height: int) -> dict[int, str]:
@@ -68,9 +92,9 @@ def grid_rows(width: int, height: int) -> dict[int, str]:
 
 
 def _shape_reason(outputs: Sequence[OutputFact], family: Family, classes: int, width: int, height: int) -> str:
-    reason = f"{listed(outputs)} with {classes} {'class' if classes == 1 else 'classes'}"
+    reason = f"{listed(outputs)} with {classes} {_classes_word(classes)}"
     rows = _row_count(outputs, family)
-    grid = grid_rows(width, height).get(rows) if family in ("yolov8", "yolov5") else None
+    grid = grid_rows(width, height).get(rows) if family in ON_GRIDS else None
     return f"{reason}, and {grid}" if grid else reason
 
 
@@ -79,13 +103,11 @@ def _row_count(outputs: Sequence[OutputFact], family: Family) -> int:
     return int(shape[2 if family == "yolov8" else 1] or 0) if len(shape) == 3 else 0
 
 
-def _by_evidence(
-    fitting: Sequence[Family], outputs: Sequence[OutputFact], classes: int, width: int, height: int
-) -> Guess | None:
+def _by_evidence(fitting: Sequence[Family], outputs: Sequence[OutputFact], width: int, height: int) -> Guess | None:
     if len(outputs) == 2:
-        return _pair_guess(outputs, classes)
+        return _pair_guess(outputs)
     grids = grid_rows(width, height)
-    on_grid = [one for one in fitting if one in ("yolov8", "yolov5") and _row_count(outputs, one) in grids]
+    on_grid = [one for one in fitting if one in ON_GRIDS and _row_count(outputs, one) in grids]
     if len(on_grid) == 1:
         return Guess(on_grid[0], f"{listed(outputs)}, and {grids[_row_count(outputs, on_grid[0])]}")
     queried = [one for one in fitting if one in ("end2end", "rtdetr")]
@@ -95,7 +117,7 @@ def _by_evidence(
     return None
 
 
-def _pair_guess(outputs: Sequence[OutputFact], classes: int) -> Guess | None:
+def _pair_guess(outputs: Sequence[OutputFact]) -> Guess | None:
     """Boxes and scores are SSD's or DETR's: only the names and the number of rows tell them apart."""
     rows = int(outputs[0].shape[1] or 0)
     if rows > MOST_QUERIES:
