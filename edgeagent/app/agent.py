@@ -30,6 +30,7 @@ from edgeagent.app.engine_publish import publish_engine
 from edgeagent.app.engines import EngineDesk, Wanted
 from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.models import awaited_models, fetch_models, local_path
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
@@ -98,6 +99,7 @@ class Agent:
         self._cost = OwnCost()
         self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
+        self.again = False  # set when everything is to be set up anew: a model has come
 
     def _choose_backend(self) -> None:
         """A backend that is not here costs the pipelines, not the agent: somebody must be able to read why."""
@@ -124,10 +126,13 @@ class Agent:
                 if self._no_backend is not None:
                     raise self._no_backend
                 if settings.model not in self._bundles:
-                    self._bundles[settings.model] = load_bundle(self._config.models[settings.model].path)
+                    self._bundles[settings.model] = load_bundle(self._model_path(settings.model))
                 check_classes(name, settings.classes, self._bundles[settings.model])
             except EdgeAgentError as error:
                 self._refused[name] = error
+
+    def _model_path(self, model: str) -> str:
+        return local_path(self._config.models[model].path, self._state_dir)
 
     def _make_cameras(self) -> dict[str, Camera]:
         wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self._refused]
@@ -191,6 +196,8 @@ class Agent:
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
             tasks.start_soon(self._settle)
+            if awaited_models(self._config):
+                tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
 
     def _groups(self) -> list[Group]:
         """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
@@ -209,11 +216,26 @@ class Agent:
             async for number in signals:
                 log.info("stopping", signal=number.name)
                 self._publisher.status("stopping", f"received {number.name}")
-                for group in reversed(groups):
-                    await group.stop()
+                await self._stop_groups(groups)
                 await self._power.restore()
                 scope.cancel()
                 return
+
+    @staticmethod
+    async def _stop_groups(groups: list[Group]) -> None:
+        for group in reversed(groups):
+            await group.stop()
+
+    async def _fetch_models(self, groups: list[Group], scope: anyio.CancelScope) -> None:
+        """Until the models that pipelines wait for have come; then everything is set up anew with them."""
+        await fetch_models(self._config, self._model_not_fetched)
+        self.again = True
+        self._publisher.status("updating", "a model has come from the registry")
+        await self._stop_groups(groups)
+        scope.cancel()
+
+    def _model_not_fetched(self, digest: str, reason: str) -> None:
+        self._publisher.event("model-not-fetched", "warning", f"model {digest[:12]}: {reason}", digest=digest)
 
     async def _stop(self, reason: str) -> None:
         try:
@@ -244,7 +266,7 @@ class Agent:
         name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
-            model=self._config.models[served.settings.model].path,
+            model=self._model_path(served.settings.model),
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
@@ -373,8 +395,11 @@ def run_agent(config: Config, clock: Clock, rng: Random) -> None:
     try:
         with ExitStack() as stack:
             stack.enter_context(only_agent(Path(config.device.run_dir)))
-            agent = Agent(config, clock, rng)
-            anyio.run(agent.run)
+            again = True
+            while again:
+                agent = Agent(config, clock, rng)
+                anyio.run(agent.run)
+                again = agent.again
     except BaseExceptionGroup as group:
         raise _first(group) from group
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeagent.app.backends import Backend, tensorrt_version
 from edgeagent.board.dla import DlaAnswer
 from edgeagent.camera.spec import SourceSpec, describe_source
-from edgeagent.config.schema import EngineSettings, RegistrySettings
+from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.engine.build.messages import BuilderWish, RegistryWish
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import set_name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.app.engine_forms import Site, builder_for, engine_wish
-from edgeagent.config.schema import EngineSettings
+from edgeagent.config.engine_tables import EngineSettings
 from edgeagent.engine.build.messages import Origin
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import find_set

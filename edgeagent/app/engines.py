@@ -32,7 +32,7 @@ from edgeagent.app.engine_look import EngineLook, Ready
 from edgeagent.app.engine_words import EngineWords
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
-from edgeagent.config.schema import EngineSettings, RegistrySettings
+from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.engine.build.gate import Go, Need, decide_start, is_low
 from edgeagent.engine.build.ledger import Ledger
 from edgeagent.engine.build.messages import BuildStart, CalibrationWish

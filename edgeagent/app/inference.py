@@ -97,7 +97,7 @@ class InferDesk:
             classes=served.classes,
             keep=keep,
             min_score=settings.min_score,
-            iou=settings.iou,
+            iou=settings.iou if manifest.network is None or manifest.network.nms else None,
             max_detections=settings.max_detections,
             min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
         )

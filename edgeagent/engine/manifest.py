@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from edgeagent.engine.bundle import ModelSpec
+from edgeagent.engine.bundle import Family, ModelSpec
 from edgeagent.engine.variant import Placement, Precision, Quantisation
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -40,6 +40,15 @@ class Agreement(_Part):
     cosine: float | None = None
     engine_ms: float
     reference_ms: float
+
+
+class NetworkFacts(_Part):
+    """How the network's outputs are read. `recognised`: what was guessed and why, empty where it was declared."""
+
+    family: str
+    task: Literal["detect", "classify"] = "detect"
+    nms: bool = True
+    recognised: str = ""
 
 
 class FileRecord(_Part):
@@ -96,6 +105,7 @@ class Manifest(_Part):
     key: Key
     facts: dict[str, Any]
     model: ModelSpec
+    network: NetworkFacts | None = None  # None: a detector whose boxes are still to be suppressed
     precision: Precision
     quantisation: Quantisation = "none"
     placement: Placement
@@ -104,6 +114,9 @@ class Manifest(_Part):
     plan_sha256: Sha256
     calibration_digest: str
     agreement: Agreement | None
+    family: Family | None = None  # as declared or recognised; None: made before families were written down
+    recognised: str = ""  # the guess and its reason, where model.toml names no family
+    nms: bool = True  # whether overlapping detections are still to be suppressed
     layers: LayerSummary | None = None
     files: dict[FileName, FileRecord] = Field(default_factory=dict)
     build: BuildRecord

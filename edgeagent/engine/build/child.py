@@ -15,21 +15,18 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeagent.engine.build.collect import Collector
 from edgeagent.engine.build.fetching import Fetching
 from edgeagent.engine.build.maker import Maker
 from edgeagent.engine.build.messages import BuildStart, Built, Origin
+from edgeagent.engine.build.prepared import Prepared, prepare
 from edgeagent.engine.build.report import SILENCE_S, BuildReport, Cancelled
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.key import EngineWish, engine_key
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.wish import wish_for
 from edgeagent.supervise.program import ControlChannel, run_child
-
-if TYPE_CHECKING:
-    import onnx
 
 WAIT_FOR_OTHER_S = 0.5
 
@@ -43,7 +40,7 @@ class Build:
         self._pool = pool
         self._store = EngineStore(Path(start.store))
         self._started_s = time.monotonic()
-        self._network: Future[onnx.ModelProto] | None = None
+        self._network: Future[Prepared] | None = None
 
     def run(self) -> None:
         bundle = load_bundle(self._start.model)
@@ -91,24 +88,11 @@ class Build:
         if network.done():
             network.result()
 
-    def _network_of(self, bundle: ModelBundle) -> Future[onnx.ModelProto]:
+    def _network_of(self, bundle: ModelBundle) -> Future[Prepared]:
         """The grafted network, being read in the background from the first call on."""
         if self._network is None:
-            self._network = self._pool.submit(_prepare, bundle, self._start.quantisation, self._start.threads)
+            self._network = self._pool.submit(prepare, bundle, self._start.quantisation, self._start.threads)
         return self._network
-
-
-def _prepare(bundle: ModelBundle, quantisation: str, threads: int) -> onnx.ModelProto:
-    """The grafted network, proven to run, and everything imported that comes next."""
-    from edgeagent.engine.graft import graft_bundle
-    from edgeagent.engine.ranges import RangeMeter
-
-    network = graft_bundle(bundle)
-    with RangeMeter(network, [], threads):
-        pass
-    if quantisation == "qdq":
-        import onnxruntime.quantization  # noqa: F401
-    return network
 
 
 def main(channel: ControlChannel) -> int:

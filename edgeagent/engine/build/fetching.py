@@ -8,10 +8,10 @@ it is used: what holds for a hall of daylight need not hold for a cellar.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
 from edgeagent.engine.build.maker import REFERENCE, Maker
 from edgeagent.engine.build.messages import BuildStart
+from edgeagent.engine.build.prepared import Prepared
 from edgeagent.engine.build.proof import ProofRun
 from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.calibration import CalibrationSet
@@ -19,9 +19,6 @@ from edgeagent.engine.key import EngineWish, engine_key
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.subject import subject_of
 from edgeagent.errors import EdgeAgentError
-
-if TYPE_CHECKING:
-    import onnx
 
 
 class Fetching:
@@ -34,7 +31,7 @@ class Fetching:
         self._maker = maker
         self.notes: list[str] = []
 
-    def fetch(self, wish: EngineWish, network: Future[onnx.ModelProto], found: CalibrationSet) -> Entry | None:
+    def fetch(self, wish: EngineWish, network: Future[Prepared], found: CalibrationSet) -> Entry | None:
         """The engine, in the store and proven here; None when there is none or none that holds."""
         if not self._start.registry.urls:
             return None
@@ -64,13 +61,13 @@ class Fetching:
             return None
         return self._store.find(fetched.key) if fetched is not None else None
 
-    def _holds(self, entry: Entry, network: Future[onnx.ModelProto], found: CalibrationSet) -> bool:
+    def _holds(self, entry: Entry, network: Future[Prepared], found: CalibrationSet) -> bool:
         key = entry.manifest.key
         with self._store.staging(key) as staging, ProofRun() as proof:
-            grafted = self._maker.awaited(network)
-            self._store.write(staging, REFERENCE, grafted.SerializeToString(deterministic=True))
+            prepared = self._maker.awaited(network)
+            self._store.write(staging, REFERENCE, prepared.grafted.SerializeToString(deterministic=True))
             try:
-                self._maker.prove(proof, found, entry.plan_path, staging / REFERENCE)
+                self._maker.prove(proof, prepared.facts, found, entry.plan_path, staging / REFERENCE)
             except EdgeAgentError as error:
                 self._note(f"the registry's engine {key[:12]} does not hold here: {error.line()}")
                 self._store.quarantine(key, error.error_code, error.line())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgeagent.engine.build.backend import BackendJob, BackendOutcome, BuildBackend, BuilderOptions
 from edgeagent.engine.build.messages import BuildStart
+from edgeagent.engine.build.prepared import Prepared
 from edgeagent.engine.build.proof import ProofRun
 from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.build.verify import VerifyRequest
@@ -21,7 +22,7 @@ from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import CalibrationSet
 from edgeagent.engine.dla.budget import judge_placement
 from edgeagent.engine.key import EngineWish, engine_facts, engine_key
-from edgeagent.engine.manifest import Agreement, BuildRecord, FileRecord, LayerSummary, Manifest
+from edgeagent.engine.manifest import Agreement, BuildRecord, FileRecord, LayerSummary, Manifest, NetworkFacts
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 from edgeagent.errors import EngineError
 
@@ -58,23 +59,26 @@ class Maker:
         self._bundle = bundle
         self._started_s = started_s
 
-    def make(self, wish: EngineWish, network: Future[onnx.ModelProto], found: CalibrationSet) -> Entry:
+    def make(self, wish: EngineWish, network: Future[Prepared], found: CalibrationSet) -> Entry:
         """Build, prove, commit. Raises EngineError when it comes to nothing; the store is then as before."""
         key = engine_key(wish)
         with self._store.staging(key) as staging, ProofRun() as proof:
             self._report.tell("preparing", 0, "grafting normalisation and selection onto the network")
-            grafted = self.awaited(network)
-            job = self._job(grafted, found, staging)
+            prepared = self.awaited(network)
+            facts = prepared.facts
+            self._report.tell("preparing", 50, facts.recognised or f"a network of the family {facts.family}")
+            job = self._job(prepared.grafted, found, staging)
             self._report.tell("building", 0, f"building {self._start.variant.line()}")
             outcome = open_backend(self._start.backend).build(job, self._report)
             self._keep_timings(outcome)
             summary = self._judge(outcome)
-            agreement = self.prove(proof, found, staging / PLAN, staging / REFERENCE)
+            agreement = self.prove(proof, facts, found, staging / PLAN, staging / REFERENCE)
             self._report.tell("storing", 0, "writing the engine to the store")
             files = self._write_files(staging, outcome)
-            return self._store.commit(staging, self._manifest(wish, staging, outcome, summary, agreement, files))
+            manifest = self._manifest(wish, staging, outcome, summary, agreement, files)
+            return self._store.commit(staging, manifest.model_copy(update={"network": facts}))
 
-    def awaited(self, network: Future[onnx.ModelProto]) -> onnx.ModelProto:
+    def awaited(self, network: Future[Prepared]) -> Prepared:
         """The network, once it has been read in the background."""
         while not network.done():
             self._report.pause(LOOK_EVERY_S)
@@ -169,7 +173,9 @@ class Maker:
             outcome.layers, max_gpu_layers=builder.dla_max_gpu_layers, max_gpu_macs=builder.dla_max_gpu_macs
         )
 
-    def prove(self, proof: ProofRun, found: CalibrationSet, plan: Path, reference: Path) -> Agreement:
+    def prove(
+        self, proof: ProofRun, facts: NetworkFacts, found: CalibrationSet, plan: Path, reference: Path
+    ) -> Agreement:
         """The plan against the FP32 network on held-out frames. Raises EngineError when it does not pass."""
         self._report.tell("verifying", 0, "comparing with the FP32 network on held-out frames")
         request = VerifyRequest(
@@ -178,6 +184,8 @@ class Maker:
             reference=str(reference),
             calibration=str(found.folder),
             threads=self._start.threads,
+            task=facts.task,
+            nms=facts.nms,
         )
         agreement = proof.judge(request, self._report.pause)
         if agreement.value < self._start.min_agreement:
