@@ -25,6 +25,7 @@ from edgeagent.errors import ModelError
 
 MAX_CANDIDATES: Final = 300
 BEST_CLASSES: Final = 5
+MOST_QUERIES: Final = 1000  # DETR has 100, RT-DETR and YOLOv10 300, Deformable DETR and DINO up to 900
 Layout = Literal["columns", "scored", "rows", "pair", "found", "labelled", "classes"]
 Kind = Literal["float", "int", "other"]
 SEE: Final = "see docs/models.md"
@@ -269,7 +270,7 @@ def columns_of(places: Places) -> int | None:
 def fits(family: Family, outputs: Sequence[OutputFact], classes: int) -> bool:
     """Whether the outputs are those of the family with that many classes, as far as shapes tell."""
     places = places_of(family, outputs)
-    if places is None:
+    if places is None or (family in ("rtdetr", "end2end") and _rows(places) > MOST_QUERIES):
         return False
     columns, more = columns_of(places), _may_have_background(places.layout, HABITS[family])
     return columns is None or columns == classes or (more and columns == classes + 1)

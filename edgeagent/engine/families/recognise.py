@@ -13,10 +13,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from edgeagent.engine.bundle import TASK_OF, Family, Task
-from edgeagent.engine.families.head import HABITS, OutputFact, columns_of, expected, fits, listed, places_of
+from edgeagent.engine.families.head import (
+    HABITS,
+    MOST_QUERIES,
+    OutputFact,
+    columns_of,
+    expected,
+    fits,
+    listed,
+    places_of,
+)
 from edgeagent.errors import ModelError
 
-MOST_QUERIES: Final = 1000  # DETR has 100, RT-DETR 300, Deformable DETR and DINO up to 900
 ON_GRIDS: Final[tuple[Family, ...]] = ("yolov8", "yolov5")
 GRIDS: Final = ((8, 16, 32), (8, 16, 32, 64), (16, 32), (4, 8, 16, 32), (8,), (16,), (32,))
 ANCHORS: Final = (1, 3)
@@ -62,8 +70,8 @@ def _fits_none(
         places = places_of(family, outputs)
         if family in ON_GRIDS and places is not None and _row_count(outputs, family) in grids:
             return ModelError(
-                f"the network looks like family {family} with {columns_of(places)} classes, and model.toml lists "
-                f"{classes}: {found}",
+                f"the network looks like family {family} with {columns_of(places)} classes, and model.toml speaks "
+                f"of {classes}: {found}",
                 mend="check the class list",
                 code="model_classes",
             )
@@ -111,9 +119,8 @@ def _by_evidence(fitting: Sequence[Family], outputs: Sequence[OutputFact], width
     if len(on_grid) == 1:
         return Guess(on_grid[0], f"{listed(outputs)}, and {grids[_row_count(outputs, on_grid[0])]}")
     queried = [one for one in fitting if one in ("end2end", "rtdetr")]
-    rows = _row_count(outputs, "rtdetr")
-    if not on_grid and len(queried) == 1 and rows <= MOST_QUERIES:
-        return Guess(queried[0], f"{listed(outputs)}, and {rows} rows are no grid at {width}x{height}")
+    if not on_grid and len(queried) == 1:
+        return Guess(queried[0], f"{listed(outputs)}, which is no grid at {width}x{height}")
     return None
 
 
