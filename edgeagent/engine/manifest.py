@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from edgeagent.engine.bundle import Family, ModelSpec
+from edgeagent.engine.bundle import ModelSpec
 from edgeagent.engine.variant import Placement, Precision, Quantisation
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -114,9 +114,6 @@ class Manifest(_Part):
     plan_sha256: Sha256
     calibration_digest: str
     agreement: Agreement | None
-    family: Family | None = None  # as declared or recognised; None: made before families were written down
-    recognised: str = ""  # the guess and its reason, where model.toml names no family
-    nms: bool = True  # whether overlapping detections are still to be suppressed
     layers: LayerSummary | None = None
     files: dict[FileName, FileRecord] = Field(default_factory=dict)
     build: BuildRecord
