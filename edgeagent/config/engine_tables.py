@@ -131,7 +131,9 @@ class RegistrySettings(Table):
         examples=[365],
     )
     stall_s: float = Field(default=20.0, ge=1, le=600, description="Seconds of silence after which a mirror is left.")
-    timeout_s: float = Field(default=1800.0, ge=5, le=86_400, description="Seconds that one download may take in all.")
+    timeout_s: float = Field(
+        default=1800.0, ge=5, le=86_400, description="Seconds that one mirror may take for one engine or model."
+    )
     max_download_mb: int = Field(
         default=2048, ge=1, le=1_048_576, description="Nothing larger than this is taken from a registry."
     )

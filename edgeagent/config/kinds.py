@@ -14,6 +14,7 @@ from edgeagent.camera.spec import STRICT, refuse
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
 REGISTRY_SCHEMES = ("file", "http", "https", "s3")
+MODEL_IN_REGISTRY = re.compile(r"registry:[0-9a-f]{64}")
 PUBLIC_KEY_BYTES = 32
 
 
@@ -36,6 +37,10 @@ def _checked_model_path(path: str) -> str:
     if name != path and name not in SAMPLE_MODELS:
         known = ", ".join(f'"sample:{sample}"' for sample in SAMPLE_MODELS)
         raise refuse("no sample model of this name is shipped", f"the shipped ones are: {known}")
+    if path.startswith("registry:") and MODEL_IN_REGISTRY.fullmatch(path) is None:
+        raise refuse(
+            "wants a model's digest after registry:", "`edgeagent engine push --model` prints it: 64 hex digits"
+        )
     return path
 
 
@@ -63,7 +68,8 @@ def _checked_registry_url(url: str) -> str:
     except ValueError as error:
         raise refuse("the URL's host or port cannot be read", mend) from error
     if parts.username or parts.password:
-        raise refuse("holds a user name or password", "give them in the environment or in a netrc file of the service")
+        mend = "a web server's go into a netrc file, object storage's into the environment: see docs/registry.md"
+        raise refuse("holds a user name or password", mend)
     if parts.scheme not in REGISTRY_SCHEMES or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f]", url):
         raise refuse("wants a URL that starts with file://, http://, https:// or s3://", mend)
     if port == 0 or (parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/"))):

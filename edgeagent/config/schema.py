@@ -109,7 +109,8 @@ class ModelSettings(Table):
 
     path: ModelPath = Field(
         description=(
-            "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one."
+            "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one, and "
+            "registry:DIGEST comes from a registry."
         ),
         examples=["sample:conveyor"],
     )

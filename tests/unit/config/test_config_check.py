@@ -75,6 +75,11 @@ def synthetic(**keys):
             {"models": {"m": {"path": "sample:conveyer"}}},
             'models.m.path: no sample model of this name is shipped (the shipped ones are: "sample:conveyor")',
         ),
+        (
+            {"models": {"m": {"path": "registry:12ab"}}},
+            "models.m.path: wants a model's digest after registry: (`edgeagent engine push --model` prints it: 64 hex "
+            "digits)",
+        ),
         ({"models": {"m": {}}}, 'models.m.path: is missing (add path = "sample:conveyor")'),
         ({"cameras": {"belt": {}}}, 'cameras.belt.source: is missing (add source = { type = "synthetic" })'),
         (
