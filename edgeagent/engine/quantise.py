@@ -23,6 +23,7 @@ import onnx
 
 from edgeagent.engine.network import first_line
 from edgeagent.engine.qdq_body import float_nodes
+from edgeagent.engine.qdq_constants import holds_tensor, with_initializers
 from edgeagent.engine.qdq_pairs import keep_pairs
 from edgeagent.engine.qdq_places import Places, choose_places, share_ranges
 from edgeagent.engine.ranges import RangeMeter, Ranges
@@ -78,7 +79,7 @@ def meter(network: onnx.ModelProto, threads: int, activations: Activations = "si
 
 def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activations = "signed") -> onnx.ModelProto:
     """The Q/DQ form of the network with scales made from `ranges`. Raises EngineError when the quantiser gives up."""
-    model = _with_initializers(network)
+    model = with_initializers(network)
     if activations == "unsigned":
         return _quantised(model, ranges, [], float_nodes(network), QUANTISED, activations)
     places = choose_places(model, float_nodes(network))
@@ -150,28 +151,11 @@ def _options(activations: Activations, kinds: list[str]) -> dict[str, object]:
     }
 
 
-def _with_initializers(network: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the network whose Constant nodes are initializers: the quantiser knows weights by that."""
-    model = onnx.ModelProto()
-    model.CopyFrom(network)
-    constants = [node for node in model.graph.node if _holds_tensor(node)]
-    for node in constants:
-        tensor = model.graph.initializer.add()
-        tensor.CopyFrom(node.attribute[0].t)
-        tensor.name = node.output[0]
-        model.graph.node.remove(node)
-    return model
-
-
-def _holds_tensor(node: onnx.NodeProto) -> bool:
-    return bool(node.op_type == "Constant" and [attribute.name for attribute in node.attribute] == ["value"])
-
-
 def tensors_to_measure(network: onnx.ModelProto, activations: Activations = "signed") -> list[str]:
     """The activations that get a scale, in the graph's order."""
     names = _float_activations(network)
     if activations == "signed":
-        model = _with_initializers(network)
+        model = with_initializers(network)
         wanted = [edge.tensor for edge in choose_places(model, float_nodes(network)).edges]
     else:
         floats = set(float_nodes(network))
@@ -188,5 +172,5 @@ def _float_activations(network: onnx.ModelProto) -> set[str]:
     graph = network.graph
     values = (*graph.value_info, *graph.output)
     constants = {tensor.name for tensor in graph.initializer}
-    constants |= {node.output[0] for node in graph.node if _holds_tensor(node)}
+    constants |= {node.output[0] for node in graph.node if holds_tensor(node)}
     return {v.name for v in values if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT} - constants
