@@ -71,7 +71,7 @@ class Transfer:
         self._options = options
         self._config: Config = load_config(file, {}, socket.gethostname()).config
         self._state = (options.state or Path(self._config.device.state_dir)).absolute()
-        self._screen = TransferScreen()
+        self._screen = TransferScreen(mute=options.json)
         self._exit_code = 0
         self._limits: Limits = limits_of(
             self._config.registry.stall_s, self._config.registry.timeout_s, self._config.registry.max_download_mb
@@ -208,7 +208,8 @@ class Transfer:
 def _whole_key(store: EngineStore, beginning: str) -> str:
     if KEY.fullmatch(beginning):
         return beginning
-    found = [manifest.key for manifest in store.entries() if beginning and manifest.key.startswith(beginning)]
+    known = store.keys()
+    found = [key for key in known if beginning and key.startswith(beginning)]
     if len(found) != 1:
         what = "several engines'" if found else "no engine's"
         raise OperatorError(f"{beginning!r} is {what} beginning", mend="see `edgeagent engine list`", code="no_engine")

@@ -1,4 +1,7 @@
-"""How a transfer shows on the terminal: one line that changes there, a line now and then elsewhere. On stderr."""
+"""How a transfer shows: one line that changes on a terminal (stderr), a line now and then elsewhere (stdout).
+
+So what a program reads from stderr are errors and warnings only.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,19 @@ STEP = 10.0  # percent between two lines where there is no terminal
 
 
 class TransferScreen:
-    """`tell` takes 0..100 and a line, as often as it comes."""
+    """`tell` takes 0..100 and a line, as often as it comes. `mute`: nothing where there is no terminal, because stdout
+    has something else."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+    def __init__(self, *, mute: bool) -> None:
+        self._live = sys.stderr.isatty()
+        self._mute = mute and not self._live
+        self._stream: TextIO = sys.stderr if self._live else sys.stdout
         self._told = -STEP
         self._shown = ""
 
     def tell(self, percent: float, text: str) -> None:
+        if self._mute:
+            return
         if self._live:
             self._show(f"{percent:5.1f} %  {text}")
         elif percent >= self._told + STEP or percent < self._told:

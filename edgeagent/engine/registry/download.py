@@ -13,14 +13,17 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+from edgeagent.engine.ownership import give_path_to_owner_of
 from edgeagent.engine.registry.errors import RegistryDataError, RegistryTransportError
 from edgeagent.engine.registry.transport import Body, Resume, Transport
 from edgeagent.engine.registry.verdict import Part, judge_content, judge_said_size
 from edgeagent.engine.registry.watch import Watch
-from edgeagent.engine.store import sha256_of, store_error
+from edgeagent.engine.store import sha256_of
+from edgeagent.engine.store_files import make_folder
+from edgeagent.engine.store_files import translated as told
 
 MOST_CUTS = 8  # of one file from one mirror, each after some bytes had come
 KEPT_FOLDERS = 4
@@ -34,7 +37,7 @@ class PartFile:
         self._note = folder / f"{part.sha256}.json"
         self._part = part
         with told("write", folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         if self.size() > part.bytes:
             self.drop()
 
@@ -69,6 +72,8 @@ class PartFile:
             self._check_space(self._part.bytes - body.start)
             self._note.write_text(json.dumps({"url": url, "validator": body.validator}), encoding="utf-8")
             file = self.path.open("r+b" if self.path.exists() else "x+b", buffering=0)
+            for ours in (self.path, self._note):
+                give_path_to_owner_of(ours.parent, ours)
         with file:
             count = body.start
             with told("write", self.path):
@@ -141,15 +146,6 @@ def sweep_parts(root: Path, may_go: Callable[[str], bool]) -> None:
         for folder in folders[KEPT_FOLDERS:]:
             if may_go(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def told(verb: str, path: Path) -> Iterator[None]:
-    """What the file system says becomes a StoreError."""
-    try:
-        yield
-    except OSError as error:
-        raise store_error(verb, path, error) from error
 
 
 def _write_all(write: Callable[[memoryview], int | None], chunk: bytes) -> None:

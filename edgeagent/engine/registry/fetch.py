@@ -6,10 +6,9 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgeagent.engine.registry.download import sweep_parts
-from edgeagent.engine.registry.layout import MANIFEST, SIGNATURE, engine_folder, key_in, subject_path
+from edgeagent.engine.registry.layout import engine_folder, key_in, subject_path
 from edgeagent.engine.registry.mirrors import Mirrors, Progress, bring_parts, offer_at, place
 from edgeagent.engine.registry.transport import Transport, read_small
 from edgeagent.engine.registry.verdict import ApprovedEngine, judge_engine, judge_subject
@@ -91,10 +90,10 @@ class _Run:
         return self.mirrors.first(lambda transport: self._followed(transport, subject))
 
     def _followed(self, transport: Transport, subject: str) -> Fetched | None:
-        """The engine that a registry names for a subject, unless this device has put it into quarantine."""
+        """The engine that a registry names for a subject, unless this device has it already."""
         line = read_small(transport, subject_path(subject), MAX_SUBJECT_BYTES)
         key = key_in(line) if line is not None else None
-        if key is None:
+        if key is None or self._store.status(key) != "absent":  # it is here, and was not good enough for the caller
             return None
         with self._store.build_lock(key) as free:
             return self._fetched(transport, key, subject) if free else None
@@ -119,7 +118,13 @@ class _Run:
             files = bring_parts(transport, folder, approved, parts, self.mirrors)
             self.mirrors.teller.tell(99.9, "writing the engine to the store")
             place(approved, files, staging)
-            entry = commit_signed(self._store, staging, approved)
+            entry = self._store.commit_signed(
+                staging,
+                approved.offer.manifest,
+                approved.offer.signature or b"",
+                url=transport.url,
+                signer=approved.key_id,
+            )
             shutil.rmtree(parts, ignore_errors=True)
             sweep_parts(parts.parent, self._is_idle)
         return entry
@@ -127,11 +132,3 @@ class _Run:
     def _is_idle(self, key: str) -> bool:
         with self._store.build_lock(key) as free:
             return free
-
-
-def commit_signed(store: EngineStore, staging: Path, approved: ApprovedEngine) -> Entry:
-    """Stand-in until the store can."""
-    entry = store.commit(staging, approved.manifest)
-    (entry.plan_path.parent / MANIFEST).write_bytes(approved.offer.manifest)
-    (entry.plan_path.parent / SIGNATURE).write_bytes(approved.offer.signature or b"")
-    return entry

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeagent.engine.registry.download import bring, told
+from edgeagent.engine.registry.download import bring
 from edgeagent.engine.registry.errors import RegistryError, joined
 from edgeagent.engine.registry.layout import file_path, manifest_path, signature_path
 from edgeagent.engine.registry.signing import MAX_SIGNATURE_BYTES
 from edgeagent.engine.registry.transport import Transport, open_registry, read_small
 from edgeagent.engine.registry.verdict import MAX_MANIFEST_BYTES, MB, Approved, Offer
 from edgeagent.engine.registry.watch import Limits, Watch
+from edgeagent.engine.store_files import translated as told
 
 Progress = Callable[[float, str], None]
 Found = TypeVar("Found")

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 from edgeagent.durable import sync
 from edgeagent.engine.bundle import load_bundle
 from edgeagent.engine.locks import try_lock
-from edgeagent.engine.registry.download import sweep_parts, told
+from edgeagent.engine.ownership import give_path_to_owner_of
+from edgeagent.engine.registry.download import sweep_parts
 from edgeagent.engine.registry.errors import RegistryDataError
 from edgeagent.engine.registry.layout import MANIFEST, SIGNATURE, model_folder
 from edgeagent.engine.registry.mirrors import Mirrors, Progress, bring_parts, offer_at, place
@@ -31,6 +32,8 @@ from edgeagent.engine.registry.transport import Transport
 from edgeagent.engine.registry.verdict import MAX_MANIFEST_BYTES, ApprovedModel, judge_model
 from edgeagent.engine.registry.watch import Limits
 from edgeagent.engine.store import sha256_of
+from edgeagent.engine.store_files import make_folder
+from edgeagent.engine.store_files import translated as told
 from edgeagent.errors import ModelError, StoreError
 
 NEW, DAMAGED, PARTS, LOCKS = ".new-", ".damaged-", ".parts", ".locks"
@@ -99,9 +102,9 @@ def _kept(transport: Transport, folder: str, approved: ApprovedModel, models_dir
         with told("write", target):
             (staging / MANIFEST).write_bytes(approved.offer.manifest)
             (staging / SIGNATURE).write_bytes(approved.offer.signature or b"")
-            for file in staging.iterdir():
+            for file in (*staging.iterdir(), staging):
+                give_path_to_owner_of(models_dir, file)
                 sync(file)
-            sync(staging)
             staging.rename(target)
             sync(models_dir)
     shutil.rmtree(parts, ignore_errors=True)
@@ -133,6 +136,7 @@ def _is_whole(folder: Path, digest: str) -> bool:
 def _staging(digest: str, models_dir: Path) -> Iterator[Path]:
     """A new directory for the bundle; those of dead processes go first: the lock says that none is at work."""
     with told("write", models_dir):
+        make_folder(models_dir)
         for old in models_dir.glob(f"{NEW}{digest}-*"):
             shutil.rmtree(old, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=f"{NEW}{digest}-", dir=models_dir))
@@ -148,6 +152,7 @@ def _lock(digest: str, models_dir: Path) -> Iterator[None]:
     model_folder(digest)
     with contextlib.ExitStack() as stack:
         with told("lock", models_dir):
+            make_folder(models_dir / LOCKS)
             free = stack.enter_context(try_lock(models_dir / LOCKS / digest))
         if not free:
             raise StoreError("another process fetches this model", mend="wait for it", code="model_busy", retry=True)

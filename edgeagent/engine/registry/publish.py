@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from edgeagent.engine.bundle import data_files, load_bundle
 from edgeagent.engine.manifest import FileRecord, Published
-from edgeagent.engine.registry.download import told
 from edgeagent.engine.registry.errors import RegistryDataError, RegistrySetupError, RegistryTransportError
 from edgeagent.engine.registry.layout import (
     engine_folder,
@@ -45,6 +44,7 @@ from edgeagent.engine.registry.verdict import (
 )
 from edgeagent.engine.registry.watch import Limits, Watch
 from edgeagent.engine.store import EngineStore, sha256_of
+from edgeagent.engine.store_files import translated as told
 from edgeagent.engine.subject import subject_of_facts
 from edgeagent.errors import ModelError, OperatorError
 
