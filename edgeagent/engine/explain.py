@@ -107,7 +107,10 @@ def _differing(path: Path, first: object, second: object) -> str:
     if _is_digest(first) and _is_digest(second):
         what = f"{name} differs"
     else:
-        what = f"{name} differs: {_shown(first)} and {_shown(second)}"
+        one, two = _shown(first), _shown(second)
+        if one == two:  # "" and None, 1 and 1.0: one thing to a person, two to the key
+            one, two = (repr(value)[:LONGEST_VALUE] for value in (first, second))
+        what = f"{name} differs: {one} and {two}"
     return f"{what}: {why}" if why else what
 
 
