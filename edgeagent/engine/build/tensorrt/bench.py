@@ -35,6 +35,7 @@ class Bench:
         journal = self.board.journal
         said = Said(
             no_memory=journal.count("no_memory"),
+            without_memory=journal.subjects("no_memory"),
             skipped_for_memory=journal.count("skipped_for_memory"),
             no_tactic=journal.subjects("no_tactic"),
             driver=journal.count("driver"),

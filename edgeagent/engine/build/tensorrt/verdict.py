@@ -14,6 +14,7 @@ class Said:
     """What the log holds against the build: counts of lines, and the layers that they named."""
 
     no_memory: int = 0
+    without_memory: tuple[str, ...] = ()
     skipped_for_memory: int = 0
     no_tactic: tuple[str, ...] = ()
     driver: int = 0
@@ -26,7 +27,8 @@ def why_refused(said: Said, release: str, workspace_mb: int) -> EngineError:
     last = said.errors[-1][:300] if said.errors else "the builder gave no reason"
     facts: dict[str, Fact] = {"workspace_mb": workspace_mb, "skipped_tactics": said.skipped_for_memory, "said": last}
     if said.no_memory or (said.no_tactic and said.skipped_for_memory):
-        layer = f" at layer {said.no_tactic[-1]}" if said.no_tactic else ""
+        named = said.without_memory or said.no_tactic
+        layer = f" at layer {named[-1]}" if named else ""
         return EngineError(
             f"the builder ran out of memory{layer}: {last}",
             mend=MEMORY_MEND,
