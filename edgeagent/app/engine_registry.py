@@ -208,7 +208,7 @@ class Transfer:
 def _whole_key(store: EngineStore, beginning: str) -> str:
     if KEY.fullmatch(beginning):
         return beginning
-    known = store.keys()
+    known = [manifest.key for manifest in store.entries()]
     found = [key for key in known if beginning and key.startswith(beginning)]
     if len(found) != 1:
         what = "several engines'" if found else "no engine's"

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 
@@ -31,6 +32,7 @@ class LyingServer(ThreadingHTTPServer):
         self.etag = True
         self.dates = True
         self.ranges = True
+        self.parts: dict[int, bytes] = {}
         self.over = threading.Event()
         self.asked: list[tuple[str, str, dict[str, str]]] = []
 
@@ -72,10 +74,26 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.server.asked.append(("PUT", self.path, dict(self.headers.items())))
         data = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.put_status < 300:
+        if "partNumber" in self.path:
+            self.server.parts[int(parse_qs(urlsplit(self.path).query)["partNumber"][0])] = data
+        elif self.server.put_status < 300:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_bytes(data)
         self.answer(self.server.put_status, b"", ETag=f'"{hashlib.sha256(data).hexdigest()[:16]}"')
+
+    def do_POST(self) -> None:
+        """An upload in parts, as S3 has it: its beginning, and its end."""
+        self.close_connection = True
+        self.server.asked.append(("POST", self.path, dict(self.headers.items())))
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        path, _, query = self.path.partition("?")
+        if "uploads" in query:
+            self.answer(200, b"<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>")
+            return
+        file = self.server.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"".join(part for _, part in sorted(self.server.parts.items())))
+        self.answer(200, b'<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>')
 
     @property
     def file(self) -> Path:

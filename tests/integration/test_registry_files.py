@@ -278,3 +278,18 @@ def test_part_files_of_long_ago_go(place):
         assert free
         place.fetch()
     assert sorted(int(path.name, 16) for path in parts.iterdir()) == [1, 4, 5, 6, 7], "one is in use, four are kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_fetches_and_pushes_belongs_to_the_directorys_owner(place):
+    put_engine(place.source, b"another plan", OTHER_FACTS)
+    for folder in (place.registry, place.store_root):
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, 4321, 4321)
+    place.push(OTHER_KEY)
+    place.fetch(key=OTHER_KEY)
+    place.plan_file().write_bytes(PLAN_BYTES[:-1])
+    with pytest.raises(RegistryDataError):
+        place.fetch()
+    for folder in (place.registry, place.store_root):
+        assert {path.stat().st_uid for path in folder.rglob("*")} == {4321}

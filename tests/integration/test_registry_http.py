@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import random
 import shutil
 import socket
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -290,6 +293,56 @@ def test_nobody_there(place):
     error = refused(place, f"http://127.0.0.1:{port}")
     assert error.error_code == "registry_unreachable" and "refused" in error.message
     assert refused(place, "http://no-such-host.invalid").error_code == "registry_unreachable"
+
+
+def test_any_answer_at_all_comes_to_an_error_of_ours(place):
+    """Real answers with some bytes changed, removed or put in: whatever a parser makes of them, nothing is stored."""
+    rng = random.Random(3)
+    manifest = (place.folder() / "manifest.json").read_bytes()
+    heads = [
+        b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: "x"\r\n\r\n' % len(manifest),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(manifest),
+        b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/10\r\nContent-Length: 10\r\n\r\n",
+    ]
+    outcomes = set()
+    with answering(lambda: mangled(rng, rng.choice(heads)) + manifest) as url:
+        for _ in range(150):
+            try:
+                outcomes.add(place.fetch(url))
+            except RegistryError as error:
+                outcomes.add(error.error_code)
+    place.assert_nothing_stored()
+    assert {"registry_unreachable", "registry_unsigned", "registry_redirect"} <= outcomes - {None}
+
+
+def mangled(rng: random.Random, data: bytes) -> bytes:
+    for _ in range(rng.randrange(4)):
+        at, byte = rng.randrange(len(data)), bytes([rng.randrange(256)])
+        data = data[:at] + rng.choice([byte, b"", byte * 20, b"\r\n"]) + data[at + rng.randrange(2) :]
+    return data
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[], bytes]) -> Iterator[str]:
+    """A port that gives every connection one answer and closes it."""
+
+    def serve() -> None:
+        while True:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                if not connection.recv(1 << 16):
+                    return
+                connection.sendall(answer())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            socket.create_connection(listener.getsockname()).close()
+            thread.join()
 
 
 # redirects
@@ -590,9 +643,10 @@ def test_readers_of_an_entry_that_is_being_replaced_find_it_whole(place, server)
 
 
 def test_trust_is_by_the_keys_that_are_given(place, server):
-    with pytest.raises(RegistryError) as caught:
-        place.fetch(server.url, trusted=[])
-    assert caught.value.error_code == "registry_no_keys"
+    for keys, code in (([], "registry_no_keys"), (["ed25519:x"], "registry_bad_key")):
+        with pytest.raises(RegistryError) as caught:
+            place.fetch(server.url, trusted=keys)
+        assert caught.value.error_code == code and server.asked == [], "nobody is asked then"
     with pytest.raises(RegistryError) as caught:
         place.fetch(server.url, trusted=TRUSTED[1:])
     assert caught.value.error_code == "registry_unknown_key"

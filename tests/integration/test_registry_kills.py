@@ -72,7 +72,7 @@ def test_kills_in_mid_download_then_the_rest(tmp_path: Path) -> None:
     entry = place.store.find(KEY)
     assert entry is not None and entry.plan_path.read_bytes() == PLAN_BYTES
     place.store.sweep()
-    assert place.store.keys() == [KEY] and not list(place.store_root.glob(".new-*"))
+    assert [one.key for one in place.store.entries()] == [KEY] and not list(place.store_root.glob(".new-*"))
     assert not list((place.store_root / ".parts").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Registries in object storage: obstore against a small server that speaks the four S3 requests that are needed.
+"""Registries in object storage: obstore against a small server that speaks the few S3 requests that are needed.
 
 The server is ours: it checks that requests are signed, and has paths, ranges and ETags as S3 has them. No real storage
 was asked.
@@ -7,6 +7,7 @@ was asked.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lying_server import Handler, on, serving
 
 pytest.importorskip("obstore", reason="the extra s3 is not installed")
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "engine"))
-from registry_kit import KEY, LIMITS, NOW_MS, OURS, PLAN_BYTES, Ground, ground
+from registry_kit import KEY, LIMITS, NOW_MS, OURS, PLAN_BYTES, Ground, ground, put_engine
 
 from edgeagent.engine.registry.errors import RegistryError, RegistrySetupError
 from edgeagent.engine.registry.publish import publish_engine
@@ -66,6 +67,19 @@ def test_an_engine_goes_there_and_comes_back(place, storage):
     assert fetched.registry == URL and fetched.key_id == OURS.key_id
     assert all("AWS4-HMAC-SHA256" in headers.get("authorization", "") for _, _, headers in storage.asked)
     assert push(place) == "replaced"
+
+
+def test_a_large_plan_goes_in_parts(place, storage):
+    """What obstore does beyond 5 MB, and most plans are."""
+    plan = PLAN_BYTES * 12
+    shutil.rmtree(place.store_root.parent / "source" / KEY)
+    put_engine(place.source, plan)
+    limits = Limits(stall_s=5, timeout_s=60, max_download_mb=64)
+    assert publish_engine(KEY, URL, OURS, place.source, 30, NOW_MS, limits=limits).outcome == "put"
+    parts = [path for method, path, _ in storage.asked if method == "PUT" and "partNumber" in path]
+    assert len(parts) == 3
+    fetched = place.fetch(URL, limits=limits)
+    assert fetched is not None and fetched.entry.plan_path.read_bytes() == plan
 
 
 def test_a_download_that_stalled_goes_on(place, storage):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgeagent.engine.registry.download import sweep_parts
 from edgeagent.engine.registry.layout import engine_folder, key_in, subject_path
 from edgeagent.engine.registry.mirrors import Mirrors, Progress, bring_parts, offer_at, place
+from edgeagent.engine.registry.signing import trusted_keys
 from edgeagent.engine.registry.transport import Transport, read_small
 from edgeagent.engine.registry.verdict import ApprovedEngine, judge_engine, judge_subject
 from edgeagent.engine.registry.watch import Limits
@@ -62,6 +63,7 @@ def fetch_engine(
     """
     if not registries:
         return None
+    trusted_keys(trusted)
     run = _Run(trusted, store, Mirrors(registries, limits, progress), limits, now_ms)
     found = run.by_key(key)
     if found is None and subject is not None and subject != key:

@@ -14,9 +14,11 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from edgeagent.durable import sync
+from edgeagent.engine.ownership import give_to_owner_of
 from edgeagent.engine.registry.errors import RegistryTransportError
 from edgeagent.engine.registry.transport import CHUNK, Body, Resume
 from edgeagent.engine.registry.watch import Watch, reason_of
+from edgeagent.engine.store_files import make_folder
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -48,7 +50,7 @@ class FileTransport:
         try:
             if not self._root.is_dir():
                 raise RegistryTransportError("registry_unreachable", f"there is no directory {self._root}")
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             self._write(target, content)
         except OSError as error:
             raise _failed("write", target, error) from error
@@ -59,6 +61,7 @@ class FileTransport:
             with os.fdopen(fd, "wb") as file:
                 self._copy(content, file)
                 os.fchmod(fd, 0o644)  # whoever serves the directory may read it
+                give_to_owner_of(target.parent, fd)
                 file.flush()
                 os.fsync(fd)
             Path(name).replace(target)

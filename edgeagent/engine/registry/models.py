@@ -28,6 +28,7 @@ from edgeagent.engine.registry.errors import RegistryDataError
 from edgeagent.engine.registry.layout import MANIFEST, SIGNATURE, model_folder
 from edgeagent.engine.registry.mirrors import Mirrors, Progress, bring_parts, offer_at, place
 from edgeagent.engine.registry.model_manifest import ModelManifest
+from edgeagent.engine.registry.signing import trusted_keys
 from edgeagent.engine.registry.transport import Transport
 from edgeagent.engine.registry.verdict import MAX_MANIFEST_BYTES, ApprovedModel, judge_model
 from edgeagent.engine.registry.watch import Limits
@@ -74,6 +75,7 @@ def fetch_model(
         there = find_model(digest, models_dir)
         if there is not None:
             return there
+        trusted_keys(trusted)
         now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
         mirrors = Mirrors(registries, limits, progress)
 

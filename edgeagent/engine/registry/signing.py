@@ -66,6 +66,13 @@ def public_bytes(text: str) -> bytes:
     return public
 
 
+def trusted_keys(trusted: Sequence[str]) -> list[bytes]:
+    """All of them. Raises RegistrySetupError where there is none, or one that is none."""
+    if not trusted:
+        raise RegistrySetupError("registry_no_keys", "no public key is trusted, so nothing is taken from a registry")
+    return [public_bytes(text) for text in trusted]
+
+
 def sign(manifest: bytes, key: SigningKey) -> bytes:
     """The signature line for these bytes."""
     signature = base64.b64encode(key.private.sign(manifest)).decode()
@@ -78,9 +85,7 @@ def verify_signature(manifest: bytes, signature: bytes | None, trusted: Sequence
     Raises RegistrySetupError where no key or a wrong one is trusted, RegistryDataError where the signature does not
     count: registry_unsigned, registry_unknown_key, registry_bad_signature.
     """
-    if not trusted:
-        raise RegistrySetupError("registry_no_keys", "no public key is trusted, so nothing is taken from a registry")
-    keys = [public_bytes(text) for text in trusted]
+    keys = trusted_keys(trusted)
     name, raw = _read_line(signature)
     named = [public for public in keys if key_id(public) == name]
     if not named:
