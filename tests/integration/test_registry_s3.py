@@ -136,6 +136,16 @@ def test_nobody_there(place, storage, monkeypatch):
     assert code_of(place, limits=Limits(2, 20, 8)) in ("registry_unreachable", "registry_stalled")
 
 
+def test_without_credentials_it_is_said_what_is_missing(place, storage, monkeypatch):
+    """Nobody answers, or refuses, where an instance of a cloud would give some."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert code_of(place) in ("registry_denied", "registry_stalled")
+    assert storage.asked == []
+    monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
+    assert place.fetch(URL) is None
+
+
 def test_without_obstore_the_extra_is_named(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(RegistrySetupError) as caught:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 MOST_RETRIES = 2
+INSTANCE = "169.254.169.254"  # who is asked for credentials where the environment has none
 
 
 class S3Transport:
@@ -161,6 +162,10 @@ def _failed(error: Exception) -> RegistryError:
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         mend = "check the AWS_ variables of the service and the bucket's policy"
         return RegistryTransportError("registry_denied", f"the storage refuses: {text}", mend=mend)
+    if INSTANCE in text:
+        mend = "give the service AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true"
+        message = "there are no credentials in the environment, and no instance gives any"
+        return RegistryTransportError("registry_denied", message, mend=mend)
     return RegistryTransportError("registry_unreachable", f"the storage fails: {text}")
 
 
