@@ -34,7 +34,7 @@ def keep_pairs(quantised: onnx.ModelProto, network: onnx.ModelProto, edges: Iter
         node.CopyFrom(original)
         for index, tensor in sorted(wanted.get(node.name, {}).items()):
             counts[tensor] = number = counts.get(tensor, 0) + 1
-            pair = _own_pair(pairs[tensor], number)
+            pair = _own_pair(pairs[tensor], tensor, number)
             nodes += pair
             node.input[index] = pair[1].output[0]
         nodes.append(node)
@@ -42,20 +42,23 @@ def keep_pairs(quantised: onnx.ModelProto, network: onnx.ModelProto, edges: Iter
 
 
 def _pairs_by_tensor(quantised: onnx.ModelProto) -> dict[str, Pair]:
+    """The pair behind each tensor. A result of the graph was renamed before its pair, and the DQ has its name."""
     followers = {node.input[0]: node for node in quantised.graph.node if node.op_type == DQ}
-    quantisers = [node for node in quantised.graph.node if node.op_type == Q]
-    return {node.input[0]: (node, followers[node.output[0]]) for node in quantisers}
+    results = {value.name for value in quantised.graph.output}
+    pairs = [(node, followers[node.output[0]]) for node in quantised.graph.node if node.op_type == Q]
+    return {dq.output[0] if dq.output[0] in results else q.input[0]: (q, dq) for q, dq in pairs}
 
 
-def _own_pair(pair: Pair, number: int) -> Pair:
-    """A copy of the pair with names of its own: the first keeps its names, later ones are numbered."""
+def _own_pair(pair: Pair, tensor: str, number: int) -> Pair:
+    """A copy of the pair for one reader of the tensor, with names of its own: later ones are numbered."""
     q, dq = onnx.NodeProto(), onnx.NodeProto()
     q.CopyFrom(pair[0])
     dq.CopyFrom(pair[1])
     mark = "" if number == 1 else f"_{number}"
-    q.name, dq.name = f"{q.name}{mark}", f"{dq.name}{mark}"
-    q.output[0], dq.output[0] = f"{q.output[0]}{mark}", f"{dq.output[0]}{mark}"
-    dq.input[0] = q.output[0]
+    q.name, dq.name = f"{tensor}_{Q}{mark}", f"{tensor}_{DQ}{mark}"
+    q.input[0] = tensor
+    q.output[0] = dq.input[0] = f"{tensor}_{Q}_Output{mark}"
+    dq.output[0] = f"{tensor}_{DQ}_Output{mark}"
     return q, dq
 
 

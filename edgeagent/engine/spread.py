@@ -6,7 +6,9 @@ is left of it stays below `NOISE`. Of a stream of unknown length the chooser kee
 newcomer takes the place of one of the two kept frames that are most alike, if it is less like any of them. So the
 smallest distance between kept frames never falls (greedy k-centres over a stream).
 
-A scene in which nothing moves fills the set with equal frames, and `settled` says that waiting longer brings nothing.
+A scene in which nothing moves fills the set with equal frames, and ranges measured on an empty scene ruin an INT8
+engine for a full one. So the chooser looks ten times longer then, in case something comes; after that it ends all the
+same, and `spread` says how alike the frames are.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ NOISE = 1.5  # grey levels by which the mean of a cell may move without anything
 MARGIN = 0.25  # grey levels that a newcomer must be better by
 ALIKE = 0.5  # grey levels; frames that differ by less show one scene
 LOOKS = 4  # frames looked at for each that is wanted
+STILL_LOOKS = 40  # the same while all that was seen is alike
 CELL = 16  # pixels; cells are no smaller, or noise would not average out
 LEAST_CELLS, MOST_CELLS = 4, 16  # a side
 
@@ -90,9 +93,15 @@ class SpreadChooser:
 
     @property
     def settled(self) -> bool:
-        """Whether more frames would bring nothing: enough were looked at, or as many as are kept brought nothing."""
-        full = self._size == self._count
-        return full and (self.offered >= self._looks * self._count or self._refused_in_a_row >= self._count)
+        """Whether it has looked enough: at `looks` times as many as it keeps, or as many as it keeps brought nothing.
+
+        While the kept frames are alike, at `STILL_LOOKS` times as many.
+        """
+        if self._size < self._count:
+            return False
+        if self._count > 1 and self.spread < ALIKE:
+            return self.offered >= max(self._looks, STILL_LOOKS) * self._count
+        return self.offered >= self._looks * self._count or self._refused_in_a_row >= self._count
 
     @property
     def spread(self) -> float:
@@ -129,3 +138,13 @@ class SpreadChooser:
         away = distance(self._kept[one], self._kept[:size])
         away[one] = np.inf
         self._whose[one], self._near[one] = int(np.argmin(away)), away.min()
+
+
+def describe_spread(spread: float | None) -> str:
+    """What a set's spread means, for a person; empty where the frames differ as they should, or nobody looked."""
+    if spread is None or spread >= ALIKE:
+        return ""
+    return (
+        f"the calibration frames hardly differ (by {spread:g} of 255 grey levels): INT8 scales made from them may not "
+        "fit what the camera sees later; collect them again while something happens before it"
+    )

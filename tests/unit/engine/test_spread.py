@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeagent.engine.spread import ALIKE, SpreadChooser, describe, distance
+from edgeagent.engine.spread import ALIKE, STILL_LOOKS, SpreadChooser, describe, describe_spread, distance
 from edgeagent.simulate.scenes import ConveyorStream
 
 RNG = np.random.default_rng(7)
@@ -24,13 +24,36 @@ def test_sensor_noise_is_no_difference_and_a_moved_part_is_one() -> None:
     assert distance(moved, np.array(still)).min() > 5 * ALIKE
 
 
-def test_a_still_scene_ends_after_as_many_frames_as_it_has_places() -> None:
+def test_a_still_scene_is_looked_at_for_long_and_ends_all_the_same() -> None:
     scene = ConveyorStream(320, 320, 30.0, 1).frame(0)[0]
     chooser = SpreadChooser(8)
     while not chooser.settled:
         chooser.offer(describe(noisy(scene, 4.0)))
-    assert chooser.offered == 16
+    assert chooser.offered == 8 * STILL_LOOKS
     assert chooser.spread < ALIKE
+    assert "hardly differ" in describe_spread(chooser.spread)
+
+
+def test_a_belt_that_is_empty_at_first_is_not_all_that_is_kept() -> None:
+    """Frames of an empty belt ruin INT8: the wait goes on until parts have come by."""
+    stream = ConveyorStream(320, 320, 30.0, 1)
+    empty = np.median(np.stack([stream.frame(k * 45)[0] for k in range(21)]), axis=0).astype(np.uint8)
+    chooser, number, lively = SpreadChooser(16), 0, 0
+    while not chooser.settled:
+        frame = noisy(empty, 3.0) if number < 100 else stream.frame((number - 100) * 4)[0]
+        lively += chooser.offer(describe(frame)).keep and number >= 100
+        number += 1
+    assert 100 < number < 16 * STILL_LOOKS
+    assert lively >= 8 and chooser.spread >= ALIKE
+    assert describe_spread(chooser.spread) == describe_spread(None) == ""
+
+
+def test_looking_once_is_enough_where_frames_differ() -> None:
+    chooser = SpreadChooser(5, looks=1)
+    for value in range(5):
+        assert not chooser.settled
+        chooser.offer(np.full(12, 20 * value, np.float32))
+    assert chooser.settled
 
 
 def test_what_happens_once_in_a_long_while_is_kept() -> None:
