@@ -91,16 +91,7 @@ def _groups(layer: Layer, target: Target) -> str:
 def _buffer(layer: Layer, target: Target) -> str:
     kernel_h, kernel_w = layer.ints("kernel")
     width, dilation_h = layer.source.shape[-1], layer.ints("dilation")[0]
-    channels = layer.ints("channels")[0]
-    return _too_many(buffer_banks(channels, width, (kernel_h, kernel_w), dilation_h, target.number_bytes))
-
-
-def _buffer_of_point(layer: Layer, target: Target) -> str:
-    """A fully connected layer is a 1x1 convolution over one column."""
-    return _too_many(buffer_banks(layer.ints("channels")[0], 1, (1, 1), 1, target.number_bytes))
-
-
-def _too_many(banks: int) -> str:
+    banks = buffer_banks(layer.ints("channels")[0], width, (kernel_h, kernel_w), dilation_h, target.number_bytes)
     if banks <= BANKS:
         return ""
     return f"the convolution buffer has {BANKS} banks, and kernel and rows would take {banks}"
@@ -174,9 +165,8 @@ DECONVOLUTION = (
     Rule(_slow_to_compile, GUIDE_84),
     Rule(_channels, f"{HEADER}; {GUIDE_84}"),
 )
-FULLY_CONNECTED = (
+FULLY_CONNECTED = (  # as a 1x1 convolution over one column it takes two banks at most
     Rule(_constant_weights, OPERATORS),
     Rule(_gemm_form, OPERATORS),
     Rule(_channels, RESTRICTIONS),
-    Rule(_buffer_of_point, f"{HEADER}; {GUIDE_84}"),
 )
