@@ -151,10 +151,12 @@ def _summary(report: PlanReport) -> list[str]:
     macs = summary.macs_share_gpu
     on_gpu = "" if macs is None else f", {100 * macs:.1f} % of the multiply-adds"
     on_dla = "" if macs is None else f", {100 * (1 - macs):.1f} % of the multiply-adds"
+    halves = sum(one.verdict.precision == "fp16" for one in plan.placed) if report.target.precision == "int8" else 0
+    mixed = f", {halves} of them in FP16" if halves else ""
     count = summary.dla_loadables
     pieces = f", in {count} loadable{'' if count == 1 else 's'} (a core holds {LOADABLES_A_CORE})" if count else ""
     return [
-        f"on the DLA {summary.on_dla} of {summary.layers} layers{on_dla}{pieces}",
+        f"on the DLA {summary.on_dla} of {summary.layers} layers{on_dla}{pieces}{mixed}",
         f"on the GPU {summary.on_gpu} of {summary.layers} layers{on_gpu}",
         *_budget_lines(report),
         *(f"limit      {limit}" for limit in find_limits(plan)),

@@ -1,4 +1,4 @@
-"""Every rule of the support table at its limit and one beyond. What a limit is stands in docs/engines.md."""
+"""Every rule of the support table at its limit and one beyond. What a limit is stands in docs/engines-dla.md."""
 
 from __future__ import annotations
 
