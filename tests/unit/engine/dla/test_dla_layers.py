@@ -10,6 +10,7 @@ import pytest
 from dla_kit import ORIN, ORIN_86, Network
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeagent.engine.build.tensorrt.macs import count_macs
 from edgeagent.engine.dla.layer import Layer
 from edgeagent.engine.dla.layers import layers_of
 from edgeagent.engine.dla.read import read_plain, read_subject
@@ -332,3 +333,10 @@ def test_an_old_opset(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         network.layers(tmp_path, network.add("Relu", x))
     assert caught.value.error_code == "model_opset"
+
+
+def test_plan_and_finished_engine_count_alike() -> None:
+    """The share that a plan foresees and the one that an engine is judged by rest on the same multiply-adds."""
+    model = read_subject("sample:conveyor").model
+    foreseen = {one.name: one.macs for one in layers_of(model) if one.macs}
+    assert {name: macs for name, macs in count_macs(model).items() if macs} == foreseen
