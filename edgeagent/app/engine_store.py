@@ -22,7 +22,7 @@ from edgeagent.app.engine_store_words import MB, SHORT, Shelved, render_list, re
 from edgeagent.clock import SystemClock
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
-from edgeagent.engine.entry import MAX_MANIFEST_BYTES, NotWhole, read_manifest
+from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest
 from edgeagent.engine.explain import explain_difference
 from edgeagent.engine.key import key_of_facts
 from edgeagent.engine.manifest import Manifest
@@ -108,12 +108,14 @@ class StoreCommand:
         found = [self._judged(one) for one in chosen]
         lines = [f"{one['key'][:SHORT]}  {one['problem'] or one['note'] or 'whole'}" for one in found]
         bad = sum(bool(one["problem"]) for one in found)
-        whole = f"{len(found) - bad} of {len(found)} are whole"
+        whole = f"{bad} of {len(found)} damaged or not to be trusted" if bad else f"{len(found)} engines, none damaged"
         self._tell("verify", {"ok": not bad, "engines": found}, "\n".join([*lines, *([""] if lines else []), whole]))
         return 1 if bad else 0
 
     def _judged(self, one: Shelved) -> Facts:
         """One engine read whole and compared with its manifest; a signed one with its signature as well."""
+        if one.foreign:
+            return {"key": one.key, "ok": True, "problem": "", "note": f"{one.problem}: nothing uses it"}
         store, note = self._must_be(), ""
         try:
             problem = store.problem(one.key)
@@ -177,15 +179,16 @@ class StoreCommand:
         name, key, state, size = holding.name, holding.name[-KEY_LENGTH:], holding.state, holding.bytes
         if state == "damaged":
             return Shelved(name, key, state, size, Record())
-        manifest, problem = None, ""
+        manifest, problem, foreign = None, "", False
         try:
             manifest = read_manifest(self._folder / name)
         except NotWhole as error:
-            problem = str(error)
+            problem, foreign = str(error), isinstance(error, OtherRelease)
         except OSError as error:
             problem = (error.strerror or str(error)).lower()
         signed = store.signature(key) is not None or (manifest is not None and manifest.published is not None)
-        return Shelved(name, key, state, size, store.record(key), tuple(roles.get(key, ())), manifest, signed, problem)
+        mine = tuple(roles.get(key, ()))
+        return Shelved(name, key, state, size, store.record(key), mine, manifest, signed, problem, foreign)
 
     def _named(self, beginning: str) -> Shelved:
         """The engine whose key begins so; a damaged one only where no other does. Raises OperatorError."""
@@ -221,7 +224,7 @@ class StoreCommand:
             raise OperatorError(f"{name} is no manifest.json", mend="name a file, or an engine key")
         one = self._named(name)
         if one.manifest is None:
-            return _read_facts(self._folder / one.name / "manifest.json")
+            return _read_facts(self._folder / one.name / MANIFEST)
         return one.manifest.facts
 
     def _must_be(self) -> EngineStore:

@@ -20,7 +20,10 @@ AGES = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"))
 
 @dataclass(frozen=True)
 class Shelved:
-    """All that is known of one directory of the store. `problem`: why its manifest cannot be used, "" where it can."""
+    """All that is known of one directory of the store.
+
+    `problem`: why its manifest cannot be used, "" where it can; `foreign`: because another release wrote it.
+    """
 
     name: str
     key: str
@@ -31,6 +34,7 @@ class Shelved:
     manifest: Manifest | None = None
     signed: bool = False
     problem: str = ""
+    foreign: bool = False
 
     @property
     def words(self) -> str:
@@ -64,6 +68,11 @@ def age(built_ms: int, now_ms: int) -> str:
 
 def megabytes(count: int) -> str:
     return f"{count / MB:.1f}"
+
+
+def size_text(count: int) -> str:
+    """`12.3 MB`, or `4.1 kB` for what is small."""
+    return f"{megabytes(count)} MB" if count >= MB // 10 else f"{count / 1000:.1f} kB"
 
 
 def render_list(shelved: Sequence[Shelved], budget_bytes: int, now_ms: int) -> str:
@@ -102,7 +111,7 @@ def render_table(rows: Sequence[Sequence[str]]) -> str:
 def render_show(one: Shelved, folder: str, now_ms: int) -> str:
     """All that is known of an engine, a line a fact."""
     lines = [("key", one.key), ("state", one.words if one.words != "-" else "ready"), ("place", folder)]
-    lines += [("size", f"{megabytes(one.bytes)} MB")]
+    lines += [("size", size_text(one.bytes))]
     if one.manifest is not None:
         lines += [*_about(one.manifest, now_ms), *_proof(one.manifest), *_layers(one.manifest), *_build(one.manifest)]
         lines += _files(one.manifest)
@@ -172,22 +181,22 @@ def _build(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _files(manifest: Manifest) -> list[tuple[str, str]]:
-    lines = [("plan", f"{megabytes(manifest.plan_bytes)} MB, SHA-256 {manifest.plan_sha256}")]
+    lines = [("plan", f"{size_text(manifest.plan_bytes)}, SHA-256 {manifest.plan_sha256}")]
     for name, record in sorted(manifest.files.items()):
-        lines.append((name, f"{megabytes(record.bytes)} MB, SHA-256 {record.sha256}"))
+        lines.append((name, f"{size_text(record.bytes)}, SHA-256 {record.sha256}"))
     return lines
 
 
 def _here(one: Shelved) -> list[tuple[str, str]]:
     record, came = one.record, one.record.provenance
     lines = []
-    if one.state != "damaged":
+    if one.manifest is not None:
         where = "built here" if came.origin == "built" else f"fetched from {came.url or 'a registry'}"
         signer = f", signed by {came.signer}" if came.signer else ", signed" if one.signed else ""
         lines.append(("origin", where + signer))
-    if record.load_failures or record.crashes:
-        counts = f"did not load {_times(record.load_failures)}, crashed {_times(record.crashes)}"
-        lines.append(("failures", f"{counts}; the last: {record.last_failure}"))
+    failures = [("did not load", record.load_failures), ("crashed", record.crashes)]
+    if told := ", ".join(f"{what} {_times(count)}" for what, count in failures if count):
+        lines.append(("failures", f"{told}; the last: {record.last_failure}"))
     if record.quarantine is not None:
         lines.append(("quarantine", f"{record.quarantine.reason} ({record.quarantine.code})"))
     return lines
@@ -206,4 +215,4 @@ def render_prune(removals: Sequence[Removal], left_bytes: int, budget_bytes: int
 
 
 def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -36,6 +36,10 @@ class NotWhole(Exception):
     """An entry is not what its manifest says; the text is why, in a few words."""
 
 
+class OtherRelease(NotWhole):
+    """Its manifest is of a schema that this release does not write."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A verified entry: plan and files matched the manifest when it was looked up."""
@@ -76,14 +80,14 @@ def verified(folder: Path, key: str) -> Entry:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest in `folder`. Raises NotWhole, and OSError where it cannot be told."""
+    """The manifest in `folder`. Raises NotWhole, OtherRelease among it, and OSError where it cannot be told."""
     try:
         data = read_manifest_bytes(folder)
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        schema = _schema_in(data)
-        text = f"made by another release of edgeagent ({schema})" if schema else "its manifest cannot be read"
-        raise NotWhole(text) from error
+        if schema := _schema_in(data):
+            raise OtherRelease(f"made by another release of edgeagent ({schema})") from error
+        raise NotWhole("its manifest cannot be read") from error
     except OSError as error:
         raise _judged(error) from error
 

@@ -89,7 +89,7 @@ class EngineStore(DeviceMemory):
                     found.append(read_manifest(self._root / name))
         return found
 
-    def keys(self) -> list[str]:
+    def known_keys(self) -> list[str]:
         """The keys of all entries, readable or not."""
         return [name for name in self._names() if KEY_PATTERN.fullmatch(name)]
 
@@ -182,7 +182,7 @@ class EngineStore(DeviceMemory):
     def holdings(self) -> list[Holding]:
         """Every entry and every damaged one that was set aside, with its size and why it must stay."""
         roles = self.roles()
-        return [self._holding(name, roles) for name in self._names() if _key_in(name)]
+        return [self._holding(name, roles) for name in self._names() if _is_holding(name)]
 
     def plan_prune(self, budget_bytes: int) -> list[Removal]:
         """What `prune` would remove."""
@@ -271,6 +271,11 @@ class EngineStore(DeviceMemory):
     def _names(self) -> list[str]:
         with translated("read", self._root):
             return sorted(path.name for path in self._root.iterdir())
+
+
+def _is_holding(name: str) -> bool:
+    """Whether a directory is an entry, or a damaged one that was set aside."""
+    return KEY_PATTERN.fullmatch(name.removeprefix(DAMAGED_PREFIX)) is not None
 
 
 def _key_in(name: str) -> str:

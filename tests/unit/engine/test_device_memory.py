@@ -180,7 +180,7 @@ def test_pruning_never_takes_what_a_pipeline_uses_or_what_is_pinned(store: Engin
     store.set_active("line-2", third)
     store.pin(fourth)
     assert [removal.name for removal in store.prune(0)] == [fifth]
-    assert store.keys() == [first, second, third, fourth]
+    assert store.known_keys() == [first, second, third, fourth]
     store.unpin(fourth)
     store.set_active("line-1", third)
     assert [removal.name for removal in store.prune(0)] == [fourth, first]
@@ -193,7 +193,7 @@ def test_the_least_recently_used_goes_first_and_no_more_than_must(store: EngineS
     store.note_use(first)
     size = store.holdings()[0].bytes
     planned = store.plan_prune(2 * size + 10)
-    assert store.keys() == [first, second, third]
+    assert store.known_keys() == [first, second, third]
     assert store.prune(2 * size + 10) == planned and [removal.name for removal in planned] == [second]
     assert store.prune(2 * size + 10) == []
 
@@ -219,6 +219,15 @@ def test_an_engine_that_is_being_built_stays(store: EngineStore, root: Path) -> 
         assert free
         assert [removal.name for removal in store.prune(0)] == [second]
     assert [removal.name for removal in store.prune(0)] == [first]
+
+
+def test_what_is_being_written_or_removed_is_not_pruned_and_no_engine(store: EngineStore, root: Path) -> None:
+    (root / f".gone-{OTHER_KEY}-0011aabb").mkdir()
+    (root / "notes").mkdir()
+    with store.build_lock(KEY), store.staging(KEY) as staging:
+        (staging / "plan").write_bytes(b"x" * 1000)
+        assert store.holdings() == [] and store.prune(0) == []
+        assert (staging / "plan").exists()
 
 
 def test_what_is_pruned_can_be_stored_again(store: EngineStore) -> None:

@@ -114,7 +114,7 @@ def test_entries_of_another_release_are_no_entries_and_harm_nothing(store: Engin
     assert store.problem(KEY) == "made by another release of edgeagent (edgeagent.engine/1)"
     assert [(one.name, one.state) for one in store.holdings()] == [(KEY, "unreadable"), (OTHER_KEY, "ready")]
     assert store.sweep() == []
-    assert store.keys() == [KEY, OTHER_KEY]
+    assert store.known_keys() == [KEY, OTHER_KEY]
 
 
 def test_looking_at_a_damaged_entry_leaves_it_where_it_is(store: EngineStore, root: Path) -> None:
