@@ -133,6 +133,19 @@ def _as_pair(
     return [q, dq]
 
 
+def _quantised(node: onnx.NodeProto, source: onnx.TensorProto, constants: Constants) -> Array:
+    """What a Q makes of a constant: value / scale, rounded half to even, plus the zero point, cut off at the ends."""
+    values = np.asarray(numpy_helper.to_array(source), np.float32)
+    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+    offset = numpy_helper.to_array(zero) if zero is not None else np.zeros((), np.uint8)
+    if offset.dtype.kind not in "iu":
+        raise _bad(node, "does not quantise to whole numbers")
+    ends = np.iinfo(offset.dtype)
+    levels = np.rint(values / _along(_scale(node, constants), values.ndim, _axis(node)))
+    levels += _along(offset, values.ndim, _axis(node)).astype(np.float32)
+    return np.asarray(np.clip(levels, ends.min, ends.max).astype(offset.dtype))
+
+
 def _dequantised(node: onnx.NodeProto, stored: onnx.TensorProto, constants: Constants) -> Array:
     """What a DQ makes of a constant: (value - zero point) * scale, with one scale for all or one a channel."""
     values = numpy_helper.to_array(stored)
@@ -160,14 +173,15 @@ def _tensor(values: Array, name: str) -> onnx.TensorProto:
     return numpy_helper.from_array(np.ascontiguousarray(values), name)
 
 
-def translate_qdq(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, float]]:
+def translate_qdq(model: onnx.ModelProto, backend: str = "tensorrt") -> tuple[onnx.ModelProto, dict[str, float]]:
     """The plain network without Q/DQ, and the scale (largest absolute value / 127) of each activation it is known for.
 
     Weights are what their eight bits stand for, so the plain network computes in float what the Q/DQ network computes,
     but for the rounding of activations. Tensors between pairs get the scales that follow (scale_flow.py); the rest is
-    `tensors_without_scale`. Raises ModelError `model_qdq` for what TensorRT would not compute.
+    `tensors_without_scale`. Raises ModelError `model_qdq` for what the backend would not compute; with `onnxruntime`
+    that leaves zero points, and then the scales mean nothing to TensorRT.
     """
-    check_own_qdq(model, "tensorrt")
+    check_own_qdq(model, backend)
     translation = _Translation(with_initializers(model))
     plain = translation.plain()
     return plain, spread_scales(plain, translation.scales)
@@ -203,10 +217,7 @@ class _Translation:
             self._drop(node)
             self._eight.add(node.output[0])
             return
-        scale = _scale(node, self._constants)
-        values = np.asarray(numpy_helper.to_array(source), np.float32)
-        levels = np.clip(np.rint(values / _along(scale, values.ndim, _axis(node))), -128, 127).astype(np.int8)
-        self._constants[node.output[0]] = _tensor(levels, node.output[0])
+        self._constants[node.output[0]] = _tensor(_quantised(node, source, self._constants), node.output[0])
         self._eight.add(node.output[0])
 
     def _dequantiser(self, node: onnx.NodeProto) -> None:

@@ -103,6 +103,24 @@ def test_onnx_runtimes_own_form_with_unsigned_activations_is_refused_for_tensorr
     assert caught.value.error_code == "model_qdq" and "float model" in caught.value.mend
 
 
+@pytest.mark.parametrize("body", ["residual", "yolo_block", "gemm_classifier"])
+def test_a_form_with_zero_points_can_be_made_plain_for_onnx_runtime(body: str) -> None:
+    network = BODIES[body]()
+    plain, _ = translate_qdq(quantise(network, FRAMES, 1, silent, "unsigned"), "onnxruntime")
+    assert not has_qdq(plain)
+    for mine, reference in zip(run(plain), run(network), strict=True):
+        assert cosine(mine, reference) > 0.99
+
+
+def test_weights_behind_a_pair_with_a_zero_point_are_what_onnx_runtime_makes_of_them() -> None:
+    b = Body()
+    weights = b.weight("w", 4, 3, 3, 3)
+    x = b.op("Conv", ["edgeagent/image", pair_around(b, weights, 0.01, np.uint8(100))], "head", pads=[1] * 4)
+    model = b.model(x)
+    for mine, reference in zip(run(translate_qdq(model, "onnxruntime")[0]), run(model), strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-5, atol=1e-5)
+
+
 # models as other tools write them
 
 

@@ -65,6 +65,19 @@ def test_each_kind_of_network_is_in_tensorrts_form_and_says_the_same(body: Calla
         assert cosine(mine, reference) > 0.99
 
 
+@pytest.mark.parametrize("opset", [13, 17, 21])
+def test_every_opset_that_is_taken_keeps_its_number(opset: int) -> None:
+    b = Body(opset=opset)
+    stem = b.relu(b.conv("edgeagent/image", "stem", 3, 8), "stem_relu")
+    network = b.model(b.conv(b.op("Add", [b.conv(stem, "inner", 8, 8), stem], "sum"), "head", 8, 4, 1))
+    done = quantise(network, FRAMES, 1, silent)
+    onnx.checker.check_model(done, full_check=True)
+    assert [entry.version for entry in done.opset_import] == [opset]
+    assert check_trt_qdq(done) == []
+    for mine, reference in zip(run(done), run(network), strict=True):
+        assert cosine(mine, reference) > 0.99
+
+
 def test_the_sample_model_is_in_tensorrts_form() -> None:
     bundle = load_bundle("sample:conveyor")
     size, stream = bundle.spec.input, ConveyorStream(640, 480, 30.0, 1)
