@@ -11,24 +11,29 @@ TensorRT computes signed eight bits with zero point 0 only. What is not so is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeagent.engine.qdq_arithmetic import (
+    Array,
+    Constants,
+    axis_of,
+    bad_node,
+    dequantised,
+    quantised,
+    scale_of_node,
+    tensor_of,
+)
 from edgeagent.engine.qdq_constants import with_initializers
 from edgeagent.engine.scale_flow import MOVERS, spread_scales, tensors_without_scale
 from edgeagent.engine.scales import scale_of
-from edgeagent.errors import ModelError
 
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 SMALL = (TensorProto.INT8, TensorProto.UINT8)
-DEFAULT_AXIS = 1
-Array = npt.NDArray[Any]
 Frames = npt.NDArray[np.uint8]
-Constants = dict[str, onnx.TensorProto]
 
 
 def has_qdq(model: onnx.ModelProto) -> bool:
@@ -48,21 +53,11 @@ def check_own_qdq(model: onnx.ModelProto, backend: str) -> None:
     constants = {tensor.name: tensor for tensor in whole.graph.initializer}
     for node in whole.graph.node:
         if node.op_type in (Q, DQ):
-            scale = _scale(node, constants)
+            scale = scale_of_node(node, constants)
             if backend != "onnxruntime":
                 _check_for_tensorrt(node, scale, constants)
         elif node.op_type == "DynamicQuantizeLinear" and backend != "onnxruntime":
-            raise _bad(node, "measures its scale while it runs, which TensorRT does not")
-
-
-def _scale(node: onnx.NodeProto, constants: Constants) -> Array:
-    tensor = constants.get(node.input[1])
-    if tensor is None:
-        raise _bad(node, "has a scale that is no constant")
-    scale = np.asarray(numpy_helper.to_array(tensor), np.float32)
-    if not scale.size or not np.isfinite(scale).all() or not (scale > 0).all():
-        raise _bad(node, "has a scale that is not positive and finite")
-    return scale
+            raise bad_node(node, "measures its scale while it runs, which TensorRT does not")
 
 
 def _check_for_tensorrt(node: onnx.NodeProto, scale: Array, constants: Constants) -> None:
@@ -71,16 +66,16 @@ def _check_for_tensorrt(node: onnx.NodeProto, scale: Array, constants: Constants
         return  # a bias: it becomes a float constant
     zero = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     if len(node.input) > 2 and node.input[2] and zero is None:
-        raise _bad(node, "has a zero point that is no constant")
+        raise bad_node(node, "has a zero point that is no constant")
     if zero is not None and numpy_helper.to_array(zero).any():
-        raise _bad(node, "has a zero point other than 0, and TensorRT quantises symmetrically only")
+        raise bad_node(node, "has a zero point other than 0, and TensorRT quantises symmetrically only")
     kind = zero.data_type if zero is not None else _kind_without_zero(node, stored)
     if kind != TensorProto.INT8:
-        raise _bad(node, f"quantises to {TensorProto.DataType.Name(kind)}, and TensorRT takes signed INT8 here")
+        raise bad_node(node, f"quantises to {TensorProto.DataType.Name(kind)}, and TensorRT takes signed INT8 here")
     if any(attribute.name == "block_size" and attribute.i for attribute in node.attribute):
-        raise _bad(node, "quantises in blocks")
+        raise bad_node(node, "quantises in blocks")
     if scale.size > 1 and node.op_type == Q and node.input[0] not in constants:
-        raise _bad(node, "has a scale a channel on an activation")
+        raise bad_node(node, "has a scale a channel on an activation")
 
 
 def _kind_without_zero(node: onnx.NodeProto, stored: onnx.TensorProto | None) -> int:
@@ -89,14 +84,6 @@ def _kind_without_zero(node: onnx.NodeProto, stored: onnx.TensorProto | None) ->
         return int(stored.data_type) if stored is not None else int(TensorProto.INT8)  # its Q is looked at by itself
     said = next((int(a.i) for a in node.attribute if a.name == "output_dtype"), 0)
     return said or int(TensorProto.UINT8)
-
-
-def _bad(node: onnx.NodeProto, what: str) -> ModelError:
-    return ModelError(
-        f"{node.op_type} {node.name or node.output[0]} {what}",
-        mend="quantise the model with symmetric signed INT8 (zero point 0), or give the float model",
-        code="model_qdq",
-    )
 
 
 def _spelled_for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,7 +96,7 @@ def _spelled_for_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
         if stored is None:
             nodes.append(node)
         elif stored.data_type == TensorProto.INT32:
-            done.graph.initializer.append(_tensor(_dequantised(node, stored, constants), node.output[0]))
+            done.graph.initializer.append(tensor_of(dequantised(node, stored, constants), node.output[0]))
         else:
             nodes += _as_pair(done, node, stored, constants)
     return _with_nodes(done, nodes)
@@ -120,57 +107,17 @@ def _as_pair(
 ) -> list[onnx.NodeProto]:
     """Q and DQ in place of a DQ of stored eight bits. Exact: a multiple of the scale quantises to itself."""
     base = node.output[0]
-    done.graph.initializer.append(_tensor(_dequantised(node, stored, constants), f"{base}_float"))
+    done.graph.initializer.append(tensor_of(dequantised(node, stored, constants), f"{base}_float"))
     zero = node.input[2] if len(node.input) > 2 and node.input[2] else f"{base}_zero_point"
     if zero not in constants:
         shape = numpy_helper.to_array(constants[node.input[1]]).shape
-        done.graph.initializer.append(_tensor(np.zeros(shape, np.int8), zero))
-    axis = _axis(node)
+        done.graph.initializer.append(tensor_of(np.zeros(shape, np.int8), zero))
+    axis = axis_of(node)
     q = helper.make_node(
         Q, [f"{base}_float", node.input[1], zero], [f"{base}_eight"], name=f"{base}_quantised", axis=axis
     )
     dq = helper.make_node(DQ, [f"{base}_eight", node.input[1], zero], [base], name=node.name, axis=axis)
     return [q, dq]
-
-
-def _quantised(node: onnx.NodeProto, source: onnx.TensorProto, constants: Constants) -> Array:
-    """What a Q makes of a constant: value / scale, rounded half to even, plus the zero point, cut off at the ends."""
-    values = np.asarray(numpy_helper.to_array(source), np.float32)
-    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-    offset = numpy_helper.to_array(zero) if zero is not None else np.zeros((), np.uint8)
-    if offset.dtype.kind not in "iu":
-        raise _bad(node, "does not quantise to whole numbers")
-    ends = np.iinfo(offset.dtype)
-    levels = np.rint(values / _along(_scale(node, constants), values.ndim, _axis(node)))
-    levels += _along(offset, values.ndim, _axis(node)).astype(np.float32)
-    return np.asarray(np.clip(levels, ends.min, ends.max).astype(offset.dtype))
-
-
-def _dequantised(node: onnx.NodeProto, stored: onnx.TensorProto, constants: Constants) -> Array:
-    """What a DQ makes of a constant: (value - zero point) * scale, with one scale for all or one a channel."""
-    values = numpy_helper.to_array(stored)
-    scale = _along(np.asarray(numpy_helper.to_array(constants[node.input[1]]), np.float32), values.ndim, _axis(node))
-    zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-    if zero is not None:
-        values = values.astype(np.int64) - _along(numpy_helper.to_array(zero), values.ndim, _axis(node))
-    return np.asarray(values.astype(np.float32) * scale, np.float32)
-
-
-def _along(scale: Array, rank: int, axis: int) -> Array:
-    """A scale a channel, shaped so that it meets its channel; a single one as it is."""
-    if scale.size == 1:
-        return np.asarray(scale.reshape(()))
-    shape = [1] * rank
-    shape[axis % rank] = scale.size
-    return scale.reshape(shape)
-
-
-def _axis(node: onnx.NodeProto) -> int:
-    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), DEFAULT_AXIS)
-
-
-def _tensor(values: Array, name: str) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(values), name)
 
 
 def translate_qdq(model: onnx.ModelProto, backend: str = "tensorrt") -> tuple[onnx.ModelProto, dict[str, float]]:
@@ -217,7 +164,7 @@ class _Translation:
             self._drop(node)
             self._eight.add(node.output[0])
             return
-        self._constants[node.output[0]] = _tensor(_quantised(node, source, self._constants), node.output[0])
+        self._constants[node.output[0]] = tensor_of(quantised(node, source, self._constants), node.output[0])
         self._eight.add(node.output[0])
 
     def _dequantiser(self, node: onnx.NodeProto) -> None:
@@ -225,13 +172,13 @@ class _Translation:
         if stored is None:
             self._drop(node)
         else:
-            values = _dequantised(node, stored, self._constants)
-            self._constants[node.output[0]] = _tensor(values, node.output[0])
+            values = dequantised(node, stored, self._constants)
+            self._constants[node.output[0]] = tensor_of(values, node.output[0])
 
     def _drop(self, node: onnx.NodeProto) -> None:
-        scale = _scale(node, self._constants)
+        scale = scale_of_node(node, self._constants)
         if scale.size > 1:
-            raise _bad(node, "has a scale a channel on an activation")
+            raise bad_node(node, "has a scale a channel on an activation")
         root = self._same[node.output[0]] = self._same.get(node.input[0], node.input[0])
         self.scales[root] = max(float(scale.item()), self.scales.get(root, 0.0))
 
@@ -239,7 +186,7 @@ class _Translation:
         if self._eight.intersection(original.input):
             fixed = [name for name in original.input if name in self._eight and name in self._constants]
             if original.op_type not in MOVERS or fixed:
-                raise _bad(original, "computes with integers, which has no plain form")
+                raise bad_node(original, "computes with integers, which has no plain form")
             self._eight.update(original.output)
         node = onnx.NodeProto()
         node.CopyFrom(original)

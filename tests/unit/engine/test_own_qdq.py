@@ -266,6 +266,10 @@ def channels_on_an_activation(tensors: dict[str, onnx.TensorProto], model: onnx.
     put(tensors["conv_out_z"], np.zeros(8, np.int8))
 
 
+def too_few_scales(tensors: dict[str, onnx.TensorProto], model: onnx.ModelProto) -> None:
+    put(tensors["w_scale"], np.full(5, 0.1, np.float32))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -275,6 +279,7 @@ def channels_on_an_activation(tensors: dict[str, onnx.TensorProto], model: onnx.
         (no_zero_point, "UINT8"),
         (weights_with_zero_points, "a zero point other than 0"),
         (channels_on_an_activation, "a scale a channel on an activation"),
+        (too_few_scales, "5 scales or zero points for a tensor of shape [8, 3, 3, 3]"),
     ],
 )
 def test_what_tensorrt_does_not_compute_is_refused(
