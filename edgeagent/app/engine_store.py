@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from edgeagent.app.engine_store_words import MB, SHORT, Shelved, render_list, re
 from edgeagent.clock import SystemClock
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
-from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest
+from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest, verified
 from edgeagent.engine.explain import explain_difference
 from edgeagent.engine.key import key_of_facts
 from edgeagent.engine.manifest import Manifest
@@ -88,6 +88,8 @@ class StoreCommand:
     def show(self) -> int:
         one = self._named(self._options.key)
         folder = self._folder / one.name
+        if one.state == "damaged":
+            one = replace(one, problem=_damage(folder, one.key))
         manifest = one.manifest.model_dump(mode="json", by_alias=True) if one.manifest is not None else None
         facts = {**_listed(one), "place": str(folder), "manifest": manifest}
         return self._tell("show", facts, render_show(one, str(folder), SystemClock().wall_ms()))
@@ -172,8 +174,14 @@ class StoreCommand:
         store = self._store
         if store is None:
             return []
-        roles = store.roles()
-        return [self._described(store, one, roles) for one in store.holdings()]
+        roles, found = store.roles(), []
+        for holding in store.holdings():
+            try:
+                found.append(self._described(store, holding, roles))
+            except StoreError as error:
+                if error.error_code != "no_engine":  # pruned between two looks
+                    raise
+        return found
 
     def _described(self, store: EngineStore, holding: Holding, roles: Mapping[str, list[str]]) -> Shelved:
         name, key, state, size = holding.name, holding.name[-KEY_LENGTH:], holding.state, holding.bytes
@@ -239,6 +247,15 @@ class StoreCommand:
         return 0
 
 
+def _damage(folder: Path, key: str) -> str:
+    """What is wrong with an entry that was set aside."""
+    try:
+        verified(folder, key)
+    except (NotWhole, OSError) as error:
+        return str(error)
+    return ""
+
+
 def _read_facts(path: Path) -> Mapping[str, object]:
     """The facts in a manifest's file, of another release as well. Raises OperatorError for what is none."""
     try:
@@ -276,6 +293,7 @@ def _listed(one: Shelved) -> Facts:
     manifest, record = one.manifest, one.record
     return {
         "key": one.key,
+        "name": one.name,
         "state": one.state,
         "model": f"{manifest.model.name} {manifest.model.version}" if manifest is not None else None,
         "precision": manifest.precision if manifest is not None else None,

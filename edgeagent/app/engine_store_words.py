@@ -42,7 +42,7 @@ class Shelved:
         told = [*self.roles, *(["pinned"] if self.record.pinned else [])]
         quarantine = self.record.quarantine
         if self.state == "damaged":
-            told.append("damaged, set aside")
+            told.append("damaged, set aside" + (f": {self.problem}" if self.problem else ""))
         elif self.state == "unreadable":
             told.append(f"unreadable: {self.problem}")
         if quarantine is not None:

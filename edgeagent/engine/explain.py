@@ -134,7 +134,8 @@ def _shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         text = "x".join(map(str, value)) if value and all(isinstance(part, int) for part in value) else _listed(value)
     else:
-        text = " ".join(str(value).split()) or repr(value)
+        text = str(value)
+    text = " ".join(text.split()) or repr(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 

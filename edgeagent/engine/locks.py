@@ -52,7 +52,8 @@ def hold_lock(path: Path, *, shared: bool = False, patience_s: float = PATIENCE_
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         give_to_owner_of(path.parent, fd)

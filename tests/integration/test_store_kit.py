@@ -41,12 +41,13 @@ class Halves(io.FileIO):
             half += super().write(data[half:])
         return half
 
-def stepping_open(file, mode="r", *rest, **more):
-    if "b" in mode and set(mode) & set("wxa+"):
-        return io.BufferedWriter(Halves(file, mode))
-    return real_open(file, mode, *rest, **more)
+class SteppingOpen:  # no function: Python 3.10 would make a method of it
+    def __call__(self, file, mode="r", *rest, **more):
+        if "b" in mode and set(mode) & set("wxa+"):
+            return io.BufferedWriter(Halves(file, mode))
+        return real_open(file, mode, *rest, **more)
 
-io.open = stepping_open  # before pathlib is imported, which keeps a reference in Python 3.10
+io.open = SteppingOpen()  # before pathlib is imported, which keeps a reference in Python 3.10
 
 import errno, json, shutil, signal, sys
 from pathlib import Path
