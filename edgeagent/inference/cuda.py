@@ -120,12 +120,14 @@ def available_mb(meminfo: str) -> int | None:
 
 
 class DeviceBuffer:
-    """An array on the GPU and its pinned twin on the host. Made and freed with the context current."""
+    """An array on the GPU and its twin on the host, pinned where copies are to run behind other work. Made and freed
+    with the context current, by one thread: pinned memory that is left to the garbage collector is never given back."""
 
-    def __init__(self, gpu: Gpu, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    def __init__(self, gpu: Gpu, shape: tuple[int, ...], dtype: npt.DTypeLike, *, pinned: bool = True) -> None:
         self._driver = gpu.driver
+        kind = np.dtype(dtype)
         with translated(gpu.driver):
-            self.host: npt.NDArray[Any] = gpu.driver.pagelocked_empty(shape, np.dtype(dtype))
+            self.host: npt.NDArray[Any] = gpu.driver.pagelocked_empty(shape, kind) if pinned else np.empty(shape, kind)
             self._memory = gpu.driver.mem_alloc(max(1, self.host.nbytes))
 
     @property
@@ -144,4 +146,9 @@ class DeviceBuffer:
         self._driver.memcpy_dtoh_async(self.host, self._memory, stream)
 
     def free(self) -> None:
+        """Give both back. `host` is empty afterwards."""
         self._memory.free()
+        pinned: Any = self.host.base
+        self.host = np.empty(0, self.host.dtype)
+        if hasattr(pinned, "free"):
+            pinned.free()

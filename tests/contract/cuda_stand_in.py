@@ -34,6 +34,7 @@ class CudaStandIn:
         self.allocated: dict[int, bytearray] = {}
         self.streams: dict[int, list[Callable[[], None]]] = {}
         self.fail_next: Error | None = None
+        self.pinned = 0
         self._depth = 0
         self._next = 0x7000_0000
         self.driver = SimpleNamespace(
@@ -99,7 +100,7 @@ class CudaStandIn:
 
     def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         self._check()
-        return np.full(shape, 77, dtype)
+        return _Pinned(self, shape, dtype).array()
 
     def _stream(self) -> Any:
         self._check()
@@ -123,6 +124,23 @@ class CudaStandIn:
 
     def _dtoh(self, host: Any, of: Any) -> None:
         host[...] = np.frombuffer(self.read(int(of), host.nbytes), host.dtype).reshape(host.shape)
+
+
+class _Pinned:
+    """Pinned memory, which is given back by `free` and in no other way."""
+
+    def __init__(self, cuda: CudaStandIn, shape: tuple[int, ...], dtype: Any) -> None:
+        self._cuda = cuda
+        self._whole = np.full(shape, 77, dtype)
+        self.__array_interface__ = self._whole.__array_interface__
+        cuda.pinned += 1
+
+    def array(self) -> Any:
+        """An array whose `base` is this, as pycuda makes them."""
+        return np.asarray(self)
+
+    def free(self) -> None:
+        self._cuda.pinned -= 1
 
 
 class _Allocation:

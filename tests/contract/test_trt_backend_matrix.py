@@ -203,8 +203,8 @@ def test_limits_follow_from_what_is_free_or_from_the_options(world: World, netwo
     options = BuilderOptions(optimization_level=1, workspace_mb=100, tactic_memory_mb=200, avg_timing_iterations=8)
     asked = build(world, job_for(networks, FP32, tmp_path, options=options))
     free, given = world.builds
-    assert free.pools == {"WORKSPACE": 3200 << 20, "TACTIC_DRAM": 6000 << 20}
-    assert given.pools == {"WORKSPACE": 100 << 20, "TACTIC_DRAM": 200 << 20}
+    assert free.pools == {"WORKSPACE": 3200 << 20, "TACTIC_DRAM": 4096 << 20}
+    assert given.pools == {"WORKSPACE": 100 << 20, "TACTIC_DRAM": 128 << 20}
     assert (outcome.workspace_mb, asked.workspace_mb) == (3200, 100)
     assert (outcome.optimization_level, asked.optimization_level, given.level) == (3, 1, 1)
 

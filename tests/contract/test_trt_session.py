@@ -64,7 +64,7 @@ def test_everything_is_given_back_and_it_may_be_closed_twice(world: World, plan:
     assert len(world.cuda.allocated) == 4
     session.close()
     session.close()
-    assert not world.cuda.allocated
+    assert not world.cuda.allocated and world.cuda.pinned == 0
     with pytest.raises(EngineError, match="closed"):
         session.run(noise_frames(1, *SIZE)[0][None])
 

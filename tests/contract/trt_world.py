@@ -173,6 +173,8 @@ class World:
 
     def _set_pool(self, me: Any, pool: Any, pool_size: int) -> None:
         assert pool_size > 0
+        if self.release.startswith("8.6") and pool.name != "WORKSPACE" and pool_size & (pool_size - 1):
+            raise AssertionError(f"8.6 takes powers of two only for {pool.name}, and goes on without the limit")
         me.__dict__["pools"][pool.name] = pool_size
 
     def _parse(self, me: Any, model: bytes, path: Any = None) -> bool:

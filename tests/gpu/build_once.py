@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from gpu_kit import FORMS
+from gpu_kit import FORMS, level
 
 from edgeagent.engine.build.backend import BackendJob, BuilderOptions
 from edgeagent.engine.build.report import Cancelled
@@ -50,7 +50,11 @@ def main(network: str, form: str, plan: str, *options: str) -> None:
         variant=FORMS[form],
         plan=Path(plan),
         pictures=list(np.load(given["pictures"])) if "pictures" in given else (),
-        options=BuilderOptions(threads=4, workspace_mb=int(given["workspace"]) if "workspace" in given else None),
+        options=BuilderOptions(
+            threads=4,
+            optimization_level=level(),
+            workspace_mb=int(given["workspace"]) if "workspace" in given else None,
+        ),
     )
     try:
         TensorRtBackend().build(job, Watcher(given.get("cancel-at", ""), "tell" in given))

@@ -1,4 +1,4 @@
-"""TensorRT by the book, nothing of edgeagent's: `plain_build.py NETWORK PLAN WORKSPACE_MB FLAG,FLAG [CACHE]`.
+"""TensorRT by the book, nothing of edgeagent's: `plain_build.py NETWORK PLAN WORKSPACE_MB LEVEL FLAG,FLAG [CACHE]`.
 
 What an engine of ours is measured against: the same network, flags, workspace, level and kernel sources, in the fewest
 lines that TensorRT's own samples need. CACHE: a calibration cache to take INT8 scales from.
@@ -8,7 +8,7 @@ import sys
 
 import tensorrt as trt
 
-network_path, plan_path, workspace_mb, flags, *cache_path = sys.argv[1:]
+network_path, plan_path, workspace_mb, level, flags, *cache_path = sys.argv[1:]
 logger = trt.Logger(trt.Logger.WARNING)
 
 
@@ -39,7 +39,7 @@ config = builder.create_builder_config()
 for flag in flags.split(","):
     config.set_flag(getattr(trt.BuilderFlag, flag))
 config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(workspace_mb) << 20)
-config.builder_optimization_level = 3
+config.builder_optimization_level = int(level)
 foreign = (trt.TacticSource.CUBLAS, trt.TacticSource.CUBLAS_LT, trt.TacticSource.CUDNN)
 config.set_tactic_sources(config.get_tactic_sources() & ~sum(1 << int(source) for source in foreign))
 scales = Scales() if cache_path else None

@@ -33,7 +33,8 @@ def read_layers(text: str, nodes: Sequence[str], macs: Mapping[str, int]) -> tup
     `nodes` are the names of the ONNX nodes in the graph's order; `macs` their multiply-adds.
     """
     try:
-        layers = json.loads(text).get("Layers", [])
+        # not strict: names of parts are separated by a control character as it is
+        layers = json.loads(text, strict=False).get("Layers", [])
     except (ValueError, AttributeError):
         return ()
     order = {name: index for index, name in enumerate(nodes)}

@@ -48,7 +48,8 @@ def measure_scales(bench: Bench, parsed: Parsed) -> bytes:
         raise _unusable(f"there are {len(job.pictures)} pictures to calibrate with")
     from edgeagent.inference.cuda import DeviceBuffer
 
-    buffer = DeviceBuffer(bench.gpu, (parsed.batch, parsed.height, parsed.width, 3), "uint8")
+    # the calibrator keeps it for longer than the build: pinned memory would be freed on some other thread
+    buffer = DeviceBuffer(bench.gpu, (parsed.batch, parsed.height, parsed.width, 3), "uint8", pinned=False)
     try:
         feed = PictureFeed(
             job.pictures,

@@ -77,11 +77,13 @@ def memory_limits(options: BuilderOptions, memory: FreeMemory) -> tuple[int, int
     """Workspace and tactic memory in MB: what the options say, else a share of what is free.
 
     The workspace is scratch memory of one kernel; TensorRT's own default is all memory of the device. Tactic memory
-    is what timing kernels may use; the default on a Jetson is three quarters of all memory, used or not.
+    is what timing kernels may use; the default on a Jetson is three quarters of all memory, used or not. 8.6 takes only
+    powers of two for it, and says so in an error line and nowhere else.
     """
     workspace = options.workspace_mb or min(MOST_WORKSPACE_MB, int(memory.free_mb * WORKSPACE_SHARE))
     tactic = options.tactic_memory_mb or int(memory.free_mb * TACTIC_SHARE)
-    return max(1, workspace) if options.workspace_mb else max(LEAST_MB, workspace), max(LEAST_MB, tactic)
+    workspace = workspace if options.workspace_mb else max(LEAST_MB, workspace)
+    return max(1, workspace), 1 << (max(LEAST_MB, tactic).bit_length() - 1)
 
 
 def _check_placement(capabilities: Capabilities, variant: Variant) -> None:

@@ -64,7 +64,7 @@ def run_build(trt: Trt, gpu: Gpu, job: BackendJob, board: Board) -> BackendOutco
         scales = _scales(bench, parsed, found) if bench.settings.calibrated else None
         plan = _built(bench, parsed, scales, found)
         job.plan.write_bytes(plan)
-        found.layers = _layers_of(bench, plan, model)
+        found.layers = _layers_of(bench, plan, model, found)
     _judge(job, found.layers)
     return _outcome(bench, found)
 
@@ -146,7 +146,7 @@ def _note_log(bench: Bench, found: _Found) -> None:
         found.notes.append(f"the builder moved {len(fallen)} layers to the GPU: {named(fallen)}")
 
 
-def _layers_of(bench: Bench, plan: bytes, model: onnx.ModelProto) -> tuple[PlacedLayer, ...]:
+def _layers_of(bench: Bench, plan: bytes, model: onnx.ModelProto, found: _Found) -> tuple[PlacedLayer, ...]:
     """What the finished engine says of its layers. These are our own bytes, just made: nobody else had them."""
     from edgeagent.engine.build.tensorrt.macs import count_macs
 
@@ -158,7 +158,10 @@ def _layers_of(bench: Bench, plan: bytes, model: onnx.ModelProto) -> tuple[Place
     if engine is None:
         raise EngineError("the engine just built does not load", mend="see build.log", retry=True, code="build_refused")
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    return read_layers(text, [node.name for node in model.graph.node], count_macs(model))
+    layers = read_layers(text, [node.name for node in model.graph.node], count_macs(model))
+    if not layers:
+        found.notes.append("what the engine says of its layers cannot be read")
+    return layers
 
 
 def _judge(job: BackendJob, layers: tuple[PlacedLayer, ...]) -> None:
