@@ -37,7 +37,7 @@ from edgeagent.simulate.scenes import draw_scene  # noqa: E402
 FP32, FP16 = Variant("fp32", "none", "gpu"), Variant("fp16", "none", "gpu")
 CALIBRATED, QDQ = Variant("int8", "calibrator", "gpu"), Variant("int8", "qdq", "gpu")
 FORMS = {"fp32": FP32, "fp16": FP16, "calibrated": CALIBRATED, "qdq": QDQ}
-CALIBRATION_PICTURES = 64
+CALIBRATION_PICTURES = int(os.environ.get("EDGEAGENT_GPU_PICTURES", "64"))
 HELD_OUT = 24
 
 
@@ -109,7 +109,7 @@ class Made:
 
 
 def level() -> int:
-    """The builder's optimisation level: EDGEAGENT_GPU_LEVEL, 3 without it. Lower ones build in a fraction of the time."""
+    """The builder's optimisation level: EDGEAGENT_GPU_LEVEL, 3 without it. Lower ones take a fraction of the time."""
     return int(os.environ.get("EDGEAGENT_GPU_LEVEL", "3"))
 
 

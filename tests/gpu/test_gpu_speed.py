@@ -82,7 +82,8 @@ def test_ours_is_as_fast_as_a_plain_one(form: str, subject: Subject, tmp_path: P
         session.close()
     ours, other = (float(np.median(times[name][5:])) for name in ("ours", "plain"))
     report(
-        "speed", form=form, level=level(), ours_us=round(ours, 1), plain_us=round(other, 1), ratio=round(ours / other, 4),
+        "speed", form=form, level=level(),
+        ours_us=round(ours, 1), plain_us=round(other, 1), ratio=round(ours / other, 4),
         frame_through_session_us=round(float(np.median(whole)), 1), plan_bytes=(tmp_path / "plain").stat().st_size,
     )  # fmt: skip
     assert ours <= other * 1.03
