@@ -68,11 +68,11 @@ def _renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
 def _columns(g: Sketch, head: Head) -> None:
     """float32 (1, 4 + C, N): YOLOv8. To change what this writes for plain scores is to make every engine anew."""
     g.split("raw", {"centres": 4, "all": head.classes}, axis=1)
-    g.reduce_max("all", "best", axis=1)
-    g.op("ArgMax", ["all"], "which", axis=1, keepdims=0)
+    g.best_along("all", 1, "best", "which")
     _pick(g, head, "best", "which")
     g.op("Transpose", ["centres"], "list", perm=[0, 2, 1])
-    _gather_boxes(g, head, "list")
+    _gather(g, head, "list", "picked")
+    g.op("MatMul", ["picked", g.constant("corners", corners(head))], BOXES)
 
 
 def _rows(g: Sketch, head: Head) -> None:
@@ -86,8 +86,7 @@ def _rows(g: Sketch, head: Head) -> None:
         case _:
             boxes, scores = "raw", "raw_1"
     scores = _without_background(g, head, scores, axis=2)
-    g.reduce_max(scores, "best", axis=2)
-    g.op("ArgMax", [scores], "which", axis=2, keepdims=0)
+    g.best_along(scores, 2, "best", "which")
     _pick(g, head, _times_objectness(g, head) if head.layout == "scored" else "best", "which")
     _gather_boxes(g, head, boxes)
 
@@ -176,9 +175,38 @@ def _finish_scores(g: Sketch, top: str) -> None:
         g.op("Sigmoid", [top], SCORES)
 
 
-def _gather_boxes(g: Sketch, head: Head, boxes: str) -> None:
-    """The boxes (1, N, 4) of the rows in `index` (1, K), as corners in input pixels."""
+def _gather(g: Sketch, head: Head, boxes: str, picked: str) -> None:
+    """The boxes (1, N, 4) of the rows in `index` (1, K)."""
     g.op("Unsqueeze", ["index", g.whole_numbers("axis", [2])], "column")
     g.op("Expand", ["column", g.whole_numbers("wide", [1, head.candidates, 4])], "columns")
-    g.op("GatherElements", [boxes, "columns"], "picked", axis=1)
-    g.op("MatMul", ["picked", g.constant("corners", corners(head))], BOXES)
+    g.op("GatherElements", [boxes, "columns"], picked, axis=1)
+
+
+def _gather_boxes(g: Sketch, head: Head, boxes: str) -> None:
+    """The boxes of the rows in `index` as corners in input pixels, number by number.
+
+    A matrix product would do it too, but a GPU multiplies matrices in TF32 even in an FP32 engine, with ten bits of
+    fraction: a third of a pixel on 640.
+    """
+    last = "shares" if head.normalised else BOXES
+    match head.boxes:
+        case "xyxy":
+            _gather(g, head, boxes, last)
+        case "yxyx":
+            _gather(g, head, boxes, "picked")
+            g.op("Gather", ["picked", g.whole_numbers("turn", [1, 0, 3, 2])], last, axis=2)
+        case _:
+            _gather(g, head, boxes, "picked")
+            _corners_of_sides(g, head, last)
+    if head.normalised:
+        g.op("Mul", [last, g.floats("size", [head.width, head.height] * 2)], BOXES)
+
+
+def _corners_of_sides(g: Sketch, head: Head, output: str) -> None:
+    """Corners of `picked`: a point and two sides a row."""
+    g.split("picked", {"point": 2, "sides": 2}, axis=2, name="pairs")
+    first, way = "point", "sides"
+    if head.boxes == "cxcywh":
+        way = g.op("Mul", ["sides", g.floats("half_side", 0.5)], "half_sides")
+        first = g.op("Sub", ["point", way], "first_corner")
+    g.op("Concat", [first, g.op("Add", ["point", way], "last_corner")], output, axis=2)

@@ -23,7 +23,6 @@ class Sketch:
     opset: int
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    last_constants: dict[str, onnx.TensorProto] = field(default_factory=dict)  # an order that engines' keys rest on
 
     def op(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:  # noqa: ANN401  what the operator takes
         """Add a node with one output and return that output's name."""
@@ -44,13 +43,21 @@ class Sketch:
         names, made = [full_name(source), full_name("k")], [full_name(scores), full_name(index)]
         self.nodes.append(helper.make_node("TopK", names, made, name=f"{PREFIX}topk", axis=axis, largest=1, sorted=1))
 
-    def reduce_max(self, source: str, output: str, axis: int) -> str:
-        """ReduceMax took its axes as an attribute up to opset 17 and takes them as an input since 18."""
-        if self.opset >= 18:
-            axes = numpy_helper.from_array(np.array([axis], np.int64), full_name("class_axis"))
-            self.last_constants["class_axis"] = axes
-            return self.op("ReduceMax", [source, "class_axis"], output, keepdims=0)
-        return self.op("ReduceMax", [source], output, axes=[axis], keepdims=0)
+    def best_along(self, source: str, axis: int, best: str, which: str) -> None:
+        """The largest along the axis, and where it stands, the axis gone from both.
+
+        From opset 18 on ReduceMax takes its axes as an input. TensorRT 8.6 does not read them: it refuses the network,
+        or computes something else without a word. So the largest is fetched from where ArgMax has found it.
+        """
+        if self.opset < 18:
+            self.op("ReduceMax", [source], best, axes=[axis], keepdims=0)
+            self.op("ArgMax", [source], which, axis=axis, keepdims=0)
+            return
+        self.whole_numbers("best_axis", [axis])
+        self.op("ArgMax", [source], f"{which}_kept", axis=axis, keepdims=1)
+        self.op("GatherElements", [source, f"{which}_kept"], f"{best}_kept", axis=axis)
+        self.op("Squeeze", [f"{best}_kept", "best_axis"], best)
+        self.op("Squeeze", [f"{which}_kept", "best_axis"], which)
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
         self.constants[name] = numpy_helper.from_array(array, full_name(name))
@@ -65,8 +72,7 @@ class Sketch:
     def model(
         self, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto], ir_version: int
     ) -> onnx.ModelProto:
-        constants = [*self.constants.values(), *self.last_constants.values()]
-        graph = helper.make_graph(self.nodes, name, inputs, outputs, constants)
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, list(self.constants.values()))
         return model_of(graph, self.opset, ir_version)
 
 

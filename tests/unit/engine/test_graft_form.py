@@ -18,7 +18,7 @@ from edgeagent.engine.graft import PREFIX, graft_bundle
 from edgeagent.engine.wish import GRAFT_VERSION
 
 ALLOWED = {
-    *("Abs", "Add", "ArgMax", "Cast", "Clip", "Expand", "Gather", "GatherElements", "MatMul", "Mul", "ReduceMax"),
+    *("Abs", "Add", "ArgMax", "Cast", "Clip", "Concat", "Expand", "Gather", "GatherElements", "MatMul", "Mul"),
     *("Reshape", "Sigmoid", "Softmax", "Split", "Squeeze", "Sub", "TopK", "Transpose", "Unsqueeze"),
 }
 
@@ -37,14 +37,14 @@ def digest_of(model: onnx.ModelProto) -> str:
     [
         (13, {}, "379facf9d3410a7c"),
         (17, {}, "379facf9d3410a7c"),
-        (18, {}, "0a51be48c0644040"),
-        (21, {}, "0a51be48c0644040"),
+        (18, {}, "f791ef142fb3a79c"),
+        (21, {}, "f791ef142fb3a79c"),
         (17, {"mean": [0.1, 0.2, 0.3], "color": "bgr"}, "6d4b6286840ab00a"),
     ],
 )
 def test_the_graft_of_yolov8_is_what_it_was(tmp_path: Path, opset: int, values: dict[str, Any], digest: str) -> None:
     net = Net(opset=opset, strides=(4, 8), width=96, height=64)
-    assert (digest_of(graft_bundle(write_bundle(tmp_path, net, **values))), GRAFT_VERSION) == (digest, 3)
+    assert (digest_of(graft_bundle(write_bundle(tmp_path, net, **values))), GRAFT_VERSION) == (digest, 4)
 
 
 @pytest.mark.parametrize("opset", [13, 21])
@@ -55,4 +55,5 @@ def test_grafts_use_operators_that_every_backend_has(tmp_path: Path, kind: str, 
     text = toml_text(3, 64, 64, family=family, task=task, **options)
     grafted = graft_bundle(write_fixed(tmp_path, convolving(kind, opset=opset), text))
     own = {node.op_type for node in grafted.graph.node if node.name.startswith(PREFIX)}
-    assert own <= ALLOWED and {"TopK", "Cast"} <= own
+    reduced = {"ReduceMax"} if opset < 18 else set()  # TensorRT 8.6 misreads the later form
+    assert own <= ALLOWED | reduced and {"TopK", "Cast"} <= own
