@@ -99,10 +99,19 @@ def _read_file(path: Path) -> onnx.ModelProto:
     check_file_sizes(path)
     model = onnx.load(str(path), load_external_data=False)
     check_claims(model, path)
+    _spell_header(model)
     external_data_helper.load_external_data_for_model(model, str(path.parent))
     model = inliner.inline_local_functions(model)
     onnx.checker.check_model(model)
     return model
+
+
+def _spell_header(model: onnx.ModelProto) -> None:
+    """What an older ONNX library would stumble over before anything is looked at: the format's number, a domain's."""
+    model.ir_version = max(IR_VERSIONS[0], min(int(model.ir_version), IR_VERSIONS[1]))
+    for entry in model.opset_import:
+        if entry.domain == "ai.onnx":
+            entry.domain = ""
 
 
 def _guarded(work: Callable[[], Result], path: Path) -> Result:
@@ -162,7 +171,6 @@ def _normalise(model: onnx.ModelProto) -> None:
     opset = opset_of(model)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", opset))
-    model.ir_version = max(IR_VERSIONS[0], min(int(model.ir_version), IR_VERSIONS[1]))
     del model.training_info[:]
     initial = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in initial]  # before IR 4 weights were inputs too
