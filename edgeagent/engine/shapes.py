@@ -25,6 +25,7 @@ MAX_CONSTANT_BYTES = 1 << 31  # all that does not depend on the frame: a backend
 MAX_TOTAL_BYTES = 1 << 36
 SMALL = 4096  # elements; shape arithmetic is never larger
 ROUNDS = 200  # each finds shapes behind the last one's Reshape or Expand
+VISITS = 1_000_000  # nodes looked at in all rounds together: half a minute
 FOLDED = 100_000
 CALCULATED = frozenset(
     {
@@ -37,9 +38,9 @@ CALCULATED = frozenset(
 Dims = tuple[int, ...]
 
 
-def settle_shapes(model: onnx.ModelProto) -> None:
+def settle_shapes(model: onnx.ModelProto, visits: int = VISITS) -> None:
     """Give every tensor of the model its shape, and check that all of it fits in memory. Control flow is no part."""
-    inferred = _infer(_skeleton(model))
+    inferred = _infer(_skeleton(model), visits)
     known = _known_shapes(inferred)
     sizes = _checked_sizes(model, known)
     _check_sums(model, sizes)
@@ -90,9 +91,9 @@ def _add_constant(graph: onnx.GraphProto, tensor: onnx.TensorProto) -> None:
         graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
 
 
-def _infer(bare: onnx.ModelProto) -> onnx.ModelProto:
+def _infer(bare: onnx.ModelProto, visits: int) -> onnx.ModelProto:
     folded = 0
-    for _ in range(ROUNDS):
+    for _ in range(min(ROUNDS, visits // max(1, len(bare.graph.node)))):
         bare = shape_inference.infer_shapes(bare)
         count = _fold(bare)
         folded += count

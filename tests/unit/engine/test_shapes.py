@@ -16,6 +16,7 @@ from edgeagent.engine.graft import graft_bundle
 from edgeagent.engine.half import lift_to_float32
 from edgeagent.engine.network import load_network
 from edgeagent.engine.quantise import quantise
+from edgeagent.engine.shapes import settle_shapes
 from edgeagent.errors import ModelError
 
 NET = Net(classes=2)
@@ -81,6 +82,30 @@ def test_following_shapes_leaves_the_nodes_alone(tmp_path: Path) -> None:
     loaded = load_network(write_bundle(tmp_path, NET, model))
     assert [node.op_type for node in loaded.model.graph.node] == [node.op_type for node in model.graph.node]
     assert list(loaded.model.graph.initializer) == list(model.graph.initializer)
+
+
+def stairs(count: int) -> onnx.ModelProto:
+    """NET with Reshapes, each to the shape of the last."""
+    model, last = NET.model(), "images"
+    for step in range(count):
+        model.graph.node.append(helper.make_node("Shape", [last], [f"s{step}"]))
+        model.graph.node.append(helper.make_node("Reshape", [last, f"s{step}"], [f"x{step}"]))
+        last = f"x{step}"
+    return model
+
+
+def test_shapes_that_rest_on_each_other(tmp_path: Path) -> None:
+    loaded = load_network(write_bundle(tmp_path, NET, stairs(50)))
+    (end,) = [value for value in loaded.model.graph.value_info if value.name == "x49"]
+    assert [side.dim_value for side in end.type.tensor_type.shape.dim] == [1, 3, 32, 32]
+
+
+def test_the_search_for_shapes_has_an_end() -> None:
+    """A hundred thousand nodes and two hundred steps would take a quarter of an hour."""
+    with pytest.raises(ModelError) as caught:
+        settle_shapes(stairs(50), visits=1000)
+    assert caught.value.error_code == "model_shapes"
+    settle_shapes(stairs(50), visits=100_000)
 
 
 def test_a_shape_that_only_a_frame_tells(tmp_path: Path) -> None:
