@@ -352,9 +352,7 @@ class World:
         def end_run() -> None:
             if run:
                 name = "{ForeignNode[" + f"{run[0]}...{run[-1]}" + "]}"
-                found.append(
-                    {"Name": name, "LayerType": "DLA", "Metadata": "\x1e".join(f"[ONNX Layer: {n}]" for n in run)}
-                )
+                found.append({"Name": name, "LayerType": "DLA", "Metadata": ""})  # as a subgraph of Myelin's has none
                 run.clear()
 
         for layer in network.__dict__["layers"]:
@@ -362,6 +360,7 @@ class World:
                 run.append(layer.name)
                 continue
             end_run()
+            found.append({"Name": f"Reformatting CopyNode for Input Tensor 0 to {layer.name}", "LayerType": "NoOp"})
             found.append(
                 {
                     "Name": layer.name,
@@ -398,7 +397,9 @@ class World:
 
     def _inspect(self, me: Any, format: Any) -> str:
         assert format.name == "JSON"
-        return json.dumps({"Layers": me.__dict__["_values"]["_engine"].__dict__["layers"], "Bindings": []})
+        layers = me.__dict__["_values"]["_engine"].__dict__["layers"]
+        # the real one writes the control character as it is, which strict JSON does not allow
+        return json.dumps({"Layers": layers, "Bindings": []}).replace("\\u001e", "\x1e")
 
     def _create_context(self, me: Any, **options: Any) -> Any:
         import onnxruntime

@@ -17,18 +17,20 @@ from yolov8n import write_yolov8n
 from edgeagent.engine.scales import parse_cache
 from edgeagent.inference.session import open_session
 
+MACS = 186_846_400  # of the sample model
 pytestmark = pytest.mark.timeout(900)
 # What an engine must reach against the FP32 network on ONNX Runtime: (agreement, mean IoU, score difference). The
-# YOLOv8n has random weights: a box that passes 0.35 by chance counts as much as any, and INT8 moves many across.
+# YOLOv8n has random weights: hundreds of boxes lie at 0.35 and beside each other, so the least difference moves one
+# across and lets NMS choose another; its agreement says little, its scores and boxes do.
 BOUNDS = {
     ("conveyor", "fp32"): (0.99, 0.98, 0.005),
     ("conveyor", "fp16"): (0.98, 0.97, 0.01),
     ("conveyor", "calibrated"): (0.90, 0.85, 0.05),
     ("conveyor", "qdq"): (0.90, 0.85, 0.05),
     ("yolov8n", "fp32"): (0.98, 0.97, 0.005),
-    ("yolov8n", "fp16"): (0.93, 0.95, 0.01),
-    ("yolov8n", "calibrated"): (0.40, 0.70, 0.10),
-    ("yolov8n", "qdq"): (0.40, 0.70, 0.10),
+    ("yolov8n", "fp16"): (0.60, 0.95, 0.01),
+    ("yolov8n", "calibrated"): (0.30, 0.70, 0.05),
+    ("yolov8n", "qdq"): (0.30, 0.65, 0.05),
 }
 
 
@@ -84,6 +86,7 @@ def test_a_build_tells_how_far_it_is_and_where_its_layers_run(
         percents = [percent for _, name, percent, _ in engine.words if name == phase]
         assert percents == sorted(percents)
     assert max(percent for _, phase, percent, _ in engine.words if phase == "building") > 30
+    assert sum(layer.macs or 0 for layer in engine.outcome.layers) == MACS
     layers = engine.outcome.layers
     assert {layer.device for layer in layers} == {"gpu"} and any(layer.parts for layer in layers)
     assert engine.outcome.timing_cache and engine.outcome.log

@@ -27,6 +27,7 @@ class Bench:
     job: BackendJob
     board: Board
     settings: Settings
+    free_mb: int
     logger: TrtObject
     builder: TrtObject
 
@@ -39,6 +40,7 @@ class Bench:
             skipped_for_memory=journal.count("skipped_for_memory"),
             no_tactic=journal.subjects("no_tactic"),
             driver=journal.count("driver"),
+            free_mb=self.free_mb,
             errors=journal.errors(),
         )
         return why_refused(said, self.can.release, self.settings.workspace_mb)

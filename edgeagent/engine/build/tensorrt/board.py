@@ -7,7 +7,7 @@ import time
 
 from edgeagent.engine.build.messages import Phase
 from edgeagent.engine.build.tensorrt.journal import Journal
-from edgeagent.engine.build.tensorrt.progress import PhaseProgress
+from edgeagent.engine.build.tensorrt.progress import LogProgress, PhaseProgress
 
 USUAL_S = 240.0  # a small detector on an Orin; counts only where the log tells nothing of progress
 
@@ -35,6 +35,7 @@ class Board:
         """The builder is being started, with or without a monitor."""
         with self._lock:
             self._phases, self._building_since = phases, time.monotonic()
+            self.journal.steps = LogProgress()  # the lines of a calibration before it do not count
 
     def word(self) -> tuple[Phase, float, str]:
         """The phase, how many percent of it are done, and a line for a person."""

@@ -1,8 +1,9 @@
 """What the engine itself says of its layers: the inspector's JSON, read into one record a layer. Pure.
 
 Built with ProfilingVerbosity.DETAILED each layer is an object with `Name`, `LayerType`, `Inputs`, `Outputs` (each with
-`Format/Datatype`) and, from 8.6 on, `Metadata` with the ONNX nodes that it holds (`[ONNX Layer: name]`, separated by
-U+001E). A subgraph on a DLA is one layer of type `DLA` named `{ForeignNode[first...last]}`.
+`Format/Datatype`) and `Metadata` with the ONNX nodes that it holds: `[ONNX Layer: name]`, separated by a bare U+001E,
+which is no valid JSON (8.6.0). A subgraph that was compiled as one, by Myelin or for a DLA, has no metadata and is
+named `{ForeignNode[first...last]}`; on a DLA its type is `DLA`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from edgeagent.engine.build.backend import PlacedLayer
 
 IN_METADATA = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 FOREIGN = re.compile(r"ForeignNode\[(?P<first>.+?)\.\.\.(?P<last>.+?)\]")
+REFORMAT = "Reformatting CopyNode"
 BETWEEN = re.compile(r"\s\+\s|[\s,(){}\[\]]+|\.\.\.")
 FORMATS = (
     ("int8", "int8"),
@@ -63,6 +65,8 @@ def _precision(layer: Mapping[str, Any]) -> str:
 
 
 def _parts(name: str, metadata: str, order: Mapping[str, int]) -> tuple[str, ...]:
+    if name.startswith(REFORMAT):  # named after the layer that it serves, and no part of the network
+        return ()
     named = IN_METADATA.findall(metadata) or [name, *BETWEEN.split(name)]
     known = {part for part in named if part in order}
     return tuple(sorted(known, key=order.__getitem__))

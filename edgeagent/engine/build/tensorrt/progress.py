@@ -13,7 +13,7 @@ from dataclasses import dataclass
 MOST = 98.0
 ROOT_SHARE = 0.7  # of what is left, for each outermost phase: how many there will be is never said
 LAYERS = re.compile(r"^After .*?: (\d+) layers")
-TIMED = ("=============== Computing costs for", "--------------- Timing Runner:")
+TIMED = "=============== Computing costs for"
 
 
 class LogProgress:
@@ -23,29 +23,30 @@ class LogProgress:
     def __init__(self) -> None:
         self._layers = 0
         self._costed = 0
-        self._timings = 0
+        self._best = 0.0
 
     def note(self, text: str) -> None:
         """Take a VERBOSE line. Called a hundred thousand times a build: cheap first."""
-        if text.startswith(TIMED[0]):
+        if text.startswith(TIMED):
             self._costed += 1
-        elif text.startswith(TIMED[1]):
-            self._timings += 1
-        elif text.startswith("After "):
-            found = LAYERS.match(text)
+        elif not self._costed and text.startswith("After "):
+            found = LAYERS.match(text)  # once timing has begun, layers that only change formats are counted in
             if found:
                 self._layers = int(found.group(1))
 
     def percent(self, elapsed_s: float, usual_s: float) -> float:
         """0 to 98: layers begun of all, where the log tells; else time, ever more slowly towards the end."""
         if self._layers and self._costed:
-            return MOST * min(1.0, self._costed / self._layers)
-        return min(MOST, MOST * elapsed_s / (elapsed_s + usual_s)) if elapsed_s > 0 else 0.0
+            share = min(1.0, self._costed / self._layers)
+        else:
+            share = elapsed_s / (elapsed_s + usual_s) if elapsed_s > 0 else 0.0
+        self._best = max(self._best, MOST * share)
+        return self._best
 
     def text(self) -> str:
         if not self._costed:
             return "the builder fuses layers"
-        return f"layer {min(self._costed, self._layers or self._costed)} of {self._layers or '?'} timed"
+        return f"layer {min(self._costed, self._layers)} of {self._layers} timed" if self._layers else "timing layers"
 
 
 @dataclass

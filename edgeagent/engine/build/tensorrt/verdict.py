@@ -6,18 +6,23 @@ from dataclasses import dataclass
 
 from edgeagent.errors import EngineError, Fact
 
+# With less than this even a small builder fails: its kernels alone take 750 MB on a large GPU (8.6.0). CUDA then says
+# all kinds of things, "invalid resource handle" for one, and not that memory is out.
+LITTLE_MB = 1024
 MEMORY_MEND = "give the build more memory: stop other users of the GPU, or set a smaller engines.workspace_mb"
 
 
 @dataclass(frozen=True)
 class Said:
-    """What the log holds against the build: counts of lines, and the layers that they named."""
+    """What the log holds against the build: counts of lines, and the layers that they named. `free_mb`: what the GPU
+    had free when the build began."""
 
     no_memory: int = 0
     without_memory: tuple[str, ...] = ()
     skipped_for_memory: int = 0
     no_tactic: tuple[str, ...] = ()
     driver: int = 0
+    free_mb: int | None = None
     errors: tuple[str, ...] = ()
 
 
@@ -25,8 +30,14 @@ def why_refused(said: Said, release: str, workspace_mb: int) -> EngineError:
     """The error for a builder that returned no engine. A want of memory comes first: it also makes a builder find no
     way to compute a layer, and then it names that layer."""
     last = said.errors[-1][:300] if said.errors else "the builder gave no reason"
-    facts: dict[str, Fact] = {"workspace_mb": workspace_mb, "skipped_tactics": said.skipped_for_memory, "said": last}
-    if said.no_memory or (said.no_tactic and said.skipped_for_memory):
+    facts: dict[str, Fact] = {
+        "workspace_mb": workspace_mb,
+        "free_mb": said.free_mb,
+        "skipped_tactics": said.skipped_for_memory,
+        "said": " | ".join(said.errors)[-800:] or last,
+    }
+    starved = said.driver and said.free_mb is not None and said.free_mb < LITTLE_MB
+    if said.no_memory or (said.no_tactic and said.skipped_for_memory) or starved:
         named = said.without_memory or said.no_tactic
         layer = f" at layer {named[-1]}" if named else ""
         return EngineError(

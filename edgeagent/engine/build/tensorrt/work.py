@@ -83,7 +83,7 @@ def _set_up(trt: Trt, gpu: Gpu, job: BackendJob, board: Board, found: _Found) ->
     if settings.dla_core is not None:
         check_core(builder, settings.dla_core)
     load_plugins(trt, logger, job.plugins)
-    return Bench(trt, can, gpu, job, board, settings, logger, builder), model
+    return Bench(trt, can, gpu, job, board, settings, free.free_mb, logger, builder), model
 
 
 def _halved(model: onnx.ModelProto, found: _Found) -> onnx.ModelProto:
