@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import onnx
 import pytest
@@ -10,6 +11,8 @@ from onnx import TensorProto, helper
 
 from edgeagent.engine.build.tensorrt.inspector import read_layers
 from edgeagent.engine.build.tensorrt.macs import count_macs
+from edgeagent.engine.bundle import load_bundle
+from edgeagent.engine.graft import graft_bundle
 
 NODES = [
     "edgeagent/cast",
@@ -59,16 +62,19 @@ def test_a_subgraph_holds_what_lies_between_and_is_nobody_elses(kind: str, devic
     found = read(
         layer("model/b", "CaskConvolution", "[ONNX Layer: model/b]"),
         layer("{ForeignNode[model/a...model/c]}", kind),
-        layer("{ForeignNode[edgeagent/cast]}", "Myelin"),
+        layer("{ForeignNode[edgeagent/cast...edgeagent/order]}", "Myelin"),
     )
-    assert found[1] == (
-        "{ForeignNode[model/a...model/c]}",
-        device,
-        "",
-        ("model/a", "model/relu", "model/mul", "model/c"),
-        101,
-    )
-    assert found[2][3] == ("edgeagent/cast",)
+    back = ("edgeagent/end",)
+    body = ("model/a", "model/relu", "model/mul", "model/c")
+    assert found[1][1:] == (device, "", body if kind == "DLA" else body + back, 101)
+    assert found[2][3] == ("edgeagent/cast", "edgeagent/order", *(back if kind == "DLA" else ()))
+
+
+def test_the_only_subgraph_holds_all_that_nobody_else_names() -> None:
+    (myelin,) = read(layer("{ForeignNode[model/relu...model/b]}", "Myelin"))
+    (dla,) = read(layer("{ForeignNode[model/relu...model/b]}", "DLA"))
+    assert myelin[3] == tuple(NODES)
+    assert dla[3] == tuple(name for name in NODES if name.startswith("model/"))
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", '{"Layers": []}', "null"])
@@ -105,3 +111,16 @@ def test_multiply_adds_of_every_kind_of_product() -> None:
         "matmul": 7 * 5 * 10,
         "gemm": 5 * 5 * 10,
     }
+
+
+def test_the_sample_model_as_8_6_0_built_it() -> None:
+    """What the inspector said of a real FP16 engine (docs/gpu-lab.md), cut down to what is read."""
+    model = graft_bundle(load_bundle("sample:conveyor"))
+    nodes = [node.name for node in model.graph.node]
+    text = (Path(__file__).parent / "trt_facts/inspector-8.6.0-conveyor-fp16.json").read_text(encoding="utf-8")
+    layers = read_layers(text, nodes, count_macs(model))
+    assert len(layers) == 80 and {layer.device for layer in layers} == {"gpu"}
+    assert sum(layer.macs or 0 for layer in layers) == sum(count_macs(model).values()) == 186_846_400
+    assert {part for layer in layers for part in layer.parts} == set(nodes)
+    twice = [layer for layer in layers if layer.kind == "Reformat" and layer.parts]
+    assert all(layer.name.endswith(" copy") for layer in twice)  # a Concat, made by copying its inputs

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeagent.engine.build.backend import PlacedLayer
+from edgeagent.engine.build.tensorrt.scaled import GRAFT
 
 IN_METADATA = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-FOREIGN = re.compile(r"ForeignNode\[(?P<first>.+?)\.\.\.(?P<last>.+?)\]")
+FOREIGN = re.compile(r"ForeignNode\[(.+?)\]")
 REFORMAT = "Reformatting CopyNode"
 BETWEEN = re.compile(r"\s\+\s|[\s,(){}\[\]]+|\.\.\.")
 FORMATS = (
@@ -41,9 +42,8 @@ def read_layers(text: str, nodes: Sequence[str], macs: Mapping[str, int]) -> tup
         return ()
     order = {name: index for index, name in enumerate(nodes)}
     found = [_layer(layer if isinstance(layer, dict) else {"Name": str(layer)}, order) for layer in layers]
-    claimed = {part for layer in found for part in layer.parts}
-    whole = [_with_inner(layer, nodes, order, claimed) for layer in found]
-    return tuple(_with_macs(layer, macs) for layer in whole)
+    inner = _share_out(found, nodes, order)
+    return tuple(_finished(layer, inner.get(index, layer.parts), macs) for index, layer in enumerate(found))
 
 
 def _layer(layer: Mapping[str, Any], order: Mapping[str, int]) -> PlacedLayer:
@@ -72,19 +72,33 @@ def _parts(name: str, metadata: str, order: Mapping[str, int]) -> tuple[str, ...
     return tuple(sorted(known, key=order.__getitem__))
 
 
-def _with_inner(layer: PlacedLayer, nodes: Sequence[str], order: Mapping[str, int], claimed: set[str]) -> PlacedLayer:
-    """A subgraph names only its first and last node: what lies between and belongs to no other layer is its own."""
-    ends = FOREIGN.search(layer.name)
-    if ends is None or len(layer.parts) > 2:
-        return layer
-    first, last = (order.get(ends[end]) for end in ("first", "last"))
-    if first is None or last is None:
-        return layer
-    low, high = sorted((first, last))
-    own = [name for name in nodes[low : high + 1] if name in layer.parts or name not in claimed]
-    return PlacedLayer(layer.name, layer.device, layer.kind, layer.precision, layer.macs, tuple(own))
+def _share_out(
+    layers: Sequence[PlacedLayer], nodes: Sequence[str], order: Mapping[str, int]
+) -> dict[int, tuple[str, ...]]:
+    """The nodes in each subgraph, by the layer's index. A subgraph names two of its nodes and not always the outermost:
+    it holds those two, and each node that no other layer names goes to the subgraph whose two are nearest. The grafts
+    are kept off a DLA."""
+    ends = {index: found for index, layer in enumerate(layers) if (found := _ends(layer, order)) is not None}
+    if not ends:
+        return {}
+    claimed = {part for layer in layers for part in layer.parts}
+    held: dict[int, set[str]] = {index: set(layers[index].parts) for index in ends}
+    for place, name in enumerate(nodes):
+        near = [index for index in ends if layers[index].device != "dla" or not name.startswith(GRAFT)]
+        if name not in claimed and near:
+            held[min(near, key=lambda index: max(ends[index][0] - place, place - ends[index][1], 0))].add(name)
+    return {index: tuple(sorted(names, key=order.__getitem__)) for index, names in held.items()}
 
 
-def _with_macs(layer: PlacedLayer, macs: Mapping[str, int]) -> PlacedLayer:
-    total = sum(macs.get(part, 0) for part in layer.parts) if layer.parts else None
-    return PlacedLayer(layer.name, layer.device, layer.kind, layer.precision, total, layer.parts)
+def _ends(layer: PlacedLayer, order: Mapping[str, int]) -> tuple[int, int] | None:
+    """Where in the graph a subgraph's two named nodes lie; None for any other layer."""
+    found = None if layer.name.startswith(REFORMAT) else FOREIGN.search(layer.name)
+    if found is None:
+        return None
+    places = sorted(order[name] for name in found.group(1).split("...") if name in order)
+    return (places[0], places[-1]) if places else None
+
+
+def _finished(layer: PlacedLayer, parts: tuple[str, ...], macs: Mapping[str, int]) -> PlacedLayer:
+    total = sum(macs.get(part, 0) for part in parts) if parts else None
+    return PlacedLayer(layer.name, layer.device, layer.kind, layer.precision, total, parts)
