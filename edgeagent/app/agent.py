@@ -53,6 +53,7 @@ if sys.version_info < (3, 11):
 log = structlog.get_logger("agent")
 
 SECOND_S = 1.0
+TRUST_AFTER_S = 600.0  # an engine that ran so long without taking its process along is a good one
 SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
 
 
@@ -172,7 +173,7 @@ class Agent:
 
     def _sweep(self) -> None:
         try:
-            self._engines.sweep()
+            self._engines.sweep(set(self._config.pipelines))
         except StoreError as error:
             log.error("store", reason=error.line())  # every engine that is wanted will say so on MQTT
 
@@ -313,6 +314,14 @@ class Agent:
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
         self._publish_info()
+        if self._tasks is not None:
+            self._tasks.start_soon(self._trust_later, ready.entry.manifest.key)
+
+    async def _trust_later(self, engine: str) -> None:
+        restarts = self._infer.supervisor.restarts
+        await anyio.sleep(TRUST_AFTER_S)
+        if self._infer.supervisor.restarts == restarts:
+            await self._engines.trust(engine)
 
     def _begin_when_ready(self, camera: Camera) -> None:
         """When every pipeline of a camera that will be served is served, a file played once may begin."""

@@ -72,7 +72,7 @@ class BuildScreen:
         told = f"{reason}; {text}" if state == "failed" and reason and text != reason else (reason or text)
         eta = f", about {float(str(values['eta_s'])):.0f} s left" if values.get("eta_s") is not None else ""
         percent = f"{float(str(values.get('percent') or 0)):3.0f}%"
-        return f"{percent}  {state:<10}  {told}{eta}"
+        return f"{percent}  {state:<10}  {told if told != state else ''}{eta}".rstrip()
 
     def note(self, name: str, health: Word, reason: str = "") -> None:
         """Health is told by the engine's states; of a camera only its failure is."""

@@ -23,6 +23,7 @@ from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.logs import configure_logs
 from edgeagent.app.wiring import engine_fingerprint
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.telemetry import BoardReader
@@ -53,6 +54,7 @@ class Asked:
 
 def run_build(options: argparse.Namespace) -> int:
     """Exit code: 0 the engine is there, 1 it is not, 2 what was asked for is wrong (by exception)."""
+    configure_logs("error")
     asked = _asked(options)
     screen = BuildScreen(plain=options.json)
     clock = SystemClock()

@@ -8,7 +8,7 @@ engine that served before, where that is one of the same model on the same board
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -105,8 +105,11 @@ class EngineDesk:
         self.surroundings = Surroundings(state_dir)
         self.on_built: Callable[[str], None] = lambda key: None
 
-    def sweep(self) -> None:
-        """Clean up after builds that were killed. Raises StoreError when the store cannot be made."""
+    def sweep(self, pipelines: set[str] | None = None) -> None:
+        """Clean up after builds that were killed, and after pipelines that are none of these any more (None: any may
+        be). Raises StoreError when the store cannot be made."""
+        if pipelines is not None:
+            self.store().forget_pipelines(pipelines)
         for name in self.store().sweep():
             log.info("swept", entry=name)
         sweep_sets(self._state_dir / "calibration")
@@ -348,15 +351,24 @@ class EngineDesk:
     async def _deliver(self, job: Job, found: Ready, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
         job.making.done()
         job.words.ready(found)
-        await anyio.to_thread.run_sync(partial(self._remember_active, job.wanted.pipeline, found.entry.manifest.key))
+        if self._patient:
+            key = found.entry.manifest.key
+            await anyio.to_thread.run_sync(partial(self._remember_active, job.wanted.pipeline, key))
         await on_ready(job.wanted, found)
 
     def _remember_active(self, pipeline: str, key: str) -> None:
+        """The engine that serves from now on, and room for the next one."""
         try:
+            self.store().note_use(key)
             self.store().set_active(pipeline, key)
             self.store().prune(self._settings.store_max_mb * 1_000_000)
         except StoreError as error:
             log.warning("store", reason=error.line())
+
+    async def trust(self, key: str) -> None:
+        """An engine has run well for a while: what it did before counts no more."""
+        with suppress(StoreError):
+            await anyio.to_thread.run_sync(self.store().forget_failures, key)
 
     async def blame(self, key: str, kind: str, reason: str) -> bool:
         """An engine did not load, or took its process along. True when it is in quarantine from now on."""

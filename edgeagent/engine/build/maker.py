@@ -20,7 +20,6 @@ from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.build.verify import VerifyRequest
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import CalibrationSet
-from edgeagent.engine.dla.budget import judge_placement
 from edgeagent.engine.key import EngineWish, engine_facts, engine_key
 from edgeagent.engine.manifest import Agreement, BuildRecord, FileRecord, LayerSummary, Manifest, NetworkFacts
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
@@ -67,10 +66,10 @@ class Maker:
             prepared = self.awaited(network)
             facts = prepared.facts
             self._report.tell("preparing", 50, facts.recognised or f"a network of the family {facts.family}")
-            job = self._job(prepared.grafted, found, staging)
+            job = self._job(wish, prepared.grafted, staging, found)
             self._report.tell("building", 0, f"building {self._start.variant.line()}")
             outcome = open_backend(self._start.backend).build(job, self._report)
-            self._keep_timings(outcome)
+            self._keep_for_later(wish, outcome)
             summary = self._judge(outcome)
             agreement = self.prove(proof, facts, found, staging / PLAN, staging / REFERENCE)
             self._report.tell("storing", 0, "writing the engine to the store")
@@ -84,22 +83,22 @@ class Maker:
             self._report.pause(LOOK_EVERY_S)
         return network.result()
 
-    def _job(self, grafted: onnx.ModelProto, found: CalibrationSet, staging: Path) -> BackendJob:
+    def _job(self, wish: EngineWish, grafted: onnx.ModelProto, staging: Path, found: CalibrationSet) -> BackendJob:
         start = self._start
         self._store.write(staging, REFERENCE, grafted.SerializeToString(deterministic=True))
-        shaped, cache = self._quantised(grafted, found)
+        shaped, own = self._quantised(grafted, found)
         self._store.write(staging, NETWORK, shaped.SerializeToString(deterministic=True))
         job = BackendJob(
             network=staging / NETWORK,
             variant=start.variant,
             plan=staging / PLAN,
             pictures=found.to_calibrate() if start.quantisation == "calibrator" else (),
-            calibration_cache=cache,
+            calibration_cache=own or self._scales_before(wish),
             timing_cache=self._store.load_timing_cache(start.fingerprint) if start.builder.timing_cache else None,
             plugins=tuple(Path(path) for path in start.builder.plugins),
             options=self._options(),
         )
-        if cache is not None:  # scales taken out of the model's own Q/DQ nodes: built as if they had been measured
+        if own is not None:  # scales taken out of the model's own Q/DQ nodes: built as if they had been measured
             job = replace(job, variant=replace(start.variant, quantisation="calibrator"))
         return job
 
@@ -125,7 +124,7 @@ class Maker:
                 raise EngineError(
                     "the model has no Q/DQ nodes of its own", mend="name another model", code="no_calibration"
                 )
-            return grafted, self._cached_scales(found)
+            return grafted, None
         return self._own_scales(grafted)
 
     def _with_qdq(self, grafted: onnx.ModelProto, found: CalibrationSet) -> onnx.ModelProto:
@@ -150,16 +149,25 @@ class Maker:
         plain, scales = translate_qdq(grafted)
         if self._start.precision != "int8":
             return plain, None
-        line = cache_version_line(self._start.fingerprint.get("tensorrt", ""))
+        line = cache_version_line(self._tensorrt)
         return plain, write_cache(CalibrationCache(line, "EntropyCalibration2", scales))
 
-    def _cached_scales(self, found: CalibrationSet) -> bytes | None:
-        if self._start.quantisation != "calibrator":
+    def _scales_before(self, wish: EngineWish) -> bytes | None:
+        """Scales that an earlier build has measured on these frames: another placement need not measure again."""
+        if wish.quantisation != "calibrator":
             return None
-        version = self._start.fingerprint.get("tensorrt", "")
-        return self._store.load_calibration_cache(self._bundle.digest, found.record.digest, version)
+        return self._store.load_calibration_cache(
+            wish.model_digest, wish.calibration_digest, self._tensorrt, wish.options
+        )
 
-    def _keep_timings(self, outcome: BackendOutcome) -> None:
+    @property
+    def _tensorrt(self) -> str:
+        return self._start.fingerprint.get("tensorrt", "")
+
+    def _keep_for_later(self, wish: EngineWish, outcome: BackendOutcome) -> None:
+        if wish.quantisation == "calibrator" and outcome.calibration_cache:
+            where = (wish.model_digest, wish.calibration_digest, self._tensorrt, wish.options)
+            self._store.save_calibration_cache(*where, outcome.calibration_cache)
         if self._start.builder.timing_cache and outcome.timing_cache and not self._report.disturbed:
             self._store.save_timing_cache(self._start.fingerprint, outcome.timing_cache)
 
@@ -168,6 +176,8 @@ class Maker:
             return None
         if self._start.placement != "dla":
             return LayerSummary(layers=len(outcome.layers), on_dla=0, on_gpu=len(outcome.layers), share_gpu=1.0)
+        from edgeagent.engine.dla.budget import judge_placement
+
         builder = self._start.builder
         return judge_placement(
             outcome.layers, max_gpu_layers=builder.dla_max_gpu_layers, max_gpu_macs=builder.dla_max_gpu_macs
