@@ -34,7 +34,7 @@ class PipelineStart(BaseModel):
     classes: list[str]
     keep: list[int] | None
     min_score: float
-    iou: float | None
+    iou: float
     max_detections: int
     min_interval_s: float
 
