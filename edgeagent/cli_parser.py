@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeagent import __version__
 from edgeagent import cli_commands as commands
+from edgeagent.cli_engine import add_engine
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -22,6 +23,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_board(every)
     _add_doctor(every)
     _add_power(every)
+    add_engine(every)
     _add_simulate(every)
     _add_bench(every)
     return parser

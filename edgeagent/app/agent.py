@@ -21,21 +21,25 @@ import anyio.abc
 import structlog
 
 from edgeagent import __version__
+from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engines import EngineDesk, Ready, Wanted
+from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_look import Ready
+from edgeagent.app.engine_publish import publish_engine
+from edgeagent.app.engines import EngineDesk, Wanted
 from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.models import awaited_models, fetch_models, local_path
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
-from edgeagent.camera.spec import describe_source
+from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.engine.calibration import set_name
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
@@ -49,6 +53,7 @@ if sys.version_info < (3, 11):
 log = structlog.get_logger("agent")
 
 SECOND_S = 1.0
+TRUST_AFTER_S = 600.0  # an engine that ran so long without taking its process along is a good one
 SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
 
 
@@ -69,12 +74,15 @@ class Agent:
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
         self._bundles: dict[str, ModelBundle] = {}
         self._refused: dict[str, EdgeAgentError] = {}
+        self._backend: Backend = "onnxruntime"
+        self._no_backend: EdgeAgentError | None = None
+        self._choose_backend()
         self._load_bundles()
         self._cameras = self._make_cameras()
         self._served = self._make_pipelines()
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
         self._engines = EngineDesk(
-            config.engines, self._state_dir, engine_fingerprint(self._identity), self._publisher, clock
+            config.engines, config.registry, self._state_dir, self._site(), self._publisher, clock
         )
         self._board = BoardWatch(
             Path(config.device.board_root),
@@ -88,10 +96,27 @@ class Agent:
         self._power = PowerDesk(
             Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
         )
-        self._board.on_reading = self._power.look
+        self._board.on_reading = self._look
         self._cost = OwnCost()
         self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
+        self.again = False  # set when everything is to be set up anew: a model has come
+
+    def _choose_backend(self) -> None:
+        """A backend that is not here costs the pipelines, not the agent: somebody must be able to read why."""
+        try:
+            self._backend = choose_backend(self._config.engines.backend)
+        except EdgeAgentError as error:
+            self._no_backend = error
+
+    def _site(self) -> Site:
+        """The device as engines see it."""
+        root = Path(self._config.device.board_root)
+        return Site(self._backend, engine_fingerprint(self._identity, self._backend, root), self._identity.dla)
+
+    def _look(self, reading: Reading) -> None:
+        self._power.look(reading)
+        self._engines.surroundings.look(reading)
 
     def _load_bundles(self) -> None:
         """The bundles of the pipelines that shall run. One that is wrong costs its own pipelines, not the others."""
@@ -99,11 +124,16 @@ class Agent:
             if not settings.enabled:
                 continue
             try:
+                if self._no_backend is not None:
+                    raise self._no_backend
                 if settings.model not in self._bundles:
-                    self._bundles[settings.model] = load_bundle(self._config.models[settings.model].path)
+                    self._bundles[settings.model] = load_bundle(self._model_path(settings.model))
                 check_classes(name, settings.classes, self._bundles[settings.model])
             except EdgeAgentError as error:
                 self._refused[name] = error
+
+    def _model_path(self, model: str) -> str:
+        return local_path(self._config.models[model].path, self._state_dir)
 
     def _make_cameras(self) -> dict[str, Camera]:
         wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self._refused]
@@ -143,7 +173,7 @@ class Agent:
 
     def _sweep(self) -> None:
         try:
-            self._engines.sweep()
+            self._engines.sweep(set(self._config.pipelines))
         except StoreError as error:
             log.error("store", reason=error.line())  # every engine that is wanted will say so on MQTT
 
@@ -152,7 +182,9 @@ class Agent:
             camera.on_change = self._publish_info
         self._power.on_change = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
-        self._infer.on_refused = self._given_up
+        self._infer.on_load_failed = self._not_loaded
+        self._infer.on_crash = self._crashed
+        self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             self._publish_info()
@@ -165,6 +197,8 @@ class Agent:
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
             tasks.start_soon(self._settle)
+            if awaited_models(self._config):
+                tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
 
     def _groups(self) -> list[Group]:
         """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
@@ -183,11 +217,26 @@ class Agent:
             async for number in signals:
                 log.info("stopping", signal=number.name)
                 self._publisher.status("stopping", f"received {number.name}")
-                for group in reversed(groups):
-                    await group.stop()
+                await self._stop_groups(groups)
                 await self._power.restore()
                 scope.cancel()
                 return
+
+    @staticmethod
+    async def _stop_groups(groups: list[Group]) -> None:
+        for group in reversed(groups):
+            await group.stop()
+
+    async def _fetch_models(self, groups: list[Group], scope: anyio.CancelScope) -> None:
+        """Until the models that pipelines wait for have come; then everything is set up anew with them."""
+        await fetch_models(self._config, self._model_not_fetched)
+        self.again = True
+        self._publisher.status("updating", "a model has come from the registry")
+        await self._stop_groups(groups)
+        scope.cancel()
+
+    def _model_not_fetched(self, digest: str, reason: str) -> None:
+        self._publisher.event("model-not-fetched", "warning", f"model {digest[:12]}: {reason}", digest=digest)
 
     async def _stop(self, reason: str) -> None:
         try:
@@ -214,13 +263,15 @@ class Agent:
     def _wanted(self, served: Served) -> Wanted:
         bundle = self._bundles[served.settings.model]
         size = bundle.spec.input
-        name = set_name(served.camera.name, describe_source(served.camera.source), size.width, size.height)
+        images = self._config.engines.calibration_images
+        name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
-            model=self._config.models[served.settings.model].path,
+            model=self._model_path(served.settings.model),
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
+            images=images,
         )
 
     async def _provide(self, served: Served) -> None:
@@ -232,9 +283,45 @@ class Agent:
         served.given_up = True
         self._begin_when_ready(served.camera)
 
+    def _not_loaded(self, served: Served, engine: str, reason: str) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._after_failed_load, served, engine, reason)
+
+    async def _after_failed_load(self, served: Served, engine: str, reason: str) -> None:
+        """Once more with the same engine; after that it is in quarantine, and another is made or taken."""
+        await self._engines.blame(engine, "load", reason)
+        await anyio.sleep(SECOND_S)
+        await self._provide(served)
+
+    def _crashed(self, engine: str, reason: str) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._after_crash, engine, reason)
+
+    async def _after_crash(self, engine: str, reason: str) -> None:
+        """The supervisor starts the child again; an engine that has done it twice is not given to it any more."""
+        if not await self._engines.blame(engine, "crash", reason):
+            return
+        text = f"the engine {engine[:12]} has crashed its process twice and is in quarantine"
+        self._publisher.event("engine-quarantined", "error", text, engine=engine)
+        for served in self._infer.stop_serving(engine):
+            if self._tasks is not None:
+                self._tasks.start_soon(self._provide, served)
+
+    def _publish_engine(self, key: str) -> None:
+        if self._tasks is not None and self._config.registry.publish:
+            self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
+
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
         self._publish_info()
+        if self._tasks is not None:
+            self._tasks.start_soon(self._trust_later, ready.entry.manifest.key)
+
+    async def _trust_later(self, engine: str) -> None:
+        restarts = self._infer.supervisor.restarts
+        await anyio.sleep(TRUST_AFTER_S)
+        if self._infer.supervisor.restarts == restarts:
+            await self._engines.trust(engine)
 
     def _begin_when_ready(self, camera: Camera) -> None:
         """When every pipeline of a camera that will be served is served, a file played once may begin."""
@@ -317,8 +404,11 @@ def run_agent(config: Config, clock: Clock, rng: Random) -> None:
     try:
         with ExitStack() as stack:
             stack.enter_context(only_agent(Path(config.device.run_dir)))
-            agent = Agent(config, clock, rng)
-            anyio.run(agent.run)
+            again = True
+            while again:
+                agent = Agent(config, clock, rng)
+                anyio.run(agent.run)
+                again = agent.again
     except BaseExceptionGroup as group:
         raise _first(group) from group
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from edgeagent.clock import Clock
-from edgeagent.engine.build.messages import BUILD_WORDS, Built, Progress
+from edgeagent.engine.build.messages import BUILD_WORDS, Built, Conditions, Progress
 from edgeagent.errors import EdgeAgentError
 from edgeagent.supervise.child import Child, ChildSpec
 from edgeagent.supervise.hearing import Hearing
@@ -31,6 +31,13 @@ class BuildWatch:
         self._started_s = self._now_s()
         self._fault: Fault | None = None
         self._built: Built | None = None
+        self._to_tell: Conditions | None = None
+        self._told = anyio.Event()
+
+    def tell(self, word: Conditions) -> None:
+        """Let the build know how the board is; only the newest word counts."""
+        self._to_tell = word
+        self._told.set()
 
     async def run(self, timeout_s: float) -> Built:
         """The built engine. Raises BuildFailed with the reason; leaves no process behind."""
@@ -42,7 +49,10 @@ class BuildWatch:
         code = None
         try:
             with anyio.move_on_after(timeout_s):
-                code = await self._listen(child)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._pass_on, child)
+                    code = await self._listen(child)
+                    tasks.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
             await child.end(Stop(), grace_s=0.3)
             raise
@@ -51,6 +61,13 @@ class BuildWatch:
         if self._built is not None and code == 0:
             return self._built
         raise self._failure(code, timeout_s)
+
+    async def _pass_on(self, child: Child) -> None:
+        while True:
+            await self._told.wait()
+            self._told = anyio.Event()
+            if self._to_tell is not None:
+                await child.send(self._to_tell)
 
     async def _listen(self, child: Child) -> int:
         hearing = Hearing(child, self._take, self._clock, START_ALLOWANCE_S)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from edgeagent.app.publisher import Publisher
+from edgeagent.app.teller import Teller
 from edgeagent.camera.messages import CAPTURE_WORDS, Begin, CaptureStart, CaptureStats, Ended, Opened, RingOutput
 from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
 from edgeagent.camera.ring_memory import create_ring, map_header
@@ -86,7 +86,7 @@ class Camera:
         name: str,
         source: SourceSpec,
         sizes: list[tuple[int, int]],
-        publisher: Publisher,
+        publisher: Teller,
         clock: Clock,
         rng: Random,
     ) -> None:

@@ -31,12 +31,18 @@ _TENSORRT_MENDS: dict[System, str] = {
     "debian": "install its Python package again, or remove it",
     "other": "install its Python package again, or remove it",
 }
+_TENSORRT_SOURCES: dict[System, str] = {
+    "jetson": "sudo apt install python3-libnvinfer (JetPack)",
+    "debian": "install the Python package of TensorRT",
+    "other": "install the Python package of TensorRT",
+}
 _PYCUDA_MENDS: dict[System, str] = {
     "jetson": "sudo apt install --reinstall python3-pycuda, or pip install pycuda with the CUDA toolkit present",
     "debian": "sudo apt install --reinstall python3-pycuda, or pip install pycuda with the CUDA toolkit present",
     "other": "pip install pycuda with the CUDA toolkit present, or remove it",
 }
-_NOT_YET = "this version of edgeagent does not use it yet"
+_ON_THE_CPU = "models run on ONNX Runtime, on the CPU"
+_SEEN_BY_PYTHON = "use a Python that sees it: JetPack's own, or a venv of it with --system-site-packages"
 _CUDA_OF_PACKAGE = re.compile(r"\+cuda([0-9]{1,3}\.[0-9]{1,3})")
 
 
@@ -53,15 +59,15 @@ def check_modules(
 
     `jtop_socket`: its service has one. `same_machine`: the modules run on the board of `identity`; under another root
     what they say of the GPU is about this machine and cannot contradict the board. `system` is this machine's.
-    Models run on ONNX Runtime; TensorRT and pycuda are looked at, and what is missing of them is no fault.
+    Without TensorRT and pycuda models run on the CPU: on a Jetson that is worth a warning, elsewhere it is no fault.
     """
     board = identity if same_machine else replace(identity, compute_capability="")
     is_jetson = identity.kind != "not-a-jetson"
     yield _cv2(probes["cv2"], is_jetson, system)
     yield _inference(identity)
-    yield _tensorrt(identity, probes["tensorrt"], _TENSORRT_MENDS[system], same_machine)
+    yield _tensorrt(identity, probes["tensorrt"], system, same_machine, is_jetson)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
-    yield _pycuda(board, probes["pycuda"], _PYCUDA_MENDS[system])
+    yield _pycuda(board, probes["pycuda"], _PYCUDA_MENDS[system], has_tensorrt=not probes["tensorrt"].missing)
     yield _jtop(probes["jtop"], user, jtop_socket)
 
 
@@ -83,23 +89,30 @@ def _cv2(probe: Probe, is_jetson: bool, system: System) -> Check:
 
 
 def _inference(identity: Identity) -> Check:
-    """Something has to run the model."""
+    """What runs models on the CPU, and what every engine is proven against."""
     if identity.onnxruntime:
         return ok("onnxruntime", identity.onnxruntime)
-    return problem("onnxruntime", "not installed: no model can be run", "pip install onnxruntime")
+    return problem(
+        "onnxruntime", "not installed: no engine can be proven, and none made for the CPU", "pip install onnxruntime"
+    )
 
 
-def _tensorrt(identity: Identity, probe: Probe, how: str, same_machine: bool) -> Check:
+def _tensorrt(identity: Identity, probe: Probe, system: System, same_machine: bool, is_jetson: bool) -> Check:
     if probe.missing and not identity.tensorrt:
-        return ok("tensorrt", f"not installed: models run on ONNX Runtime; {_NOT_YET}")
+        text = f"not installed: {_ON_THE_CPU}"
+        if is_jetson and same_machine:
+            return warning("tensorrt", text, _TENSORRT_SOURCES[system])
+        return ok("tensorrt", text)
     if probe.missing:
         built_for = _built_for(identity)
         installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
         if not same_machine:
             return ok("tensorrt", f"the board has {installed} and this Python has none")
-        return ok("tensorrt", f"{installed} is installed, this Python cannot import it; {_NOT_YET}")
+        return warning(
+            "tensorrt", f"{installed} is installed, this Python cannot import it: {_ON_THE_CPU}", _SEEN_BY_PYTHON
+        )
     if probe.error and not probe.text("version"):
-        return warning("tensorrt", f"does not work: {probe.error}; {_NOT_YET}", how)
+        return warning("tensorrt", f"does not work: {probe.error}", _TENSORRT_MENDS[system])
     return _working_tensorrt(identity, probe)
 
 
@@ -113,7 +126,7 @@ def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
         return warning(
             "tensorrt", f"{text}, but: {probe.error}", "see that this user may open the GPU's files", **facts
         )
-    return ok("tensorrt", f"{text}; {_NOT_YET}", **facts)
+    return ok("tensorrt", text, **facts)
 
 
 def _built_for(identity: Identity) -> str:
@@ -138,11 +151,13 @@ def _dla(identity: Identity, probe: Probe) -> Check:
     return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)
 
 
-def _pycuda(identity: Identity, probe: Probe, how: str) -> Check:
+def _pycuda(identity: Identity, probe: Probe, how: str, *, has_tensorrt: bool) -> Check:
+    if probe.missing and has_tensorrt:
+        return warning("pycuda", f"not installed, and TensorRT cannot be used without it: {_ON_THE_CPU}", how)
     if probe.missing:
-        return ok("pycuda", f"not installed, and not needed: {_NOT_YET}")
+        return ok("pycuda", "not installed, and not needed without TensorRT")
     if probe.error:
-        return warning("pycuda", f"does not work: {probe.error}; {_NOT_YET}", how, file=probe.text("file"))
+        return warning("pycuda", f"does not work: {probe.error}", how, file=probe.text("file"))
     told, known = probe.text("compute_capability"), identity.compute_capability
     text = f"{probe.text('gpu') or 'no GPU'}, built for CUDA {probe.text('built_for')}"
     if told and known and told != known:

@@ -1,91 +1,115 @@
-"""Engines: for every pipeline the right one, from the store or built, one build at a time.
+"""Engines: for every pipeline the right one, from the store, from a registry or built, one build at a time.
 
-The desk decides the order (store, then build) and the retries; the build child does the work in its own process
-group, first in line for the kernel's out-of-memory killer. Serving goes on meanwhile.
+The desk decides the order and the retries (engine_course.py, engine/build/policy.py); the build child does the work in
+its own process group, first in line for the kernel's out-of-memory killer. Serving goes on meanwhile: with the
+engine that served before, where that is one of the same model on the same board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import anyio
 import structlog
 
+from edgeagent import __version__
 from edgeagent.app.build_watch import BuildWatch
-from edgeagent.app.publisher import Publisher
+from edgeagent.app.engine_conditions import Surroundings
+from edgeagent.app.engine_course import Making, kind_of
+from edgeagent.app.engine_forms import (
+    Site,
+    builder_for,
+    candidates_for,
+    engine_wish,
+    plugin_digests,
+    registry_wish,
+)
+from edgeagent.app.engine_look import EngineLook, Ready
+from edgeagent.app.engine_words import EngineWords
+from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
-from edgeagent.config.schema import EngineSettings
-from edgeagent.engine.build.messages import BuildStart, CalibrationWish, Progress
+from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
+from edgeagent.engine.build.gate import Go, Need, decide_start, is_low
+from edgeagent.engine.build.ledger import Ledger
+from edgeagent.engine.build.messages import BuildStart, CalibrationWish
 from edgeagent.engine.bundle import ModelBundle
-from edgeagent.engine.calibration import find_set, sweep_sets
-from edgeagent.engine.key import engine_key
-from edgeagent.engine.store import EngineStore, Entry
-from edgeagent.engine.wish import wish_for
-from edgeagent.errors import EdgeAgentError, EngineError, StoreError
+from edgeagent.engine.calibration import sweep_sets
+from edgeagent.engine.locks import try_lock
+from edgeagent.engine.store import EngineStore, store_error
+from edgeagent.engine.subject import subject_of
+from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.supervise.child import ChildSpec
 
 log = structlog.get_logger("engine")
 
-PAUSE_AFTER_DEATH_S = 1.0
-PAUSE_AFTER_FAILURE_S = 5.0
 LOOK_AGAIN_S = 2.0
-DEATHS = {"build_killed", "build_crashed", "engine_crashed"}
-PAUSE_AFTER_GIVING_UP_S = 600.0
+GATE_LOOK_S = 5.0
 BUILD_NICE = 10
 BUILD_OOM_SCORE = 800
-STATE_OF_PHASE = {
-    "waiting": "waiting",
-    "collecting": "collecting",
-    "preparing": "building",
-    "calibrating": "building",
-    "verifying": "verifying",
-    "storing": "verifying",
-}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One pipeline's engine wish."""
+    """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames."""
 
     pipeline: str
     model: str
     bundle: ModelBundle
     calibration: Path
-    ring_fd: int
+    ring_fd: int | None
+    images: str | None = None
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A verified engine for a pipeline. `from_store` is False when this agent built it just now."""
+@dataclass
+class Job:
+    """One pipeline's way to its engine, while it is on it."""
 
-    entry: Entry
-    from_store: bool
+    wanted: Wanted
+    words: EngineWords
+    making: Making
+    plugins: dict[str, str] = field(default_factory=dict)
+    serving: str = ""
 
 
 class EngineDesk:
-    """Gets engines for pipelines. `on_ready` is awaited with each one."""
+    """Gets engines for pipelines.
+
+    `patient` is the agent's way: what is remembered counts, and a spent budget means a long pause. Without it an
+    operator stands there: nothing is remembered against the wish, and a spent budget is the end.
+    """
 
     def __init__(
-        self, settings: EngineSettings, state_dir: Path, fingerprint: dict[str, str], publisher: Publisher, clock: Clock
+        self,
+        settings: EngineSettings,
+        registry: RegistrySettings,
+        state_dir: Path,
+        site: Site,
+        teller: Teller,
+        clock: Clock,
+        *,
+        patient: bool = True,
     ) -> None:
+        self._patient = patient
         self._settings = settings
+        self._registry = registry
         self._state_dir = state_dir
-        self._fingerprint = fingerprint
-        self._publisher = publisher
+        self._site = site
+        self._teller = teller
         self._clock = clock
         self._one_build = anyio.Lock()
         self._store: EngineStore | None = None
+        self.surroundings = Surroundings(state_dir)
+        self.on_built: Callable[[str], None] = lambda key: None
 
-    @property
-    def backend(self) -> str:
-        """`auto` is ONNX Runtime as long as it is the only backend there is."""
-        return "onnxruntime" if self._settings.backend == "auto" else self._settings.backend
-
-    def sweep(self) -> None:
-        """Clean up after builds that were killed. Raises StoreError when the store cannot be made."""
+    def sweep(self, pipelines: set[str] | None = None) -> None:
+        """Clean up after builds that were killed, and after pipelines that are none of these any more (None: any may
+        be). Raises StoreError when the store cannot be made."""
+        if pipelines is not None:
+            self.store().forget_pipelines(pipelines)
         for name in self.store().sweep():
             log.info("swept", entry=name)
         sweep_sets(self._state_dir / "calibration")
@@ -95,179 +119,264 @@ class EngineDesk:
             self._store = EngineStore(self._state_dir / "engines")
         return self._store
 
+    def words(self, pipeline: str) -> EngineWords:
+        return EngineWords(pipeline, self._teller, self._settings.precision, self._site.backend)
+
     def refuse(self, pipeline: str, error: EdgeAgentError) -> None:
         """Tell that a pipeline gets no engine, because its model cannot be one."""
-        line = error.line()
-        self._publisher.engine(
-            pipeline, state="failed", reason=line, precision=self._settings.precision, backend=self.backend
-        )
-        self._blame(pipeline, error, attempt=0)
+        self.words(pipeline).failed(error, attempt=0, final=True)
 
     async def provide(self, wanted: Wanted, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> bool:
-        """Until the pipeline has its engine: store, else build; retried with pauses, told at every step.
+        """Until the pipeline has its engine: store, registry, build; retried with pauses, told at every step.
 
-        False when it will not get one: only a person or a new setting can help.
+        `on_ready` is awaited with each engine that shall serve from then on: first perhaps the one that served
+        before, then the one that was wanted. False when it will not come: only a person or a new setting can help.
         """
-        attempt = 0
-        self._tell(wanted, "wanted")
-        self._publisher.note(f"engine/{wanted.pipeline}", "degraded", "its engine is being made")
+        words = self.words(wanted.pipeline)
+        words.wanted()
+        try:
+            job = await anyio.to_thread.run_sync(partial(self._job, wanted, words))
+        except EdgeAgentError as error:
+            words.failed(error, attempt=0, final=True)
+            return False
         while True:
             try:
-                found = await self._from_store(wanted)
-                if found is None:
-                    attempt += 1
-                    found = await self._built(wanted, attempt)
+                found = await self._found(job) or await self._made(job, on_ready)
             except EdgeAgentError as error:
-                if not await self._failed(wanted, error, attempt):
+                if not await self._failed(job, error, on_ready):
                     return False
                 continue
-            self._tell_ready(wanted, found)
-            await on_ready(wanted, found)
+            if found is None:
+                return False
+            await self._deliver(job, found, on_ready)
             return True
 
-    async def _from_store(self, wanted: Wanted) -> Ready | None:
-        return await anyio.to_thread.run_sync(partial(self._look_up, wanted))
+    def _job(self, wanted: Wanted, words: EngineWords) -> Job:
+        candidates = candidates_for(self._settings, self._site, wanted.bundle)
+        plugins = plugin_digests(self._settings) if self._site.backend == "tensorrt" else {}
+        builder = builder_for(self._settings, self._site, candidates[0], plugins)
+        making = Making(
+            ledger=Ledger(self._state_dir / "engines"),
+            subject=subject_of(engine_wish(self._site, wanted.bundle, candidates[0], builder, "")),
+            candidates=candidates,
+            tunable=self._site.backend == "tensorrt",
+            max_attempts=self._settings.max_attempts,
+        )
+        if self._patient:
+            making.recall()
+        else:
+            making.forget()
+        words.form(making.candidate, making.course.steps)
+        return Job(wanted, words, making, plugins)
 
-    def _look_up(self, wanted: Wanted) -> Ready | None:
-        digest = ""
-        if self._settings.precision == "int8":
-            found = find_set(wanted.calibration)
-            enough = self._settings.calibration_frames + self._settings.holdout_frames
-            if found is None or len(found.record.files) < enough:
-                return None
-            digest = found.record.digest
-        entry = self.store().find(self._key(wanted, digest))
-        if entry is None:
-            return None
-        self._check_agreement(entry)
-        return Ready(entry, from_store=True)
-
-    def _check_agreement(self, entry: Entry) -> None:
-        """An engine proven under a lower demand does not meet a higher one by lying in the store."""
-        proven = entry.manifest.agreement
-        if proven is not None and proven.value < self._settings.min_agreement:
-            raise EngineError(
-                f"the engine {entry.manifest.key[:12]} agrees with the FP32 network to {proven.value:.3f} only, and "
-                f"engines.min_agreement is {self._settings.min_agreement}",
-                mend="lower it, or set engines.precision to fp32",
-                code="engine_disagrees",
-            )
-
-    def _key(self, wanted: Wanted, calibration_digest: str) -> str:
-        return engine_key(
-            wish_for(
-                wanted.bundle,
-                precision=self._settings.precision,
-                calibration_digest=calibration_digest,
-                backend=self.backend,
-                fingerprint=self._fingerprint,
-            )
+    def _look(self, job: Job) -> EngineLook:
+        return EngineLook(
+            self.store(), self._settings, self._site, job.wanted.bundle, job.wanted.calibration, job.plugins
         )
 
-    async def _built(self, wanted: Wanted, attempt: int) -> Ready:
+    async def _found(self, job: Job) -> Ready | None:
+        """The engine from the store: in the form asked for, else in the one that was gone on with."""
+        candidates = job.making.candidates[: job.making.course.candidate + 1]
+        return await anyio.to_thread.run_sync(partial(self._look(job).find, candidates))
+
+    async def _made(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> Ready | None:
+        """The engine from a registry or a build; None where an earlier run has found that it cannot be."""
+        await self._serve_meanwhile(job, on_ready)
+        digest = await anyio.to_thread.run_sync(self._look(job).calibration_digest)
+        stopped = job.making.still_stopped(digest)
+        if stopped is not None:
+            job.words.remembered(stopped.code, stopped.reason)
+            return None
+        return await self._built(job)
+
+    async def _serve_meanwhile(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
+        """Let the engine that served before serve on, where it is one of this very model on this board."""
+        if job.serving:
+            return
+        try:
+            before = await anyio.to_thread.run_sync(partial(self._look(job).stand_in, job.wanted.pipeline))
+        except StoreError as error:
+            log.warning("stand_in", reason=error.line())
+            return
+        if before is not None:
+            job.serving = before.entry.manifest.key
+            job.words.serves_meanwhile(job.serving)
+            await on_ready(job.wanted, before)
+
+    async def _built(self, job: Job) -> Ready:
         if self._one_build.locked():
-            self._tell(wanted, "waiting", phase="another pipeline's engine is being built", attempt=attempt)
+            job.words.waiting("another pipeline's engine is being built")
         while True:
             with anyio.move_on_after(LOOK_AGAIN_S):
                 await self._one_build.acquire()
                 break
             # Another pipeline with the same wish may have built it while this one waited.
-            if (found := await self._from_store(wanted)) is not None:
+            if (found := await self._found(job)) is not None:
                 return found
         try:
-            return await self._from_store(wanted) or await self._build(wanted, attempt)
+            return await self._found(job) or await self._build(job)
         finally:
             self._one_build.release()
 
-    async def _build(self, wanted: Wanted, attempt: int) -> Ready:
-        watch = BuildWatch(self._spec(wanted), self._clock, partial(self._progress, wanted, attempt))
-        log.info("build", pipeline=wanted.pipeline, attempt=attempt, precision=self._settings.precision)
-        built = await watch.run(self._settings.build_timeout_s)
+    async def _build(self, job: Job) -> Ready:
+        async with self._turn(job):
+            return await self._build_now(job, await self._gate(job))
+
+    @asynccontextmanager
+    async def _turn(self, job: Job) -> AsyncIterator[None]:
+        """One build at a time on this device, whoever builds: the agent or a command."""
+        lock, told = self._state_dir / "engines" / ".locks" / "build", False
+        while True:
+            with ExitStack() as stack:
+                try:
+                    free = stack.enter_context(try_lock(lock))
+                except OSError as error:
+                    raise store_error("lock", lock, error) from error
+                if free:
+                    yield
+                    return
+            if not told:
+                job.words.waiting("another process builds an engine")
+                told = True
+            await anyio.sleep(LOOK_AGAIN_S)
+
+    async def _build_now(self, job: Job, go: Go) -> Ready:
+        job.making.begin()
+        candidate, course = job.making.candidate, job.making.course
+        job.words.form(candidate, course.steps, course.attempts)
+        watch = BuildWatch(self._spec(job, go), self._clock, job.words.progress)
+        log.info("build", pipeline=job.wanted.pipeline, attempt=course.attempts, form=candidate.variant.line())
+        self.surroundings.begin(watch.tell)
+        try:
+            built = await watch.run(self._settings.build_timeout_s)
+        finally:
+            self.surroundings.end()
         entry = await anyio.to_thread.run_sync(self.store().find, built.key)
         if entry is None:
             raise StoreError(f"the engine {built.key} is not in the store after its build", retry=True)
-        return Ready(entry, built.from_store)
+        if built.origin == "build":
+            self.on_built(built.key)
+        return Ready(entry, built.origin, candidate)
 
-    def _spec(self, wanted: Wanted) -> ChildSpec:
-        settings = self._settings
-        start = BuildStart(
-            model=wanted.model,
-            precision=settings.precision,
-            backend=self.backend,
-            fingerprint=self._fingerprint,
-            calibration=CalibrationWish(
-                folder=str(wanted.calibration),
-                frames=settings.calibration_frames,
-                holdout=settings.holdout_frames,
-                interval_s=settings.calibration_interval_s,
-            ),
-            store=str(self._state_dir / "engines"),
-            ring_fd=wanted.ring_fd,
-            threads=settings.build_threads or 1,
-            min_agreement=settings.min_agreement,
-        )
+    async def _gate(self, job: Job) -> Go:
+        """Wait until memory and disk are there; told when it begins and when the reason changes."""
+        need = self._need(job.wanted.bundle)
+        told = ""
+        while True:
+            have = self.surroundings.have()
+            answer = decide_start(
+                need, have, workspace_mb=self._settings.workspace_mb, divisor=job.making.course.workspace_divisor
+            )
+            if isinstance(answer, Go):
+                return answer
+            if answer.code != told:
+                told = answer.code
+                job.words.held(answer)
+            await anyio.sleep(GATE_LOOK_S)
+            if (await self._found(job)) is not None:  # somebody else has made it meanwhile: the build ends at once
+                return Go(None)
+
+    def _need(self, bundle: ModelBundle) -> Need:
+        try:
+            model_mb = bundle.onnx_path.stat().st_size / 1e6
+        except OSError:
+            model_mb = 0.0  # the build says what is wrong with it
+        return Need(self._site.backend, model_mb, self._settings.min_disk_free_mb)
+
+    def _spec(self, job: Job, go: Go) -> ChildSpec:
+        start = self._start(job, go)
         return ChildSpec(
-            name=f"build-{wanted.pipeline}",
+            name=f"build-{job.wanted.pipeline}",
             module="edgeagent.engine.build.child",
             first=start,
-            pass_fds=[wanted.ring_fd],
+            pass_fds=[] if start.ring_fd is None else [start.ring_fd],
             own_group=True,
             nice=BUILD_NICE,
             oom_score_adj=BUILD_OOM_SCORE,
             environment={"OMP_NUM_THREADS": str(start.threads)},
         )
 
-    async def _failed(self, wanted: Wanted, error: EdgeAgentError, attempt: int) -> bool:
-        """Tell it; wait if trying again can help. False when only a person or a new setting can."""
-        line = error.line()
-        log.warning("build_failed", pipeline=wanted.pipeline, code=error.error_code, reason=line, attempt=attempt)
-        self._tell(wanted, "failed", reason=line, attempt=attempt)
-        self._blame(wanted.pipeline, error, attempt)
-        if not error.retry:
+    def _start(self, job: Job, go: Go) -> BuildStart:
+        settings, wanted, course = self._settings, job.wanted, job.making.course
+        candidate = job.making.candidate
+        builder = builder_for(settings, self._site, candidate, job.plugins)
+        level = course.level if course.level is not None else builder.optimization_level
+        return BuildStart(
+            model=wanted.model,
+            precision=candidate.variant.precision,
+            quantisation=candidate.variant.quantisation,
+            placement=candidate.variant.placement,
+            backend=self._site.backend,
+            fingerprint=self._site.fingerprint,
+            builder=builder.model_copy(update={"workspace_mb": go.workspace_mb, "optimization_level": level}),
+            calibration=CalibrationWish(
+                folder=str(wanted.calibration),
+                frames=settings.calibration_frames,
+                holdout=settings.holdout_frames,
+                interval_s=settings.calibration_interval_s,
+                images=wanted.images,
+            ),
+            registry=registry_wish(self._registry),
+            store=str(self._state_dir / "engines"),
+            ring_fd=wanted.ring_fd if wanted.images is None else None,
+            threads=settings.build_threads or 1,
+            min_agreement=settings.min_agreement,
+            attempt=course.attempts,
+            steps=course.steps,
+            agent_version=__version__,
+        )
+
+    async def _failed(
+        self, job: Job, error: EdgeAgentError, on_ready: Callable[[Wanted, Ready], Awaitable[None]]
+    ) -> bool:
+        """Tell it, decide, wait. False when only a person or a new setting can help."""
+        low = is_low(self.surroundings.have())
+        kind = kind_of(error, oom_kills=self.surroundings.oom_kills_since(), memory_low=low)
+        digest = await anyio.to_thread.run_sync(self._look(job).calibration_digest)
+        attempt = job.making.course.attempts
+        decision = job.making.failed(kind, error, digest)
+        spent = job.making.course.tries > 0 and job.making.course.tries % self._settings.max_attempts == 0
+        log.warning(
+            "build_failed", pipeline=job.wanted.pipeline, kind=kind, code=error.error_code, reason=error.line(),
+            attempt=attempt, next=decision.text,
+        )  # fmt: skip
+        job.words.failed(error, attempt=attempt, final=decision.stop or spent, outcome=kind, then=decision.text)
+        await self._serve_meanwhile(job, on_ready)
+        if decision.stop or (spent and not self._patient):
             return False
-        await anyio.sleep(self._pause_s(error, attempt))
-        self._publisher.note(f"engine/{wanted.pipeline}", "degraded", f"tried again after: {line}")
+        await anyio.sleep(decision.pause_s)
+        job.words.goes_on(f"{decision.text}, after: {error.line()}")
         return True
 
-    def _pause_s(self, error: EdgeAgentError, attempt: int) -> float:
-        if attempt and attempt % self._settings.max_attempts == 0:
-            return PAUSE_AFTER_GIVING_UP_S
-        return PAUSE_AFTER_DEATH_S if error.error_code in DEATHS else PAUSE_AFTER_FAILURE_S
+    async def _deliver(self, job: Job, found: Ready, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
+        job.making.done()
+        job.words.ready(found)
+        if self._patient:
+            key = found.entry.manifest.key
+            await anyio.to_thread.run_sync(partial(self._remember_active, job.wanted.pipeline, key))
+        await on_ready(job.wanted, found)
 
-    def _blame(self, pipeline: str, error: EdgeAgentError, attempt: int) -> None:
-        line = error.line()
-        self._publisher.note(f"engine/{pipeline}", "failed", line)
-        final = not error.retry or (attempt > 0 and attempt % self._settings.max_attempts == 0)
-        self._publisher.event(
-            "engine-failed", "error", line, pipeline=pipeline, code=error.error_code, attempt=attempt, final=final
-        )
+    def _remember_active(self, pipeline: str, key: str) -> None:
+        """The engine that serves from now on, and room for the next one."""
+        try:
+            self.store().note_use(key)
+            self.store().set_active(pipeline, key)
+            self.store().prune(self._settings.store_max_mb * 1_000_000)
+        except StoreError as error:
+            log.warning("store", reason=error.line())
 
-    def _progress(self, wanted: Wanted, attempt: int, word: Progress, eta_s: float | None) -> None:
-        self._tell(
-            wanted,
-            STATE_OF_PHASE[word.phase],
-            phase=word.text,
-            percent=word.percent,
-            attempt=attempt,
-            key=word.key,
-            eta_s=eta_s,
-        )
+    async def trust(self, key: str) -> None:
+        """An engine has run well for a while: what it did before counts no more."""
+        with suppress(StoreError):
+            await anyio.to_thread.run_sync(self.store().forget_failures, key)
 
-    def _tell(self, wanted: Wanted, state: str, **values: object) -> None:
-        common = {"precision": self._settings.precision, "backend": self.backend}
-        self._publisher.engine(wanted.pipeline, state=state, **common, **values)
+    async def blame(self, key: str, kind: str, reason: str) -> bool:
+        """An engine did not load, or took its process along. True when it is in quarantine from now on."""
+        return await anyio.to_thread.run_sync(partial(self._blame, key, kind, reason))
 
-    def _tell_ready(self, wanted: Wanted, ready: Ready) -> None:
-        manifest = ready.entry.manifest
-        agreement = manifest.agreement.value if manifest.agreement else None
-        log.info("engine", pipeline=wanted.pipeline, key=manifest.key, from_store=ready.from_store, agreement=agreement)
-        self._tell(
-            wanted,
-            "ready",
-            key=manifest.key,
-            percent=100.0,
-            from_store=ready.from_store,
-            build_s=manifest.build_s,
-            agreement=agreement,
-        )
-        self._publisher.note(f"engine/{wanted.pipeline}", "ok")
+    def _blame(self, key: str, kind: str, reason: str) -> bool:
+        try:
+            return bool(self.store().note_failure(key, "load" if kind == "load" else "crash", reason))
+        except StoreError as error:
+            log.warning("store", reason=error.line())
+            return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -26,6 +27,8 @@ from edgeagent.inference.messages import (
 )
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
+
+CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
 @dataclass
@@ -55,7 +58,8 @@ class InferDesk:
         self._clock = clock
         self._torn = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
-        self.on_refused: Callable[[Served], None] = lambda served: None
+        self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
+        self.on_crash: Callable[[str, str], None] = lambda engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
         self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
@@ -93,7 +97,7 @@ class InferDesk:
             classes=served.classes,
             keep=keep,
             min_score=settings.min_score,
-            iou=settings.iou,
+            iou=settings.iou if manifest.network is None or manifest.network.nms else None,
             max_detections=settings.max_detections,
             min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
         )
@@ -151,15 +155,34 @@ class InferDesk:
         self._publisher.note(f"engine/{word.pipeline}", "failed", word.text)
         self._publisher.event("engine-load-failed", "error", word.text, pipeline=word.pipeline, engine=word.engine)
         served = self._pipelines[word.pipeline]
-        served.start = None
-        self.on_refused(served)
+        if served.start is not None and served.start.engine == word.engine:
+            served.start = None
+        self.on_load_failed(served, word.engine, word.text)
 
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
+            self._suspect(child)
             for served in self._pipelines.values():
                 served.loaded = False
             self._publisher.note(self.name, "failed", child.reason)
             self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
+
+    def _suspect(self, child: ChildState) -> None:
+        """Who took the child along: an engine that was being loaded, else the only one that ran."""
+        if child.signal not in CRASH_SIGNALS:
+            return
+        started = [served for served in self._pipelines.values() if served.start is not None]
+        loading = {served.start.engine for served in started if served.start and not served.loaded}
+        suspects = loading or {served.start.engine for served in started if served.start}
+        if len(suspects) == 1:
+            self.on_crash(suspects.pop(), child.reason)
+
+    def stop_serving(self, engine: str) -> list[Served]:
+        """Give this engine to no new child; the pipelines that had it."""
+        had = [served for served in self._pipelines.values() if served.start and served.start.engine == engine]
+        for served in had:
+            served.start, served.loaded = None, False
+        return had
 
     def measure(self) -> None:
         """Publish every serving pipeline's summary since this was last asked."""

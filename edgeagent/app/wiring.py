@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgeagent.app.inference import Served
 from edgeagent.board.fingerprint import board_fingerprint
+from edgeagent.board.gpu_parts import read_gpu_parts
 from edgeagent.board.identity import Identity
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle
@@ -26,9 +27,15 @@ def check_classes(pipeline: str, wanted: tuple[str, ...] | None, bundle: ModelBu
         )
 
 
-def engine_fingerprint(identity: Identity) -> dict[str, str]:
-    """What an engine depends on of this board and of what runs it here."""
-    return {**board_fingerprint(identity), "onnxruntime": identity.onnxruntime or "none"}
+def engine_fingerprint(identity: Identity, backend: str, root: Path) -> dict[str, str]:
+    """What an engine depends on of this board and of what runs it here.
+
+    An engine for the GPU depends on which parts of it the power mode leaves on, one for the CPU on ONNX Runtime.
+    """
+    board = board_fingerprint(identity)
+    if backend == "onnxruntime":
+        return {**board, "onnxruntime": identity.onnxruntime or "none"}
+    return {**board, "gpu_parts": read_gpu_parts(root) or "none"}
 
 
 def module_facts(identity: Identity) -> dict[str, object]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from edgeagent.camera.spec import refuse
+from edgeagent.camera.spec import STRICT, refuse
 
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
+REGISTRY_SCHEMES = ("file", "http", "https", "s3")
+MODEL_IN_REGISTRY = re.compile(r"registry:[0-9a-f]{64}")
+PUBLIC_KEY_BYTES = 32
+
+
+class Table(BaseModel):
+    """Base of every table of the config: frozen, and no key that it does not know."""
+
+    model_config = STRICT
 
 
 def _checked_absolute(path: str) -> str:
@@ -27,6 +37,10 @@ def _checked_model_path(path: str) -> str:
     if name != path and name not in SAMPLE_MODELS:
         known = ", ".join(f'"sample:{sample}"' for sample in SAMPLE_MODELS)
         raise refuse("no sample model of this name is shipped", f"the shipped ones are: {known}")
+    if path.startswith("registry:") and MODEL_IN_REGISTRY.fullmatch(path) is None:
+        raise refuse(
+            "wants a model's digest after registry:", "`edgeagent engine push --model` prints it: 64 hex digits"
+        )
     return path
 
 
@@ -44,6 +58,37 @@ def _checked_broker_url(url: str) -> str:
     if not parts.hostname or port == 0 or _more_than_host(parts) or re.search(r"[\s\x00-\x1f]", url):
         raise refuse("wants a host and perhaps a port, nothing more", mend)
     return url
+
+
+def _checked_registry_url(url: str) -> str:
+    mend = 'for example "https://engines.example.org/line", "file:///srv/engines" or "s3://bucket/engines"'
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise refuse("the URL's host or port cannot be read", mend) from error
+    if parts.username or parts.password:
+        mend = "a web server's go into a netrc file, object storage's into the environment: see docs/registry.md"
+        raise refuse("holds a user name or password", mend)
+    if parts.scheme not in REGISTRY_SCHEMES or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f]", url):
+        raise refuse("wants a URL that starts with file://, http://, https:// or s3://", mend)
+    if port == 0 or (parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/"))):
+        raise refuse("wants a host and a path, or file:// and an absolute path", mend)
+    if parts.scheme != "file" and not parts.hostname:
+        raise refuse("wants a host and a path, or file:// and an absolute path", mend)
+    return url
+
+
+def _checked_public_key(text: str) -> str:
+    mend = "`edgeagent engine keygen` prints it: ed25519: and 44 characters of base64"
+    kind, _, body = text.partition(":")
+    try:
+        whole = len(base64.b64decode(body, validate=True)) == PUBLIC_KEY_BYTES
+    except ValueError:
+        whole = False
+    if kind != "ed25519" or not whole:
+        raise refuse("is no public key", mend)
+    return text
 
 
 def checked_not_bool(value: object) -> object:
@@ -65,3 +110,11 @@ BrokerUrl = Annotated[
     str, Field(max_length=2048, json_schema_extra={"pattern": "^mqtts?://"}), AfterValidator(_checked_broker_url)
 ]
 ModelPath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)]
+RegistryUrl = Annotated[
+    str,
+    Field(max_length=2048, json_schema_extra={"pattern": "^(file|https?|s3)://"}),
+    AfterValidator(_checked_registry_url),
+]
+PublicKey = Annotated[
+    str, Field(max_length=64, json_schema_extra={"pattern": "^ed25519:"}), AfterValidator(_checked_public_key)
+]

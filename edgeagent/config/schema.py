@@ -11,23 +11,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from edgeagent.camera.spec import STRICT, SourceSpec
+from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
-from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, checked_not_bool
+from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
+from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, Table, checked_not_bool
 from edgeagent.errors import ConfigError
 
 ONLY_IDS: dict[str, JsonValue] = {"additionalProperties": False}
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
-class _Table(BaseModel):
-    model_config = STRICT
-
-
-class DeviceSettings(_Table):
+class DeviceSettings(Table):
     """Who this device is and where it keeps its things."""
 
     id: Id | None = Field(
@@ -49,7 +46,7 @@ class DeviceSettings(_Table):
     )
 
 
-class MqttSettings(_Table):
+class MqttSettings(Table):
     """The broker that results and health go to."""
 
     url: BrokerUrl = Field(
@@ -97,7 +94,7 @@ class MqttSettings(_Table):
         return urlsplit(self.url).scheme == "mqtts"
 
 
-class CameraSettings(_Table):
+class CameraSettings(Table):
     """One camera: where its frames come from."""
 
     source: SourceSpec = Field(
@@ -107,18 +104,19 @@ class CameraSettings(_Table):
     enabled: bool = Field(default=True, description="false keeps the camera in the file but does not open it.")
 
 
-class ModelSettings(_Table):
+class ModelSettings(Table):
     """One model: where its bundle lies."""
 
     path: ModelPath = Field(
         description=(
-            "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one."
+            "Directory that holds model.toml, or the path of a model.toml; sample:conveyor is the shipped one, and "
+            "registry:DIGEST comes from a registry."
         ),
         examples=["sample:conveyor"],
     )
 
 
-class PipelineSettings(_Table):
+class PipelineSettings(Table):
     """One pipeline: a camera's frames through a model."""
 
     camera: Id = Field(description="The camera whose frames are used: an id under cameras.", examples=["belt"])
@@ -143,7 +141,7 @@ class PipelineSettings(_Table):
     enabled: bool = Field(default=True, description="false keeps the pipeline in the file but does not run it.")
 
 
-class PowerSettings(_Table):
+class PowerSettings(Table):
     """The board's power mode, clocks and fan, and watching what it draws."""
 
     intent: Id | None = Field(
@@ -197,7 +195,7 @@ class PowerSettings(_Table):
     )
 
 
-class ThermalSettings(_Table):
+class ThermalSettings(Table):
     """Watching how hot the board is."""
 
     warn_headroom_c: float = Field(
@@ -208,37 +206,7 @@ class ThermalSettings(_Table):
     )
 
 
-class EngineSettings(_Table):
-    """How engines are built and accepted."""
-
-    precision: Literal["int8", "fp32"] = Field(default="int8", description="Number format of the engine.")
-    backend: Literal["auto", "onnxruntime"] = Field(
-        default="auto", description="What runs the engine; auto picks the fastest that this device has."
-    )
-    calibration_frames: int = Field(
-        default=64, ge=16, le=4096, description="Frames that the INT8 ranges are measured on."
-    )
-    holdout_frames: int = Field(
-        default=16, ge=4, le=1024, description="Frames kept apart to compare the INT8 engine with the FP32 reference."
-    )
-    calibration_interval_s: float = Field(
-        default=0.06, ge=0, le=3600, description="Seconds between two collected frames, so that they differ."
-    )
-    min_agreement: float = Field(
-        default=0.9,
-        ge=0,
-        le=1,
-        description="Share of the reference's detections that an engine must find to be accepted.",
-    )
-    build_threads: int | None = Field(
-        default=None, ge=1, le=64, description="CPU threads of a build; not set: chosen for the board.", examples=[2]
-    )
-    infer_threads: int = Field(default=1, ge=1, le=64, description="CPU threads of inference where it runs on the CPU.")
-    build_timeout_s: float = Field(default=1800.0, ge=10, le=86_400, description="Seconds that one build may take.")
-    max_attempts: int = Field(default=3, ge=1, le=10, description="Builds that are tried before an engine is given up.")
-
-
-class Config(_Table):
+class Config(Table):
     """All settings of one device."""
 
     device: DeviceSettings = Field(
@@ -260,6 +228,9 @@ class Config(_Table):
     )
     thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Watching how hot the board is.")
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
+    registry: RegistrySettings = Field(
+        default_factory=RegistrySettings, description="Where finished engines and models come from, and may go to."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -6,8 +6,11 @@
     [input]
     width = 320  height = 320    color = "rgb"
     scale = 0.00392156862745098  mean = [0.0, 0.0, 0.0]  std = [1.0, 1.0, 1.0]
+    [output]
+    activation = "none"          boxes = "cxcywh"
 
-The network is fed `(pixel * scale - mean) / std`, channel by channel in the order `color` names.
+The network is fed `(pixel * scale - mean) / std`, channel by channel in the order `color` names. `family` and all of
+[output] may be left out: what the outputs' shapes tell is then recognised (edgeagent/engine/families/recognise.py).
 
 External weights. Which files an ONNX keeps its weights in stands inside the ONNX, and the agent does not read that.
 So their names are fixed: `<onnx>.data` or `<onnx>_data` beside the ONNX, as the exporters write them. The digest covers
@@ -18,10 +21,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgeagent.errors import ModelError
 
@@ -34,7 +38,22 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 Side = Annotated[int, Field(ge=32, le=4096, multiple_of=8)]
+Task = Literal["detect", "classify"]
+Family = Literal["yolov8", "yolov5", "end2end", "rtdetr", "ssd", "classifier"]
+Activation = Literal["none", "sigmoid", "softmax"]
+BoxFormat = Literal["cxcywh", "xyxy", "yxyx", "xywh"]
+Background = Literal["none", "first", "last"]
+TASK_OF: dict[Family, Task] = {
+    "yolov8": "detect",
+    "yolov5": "detect",
+    "end2end": "detect",
+    "rtdetr": "detect",
+    "ssd": "detect",
+    "classifier": "classify",
+}
 SAMPLE_PREFIX = "sample:"
+MAX_MODEL_BYTES = (1 << 31) - (1 << 20)  # Protobuf's limit, less what the grafts add
+MAX_TOML_BYTES = 1 << 20
 
 
 class InputSpec(BaseModel):
@@ -49,29 +68,48 @@ class InputSpec(BaseModel):
     std: list[Positive] = Field(default=[1.0, 1.0, 1.0], min_length=3, max_length=3)
 
 
+class OutputSpec(BaseModel):
+    """How the network's outputs are to be read; None is what the family, or the graph itself, says.
+
+    `activation`: what still has to be done to the scores. `boxes`: the order of a box's four numbers, `normalised`:
+    whether they are shares of the input's sides and not pixels. `background`: where the scores (or the labels' count)
+    have a class for nothing. `use`: the outputs that count, by name, where the network has more.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    activation: Activation | None = None
+    boxes: BoxFormat | None = None
+    normalised: bool | None = None
+    background: Background | None = None
+    use: list[Name] | None = Field(default=None, min_length=1, max_length=3)
+
+
 class ModelSpec(BaseModel):
-    """The content of model.toml."""
+    """The content of model.toml. Without `family` it is recognised from the outputs' shapes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$")
     version: Name
     onnx: Name
-    task: Literal["detect"]
-    family: Literal["yolov8"]
+    task: Task
+    family: Family | None = None
     classes: list[Name] = Field(min_length=1, max_length=10000)
     input: InputSpec
+    output: OutputSpec = OutputSpec()
 
     @field_validator("classes")
     @classmethod
     def _each_once(cls, classes: list[str]) -> list[str]:
-        twice = (
-            sorted({name for name in classes if classes.count(name) > 1})[:3]
-            if len(set(classes)) < len(classes)
-            else []
-        )
+        twice = sorted(name for name, count in Counter(classes).items() if count > 1)[:3]
         if twice:
             raise ValueError(f"class names must differ, and {', '.join(twice)} stands there twice")
         return classes
+
+    @model_validator(mode="after")
+    def _family_of_the_task(self) -> ModelSpec:
+        if self.family is not None and TASK_OF[self.family] != self.task:
+            raise ValueError(f"family {self.family} goes with task {TASK_OF[self.family]}, and task is {self.task}")
+        return self
 
 
 class ModelBundle(BaseModel):
@@ -89,11 +127,22 @@ def load_bundle(where: str) -> ModelBundle:
     spec = _read_spec(path)
     try:
         onnx_path = _onnx_path(path, spec.onnx)
+        check_file_sizes(onnx_path)  # before the digest: a sparse file of a terabyte would take the agent an hour
         return ModelBundle(spec=spec, onnx_path=onnx_path, digest=digest_files([onnx_path, *data_files(onnx_path)]))
     except OSError as error:
         raise ModelError(
             f"{path}: {spec.onnx} cannot be read: {error.strerror or error}", mend="check the file's owner and the disk"
         ) from error
+
+
+def check_file_sizes(onnx_path: Path) -> None:
+    """Raises ModelError when the ONNX with its weights is larger than 2 GiB; OSError when it is gone."""
+    if sum(file.stat().st_size for file in (onnx_path, *data_files(onnx_path))) > MAX_MODEL_BYTES:
+        raise ModelError(
+            f"{onnx_path.name} with its weights is larger than 2 GiB",
+            mend="use a smaller network",
+            code="model_too_large",
+        )
 
 
 def _onnx_path(toml: Path, name: str) -> Path:
@@ -102,7 +151,9 @@ def _onnx_path(toml: Path, name: str) -> Path:
     if "\0" in name or path.resolve().parent != folder:
         raise ModelError(f"{toml}: onnx = {name!r} lies outside the bundle", mend="keep the ONNX beside model.toml")
     if not path.is_file() or path.stat().st_size == 0:
-        raise ModelError(f"{toml}: {name} is missing or empty", mend="copy the ONNX file beside model.toml")
+        raise ModelError(
+            f"{toml}: {name} is missing or empty", mend="copy the ONNX file beside model.toml", code="model_missing"
+        )
     return path.resolve()
 
 
@@ -122,6 +173,8 @@ def sample_directory(name: str) -> Path:
 
 def _read_spec(path: Path) -> ModelSpec:
     try:
+        if path.stat().st_size > MAX_TOML_BYTES:
+            raise ModelError(f"{path} is larger than 1 MiB, which no model.toml is", mend="see docs/models.md")
         return ModelSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
@@ -129,7 +182,7 @@ def _read_spec(path: Path) -> ModelSpec:
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise ModelError(f"{path}: {where}: {first['msg']}", mend="see docs/models.md") from error
     except (OSError, ValueError, RecursionError) as error:  # not UTF-8 and not TOML are ValueErrors
         raise ModelError(f"{path} cannot be read as TOML: {error}", mend="see docs/models.md") from error

@@ -1,31 +1,29 @@
-"""A calibration set on disk: lossless pictures of what the engine will see, part to calibrate, part held out.
+"""Calibration sets: lossless pictures of what the engine will see, part to calibrate, part held out.
 
     calibration/<name>/0000.png ... set.json
     calibration/.new-<name>-XXXX/      being collected; swept at the next start when its collector is gone
     calibration/.locks/<name>          held while one process collects that set; never deleted
 
-The set is collected once for a camera and an input size and then stays: its digest is part of the engine key, so
-the same set means the same engine. Written whole or not at all (temporary name, fsync, rename). Pictures go to disk
-and come from it one by one: a set of thousands needs no more memory than one of ten.
+A set is collected once for a camera and an input size, or for a directory of pictures, and then stays: its digest is
+part of the engine key, so the same set means the same engine. Written whole or not at all (temporary name, fsync,
+rename). Pictures go to disk one by one. Reading is calibration_set.py's.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Literal, overload
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import TYPE_CHECKING
 
 from edgeagent.durable import sync
+from edgeagent.engine.calibration_set import CalibrationSet, Pictures, SetRecord, digest_of, find_set
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.store import store_error
 from edgeagent.errors import EngineError, StoreError
@@ -34,125 +32,111 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from edgeagent.engine.spread import SpreadChooser
+
     Frames = npt.NDArray[np.uint8]
 
+__all__ = [
+    "CalibrationSet",
+    "Pictures",
+    "SetRecord",
+    "SetWriter",
+    "digest_of",
+    "find_set",
+    "holdout_last",
+    "set_lock",
+    "set_name",
+    "spread",
+    "sweep_sets",
+]
 
 NEW_PREFIX, OLD_PREFIX = ".new-", ".old-"
 LEAST_SPREAD = 2.0  # standard deviation of pixel values; sensor noise alone stays below
-FileName = Annotated[str, Field(pattern=r"^[0-9]{4,}\.png$")]
-
-
-class SetRecord(BaseModel):
-    """The content of set.json. `digest` is over the pictures' bytes in order; the last `holdout` are held out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_: Literal["edgeagent.calibration/1"] = Field(default="edgeagent.calibration/1", alias="schema")
-    width: int
-    height: int
-    files: list[FileName]
-    holdout: int = Field(ge=0)
-    digest: str
 
 
 @dataclass(frozen=True)
-class CalibrationSet:
-    """A whole set. `to_calibrate` and `held_out` read uint8 (H, W, 3) BGR pictures as they are asked for."""
+class _Taken:
+    """A picture in the set: when it was taken (a running number), its digest, its liveliness (`spread`)."""
 
-    folder: Path
-    record: SetRecord
-
-    def to_calibrate(self) -> Pictures:
-        return self._pictures(slice(None, len(self.record.files) - self.record.holdout))
-
-    def held_out(self) -> Pictures:
-        return self._pictures(slice(len(self.record.files) - self.record.holdout, None))
-
-    def _pictures(self, which: slice) -> Pictures:
-        paths = [self.folder / name for name in self.record.files[which]]
-        return Pictures(paths, (self.record.height, self.record.width, 3))
-
-
-class Pictures(Sequence["Frames"]):
-    """Pictures on disk, read one by one. Raises StoreError for one that is not there or of another size."""
-
-    def __init__(self, paths: list[Path], shape: tuple[int, int, int]) -> None:
-        self._paths = paths
-        self._shape = shape
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @overload
-    def __getitem__(self, index: int) -> Frames: ...
-    @overload
-    def __getitem__(self, index: slice) -> Pictures: ...
-    def __getitem__(self, index: int | slice) -> Frames | Pictures:
-        if isinstance(index, slice):
-            return Pictures(self._paths[index], self._shape)
-        return self._read(self._paths[index])
-
-    def _read(self, path: Path) -> Frames:
-        import cv2
-        import numpy as np
-
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None or image.shape != self._shape:
-            raise StoreError(
-                f"{path} is no picture of this set", mend="delete the set; it is collected anew", retry=True
-            )
-        return image.astype(np.uint8, copy=False)
-
-
-def set_name(camera: str, source: str, width: int, height: int) -> str:
-    """The name of the set of one camera, one source and one input size. `source` is its one-line description."""
-    mark = hashlib.sha256(f"{source}|{width}x{height}".encode()).hexdigest()[:10]
-    return f"{camera}-{mark}"
-
-
-def find_set(folder: Path) -> CalibrationSet | None:
-    """The whole, undamaged set in `folder`, or None."""
-    try:
-        record = SetRecord.model_validate_json((folder / "set.json").read_bytes())
-        if digest_of([folder / name for name in record.files]) == record.digest:
-            return CalibrationSet(folder, record)
-    except (OSError, ValidationError):
-        return None
-    return None
-
-
-def digest_of(paths: list[Path]) -> str:
-    """SHA-256 over the files' SHA-256s, in order."""
-    whole = hashlib.sha256()
-    for path in paths:
-        whole.update(hashlib.sha256(path.read_bytes()).digest())
-    return whole.hexdigest()
+    number: int
+    name: str
+    digest: bytes
+    spread: float
 
 
 class SetWriter:
-    """A set being collected: pictures go to disk as they come, and nothing is left of them without `commit`."""
+    """A set being collected: pictures go to disk as they come, and nothing is left of them without `commit`.
+
+    Either every picture is wanted (`add`), or those that differ most are chosen from a stream (`choose`, then `offer`
+    until `settled`).
+    """
 
     def __init__(self, folder: Path) -> None:
         """Collect the set `folder`. The caller holds its `set_lock`. Raises StoreError, as every method does."""
         self._folder = folder
-        self._digests: list[bytes] = []
+        self._taken: list[_Taken] = []
+        self._count = 0
         self._size: tuple[int, int] = (0, 0)
-        self._most_spread = 0.0
+        self._chooser: SpreadChooser | None = None
         with self._translated():
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._new = Path(tempfile.mkdtemp(prefix=f"{NEW_PREFIX}{folder.name}-", dir=folder.parent))
 
+    @property
+    def kept(self) -> int:
+        """How many pictures are in the set so far."""
+        return len(self._taken)
+
+    @property
+    def offered(self) -> int:
+        """How many pictures were looked at."""
+        return self._count
+
+    @property
+    def settled(self) -> bool:
+        """Whether further offers would bring nothing; False without `choose`."""
+        return self._chooser is not None and self._chooser.settled
+
+    def choose(self, count: int, looks: int | None = None) -> None:
+        """From here on `offer` keeps the `count` pictures that differ most, of `looks` times as many."""
+        from edgeagent.engine.spread import LOOKS, SpreadChooser
+
+        self._chooser = SpreadChooser(count, LOOKS if looks is None else looks)
+
     def add(self, frame: Frames) -> None:
         """Take a picture, uint8 (H, W, 3) BGR, into the set."""
+        self._taken.append(self._written(frame, len(self._taken)))
+
+    def offer(self, frame: Frames) -> bool:
+        """Take a picture, uint8 (H, W, 3) BGR, into the set if it is unlike those in it; whether it was taken.
+
+        Raises ValueError without `choose` before.
+        """
+        from edgeagent.engine.spread import describe
+
+        if self._chooser is None:
+            raise ValueError("a set that takes offers is told first how many to choose")
+        verdict = self._chooser.offer(describe(frame))
+        if not verdict.keep:
+            self._count += 1
+        elif verdict.replaces is None:
+            self.add(frame)
+        else:
+            self._taken[verdict.replaces] = self._written(frame, verdict.replaces)
+        return verdict.keep
+
+    def _written(self, frame: Frames, place: int) -> _Taken:
         import cv2
 
         self._size = (frame.shape[1], frame.shape[0])
-        self._most_spread = max(self._most_spread, spread(frame))
         done, data = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         if not done:
             raise StoreError("OpenCV could not encode a calibration frame as PNG")
+        name = _file_name(place)
         with self._translated():
-            _write(self._new / _file_name(len(self._digests)), data.tobytes())
-        self._digests.append(hashlib.sha256(data.tobytes()).digest())
+            (self._new / name).write_bytes(data.tobytes())
+        self._count += 1
+        return _Taken(self._count, name, hashlib.sha256(data.tobytes()).digest(), spread(frame))
 
     def commit(self, holdout: int) -> CalibrationSet:
         """Make what was added the set; `holdout` pictures, spread evenly over the time, are kept apart.
@@ -161,29 +145,38 @@ class SetWriter:
         would stay.
         """
         self._refuse_blank()
-        order = holdout_last(len(self._digests), holdout)
-        digest = hashlib.sha256(b"".join(self._digests[index] for index in order)).hexdigest()
+        in_time = sorted(self._taken, key=lambda taken: taken.number)
+        ordered = [in_time[index] for index in holdout_last(len(in_time), holdout)]
         record = SetRecord(
             width=self._size[0],
             height=self._size[1],
-            files=[_file_name(index) for index in order],
+            files=[taken.name for taken in ordered],
             holdout=holdout,
-            digest=digest,
+            digest=hashlib.sha256(b"".join(taken.digest for taken in ordered)).hexdigest(),
+            spread=None if self._chooser is None else round(self._chooser.spread, 2),
         )
         with self._translated():
-            _write(self._new / "set.json", record.model_dump_json(by_alias=True).encode())
-            sync(self._new)
+            self._write_out(record)
             self._move_in()
         return CalibrationSet(self._folder, record)
 
     def _refuse_blank(self) -> None:
-        if self._most_spread < LEAST_SPREAD:
+        if max((taken.spread for taken in self._taken), default=0.0) < LEAST_SPREAD:
             raise EngineError(
-                f"all {len(self._digests)} calibration frames are of one colour",
+                f"all {len(self._taken)} calibration frames are of one colour",
                 mend="uncover the camera, switch the light on; the build tries again",
                 code="no_calibration",
                 retry=True,
             )
+
+    def _write_out(self, record: SetRecord) -> None:
+        """All of the set onto the disk, its record last."""
+        for name in record.files:
+            sync(self._new / name)
+        text = record.model_dump_json(by_alias=True, exclude_none=True)  # as older agents know it, where it can be
+        (self._new / "set.json").write_text(text, encoding="utf-8")
+        sync(self._new / "set.json")
+        sync(self._new)
 
     def _move_in(self) -> None:
         """Put the new set where an old one or the rest of one may lie."""
@@ -209,6 +202,12 @@ class SetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self._new, ignore_errors=True)
+
+
+def set_name(camera: str, source: str, width: int, height: int) -> str:
+    """The name of the set of one camera, one source and one input size. `source` is its one-line description."""
+    mark = hashlib.sha256(f"{source}|{width}x{height}".encode()).hexdigest()[:10]
+    return f"{camera}-{mark}"
 
 
 def holdout_last(count: int, holdout: int) -> list[int]:
@@ -262,10 +261,3 @@ def _leftovers(root: Path) -> list[tuple[Path, str]]:
 
 def _file_name(index: int) -> str:
     return f"{index:04d}.png"
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,45 +1,121 @@
-"""What is known about an engine in the store: where it came from, what it was proven to do, what its bytes are."""
+"""What is known about an engine in the store: where it came from, what it was proven to do, what its bytes are.
+
+A manifest may be signed as it stands, so nothing that is true of one device only is in it: where this device got the
+engine and what happened to it here stands beside it (store.py).
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from edgeagent.engine.bundle import ModelSpec
+from edgeagent.engine.variant import Placement, Precision, Quantisation
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Bytes = Annotated[int, Field(ge=0)]
 
 
-class Agreement(BaseModel):
-    """The INT8 engine against the FP32 reference on held-out frames.
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    `value` is 0..1: the mAP50 of the engine's detections with the reference's taken as truth, or, when the
-    reference sees nothing, one minus the mean difference of the best scores (`basis`).
+
+class Agreement(_Part):
+    """The engine against the FP32 reference on held-out frames.
+
+    `value` is 0..1: the mAP50 of the engine's detections with the reference's taken as truth; when the reference sees
+    nothing, one minus the mean difference of the best scores; for classes, the share of frames with the same best
+    class (`basis`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     value: float
-    basis: Literal["detections", "scores"]
+    basis: Literal["detections", "scores", "classes"]
     frames: int
     reference_detections: int
     mean_iou: float | None = None
     mean_score_difference: float | None = None
+    cosine: float | None = None
     engine_ms: float
     reference_ms: float
 
 
-class Manifest(BaseModel):
+class NetworkFacts(_Part):
+    """How the network's outputs are read. `recognised`: what was guessed and why, empty where it was declared."""
+
+    family: str
+    task: Literal["detect", "classify"] = "detect"
+    nms: bool = True
+    recognised: str = ""
+
+
+class FileRecord(_Part):
+    """A file beside the plan: calibration cache, timing cache, build log, layers."""
+
+    bytes: Bytes
+    sha256: Sha256
+
+
+class LayerSummary(_Part):
+    """Where the engine's layers run, as the engine itself says; shares are 0..1 of the network without the grafts.
+
+    `macs_share_gpu` is None where no multiply-adds could be counted.
+    """
+
+    layers: int
+    on_dla: int
+    on_gpu: int
+    dla_loadables: int = 0
+    share_gpu: float = 0.0
+    macs_share_gpu: float | None = None
+    fallback: tuple[str, ...] = ()  # names of layers wanted on the DLA that are not there, at most 100
+
+
+class BuildRecord(_Part):
+    """How the engine was made. Memory in MB."""
+
+    seconds: float
+    attempt: int = 1
+    agent_version: str = ""
+    optimization_level: int | None = None
+    workspace_mb: int | None = None
+    memory_free_start_mb: int | None = None
+    memory_free_least_mb: int | None = None
+    throttled: bool | None = None  # None: the board cannot tell
+    paused_s: float = 0.0
+    sm_count: int | None = None
+    timing_cache: Literal["none", "used", "refused"] = "none"
+    notes: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()  # what was tried before this form, one line each
+
+
+class Published(_Part):
+    """Set when an engine is put into a registry, before its manifest is signed. Times in ms since 1970."""
+
+    issued_ms: int
+    expires_ms: int | None = None
+
+
+class Manifest(_Part):
     """The record beside a plan. Written last: an entry without a manifest does not exist."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    schema_: Literal["edgeagent.engine/1"] = Field(default="edgeagent.engine/1", alias="schema")
-    key: str
+    schema_: Literal["edgeagent.engine/2"] = Field(default="edgeagent.engine/2", alias="schema")
+    key: Key
     facts: dict[str, Any]
     model: ModelSpec
-    precision: str
+    network: NetworkFacts | None = None  # None: a detector whose boxes are still to be suppressed
+    precision: Precision
+    quantisation: Quantisation = "none"
+    placement: Placement
     backend: str
-    plan_bytes: int
-    plan_sha256: str
+    plan_bytes: Bytes
+    plan_sha256: Sha256
     calibration_digest: str
     agreement: Agreement | None
-    build_s: float
+    layers: LayerSummary | None = None
+    files: dict[FileName, FileRecord] = Field(default_factory=dict)
+    build: BuildRecord
     built_at_ms: int
+    published: Published | None = None

@@ -1,12 +1,15 @@
 """Static INT8 quantisation of a grafted network into Q/DQ form, with ONNX Runtime's quantiser.
 
-Weights are symmetric signed INT8, per channel. Activations come in two forms: symmetric signed, the only one that
-TensorRT takes; and unsigned with a zero point, which ONNX Runtime's CPU kernels want. There the signed form keeps every
-ReLU between convolution and Q, the convolutions then run in float, and the engine is slower than FP32. The unsigned
-form keeps weights to seven bits: processors without VNNI add two products of eight bits in sixteen and would overflow.
+Weights are symmetric signed INT8, per channel. Activations come in two forms:
 
-Only the body is quantised: the nodes behind the last convolution decode boxes and pick candidates, and eight bits would
-move every box by pixels.
+* signed: symmetric, zero point 0, the only form that TensorRT takes. Pairs stand where qdq_places.py says, each
+  belongs to one input of one node, and biases stay float: TensorRT refuses a DQ of INT32.
+* unsigned: with a zero point, in front of everything that ONNX Runtime's CPU kernels compute in eight bits. In the
+  signed form every ReLU stays between convolution and Q there, convolutions run in float, and the engine is slower
+  than FP32. Weights keep to seven bits: processors without VNNI add two products of eight bits in sixteen and would
+  overflow.
+
+Only the body is quantised (qdq_body.py).
 """
 
 from __future__ import annotations
@@ -18,13 +21,26 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from edgeagent.engine.graft import PREFIX
 from edgeagent.engine.network import first_line
+from edgeagent.engine.qdq_body import float_nodes
+from edgeagent.engine.qdq_constants import holds_tensor, with_initializers
+from edgeagent.engine.qdq_pairs import keep_pairs
+from edgeagent.engine.qdq_places import Places, choose_places, share_ranges
 from edgeagent.engine.ranges import RangeMeter, Ranges
 from edgeagent.errors import EngineError
 
+__all__ = [
+    "QUANTISED",
+    "Activations",
+    "activations_for",
+    "float_nodes",
+    "insert_scales",
+    "meter",
+    "quantise",
+    "tensors_to_measure",
+]
+
 Frames = npt.NDArray[np.uint8]
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 QUANTISED = ["Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "Resize", "Concat", "Add", "Mul"]
 Activations = Literal["signed", "unsigned"]
 
@@ -32,16 +48,6 @@ Activations = Literal["signed", "unsigned"]
 def activations_for(backend: str) -> Activations:
     """The form that the backend runs best, or at all."""
     return "unsigned" if backend == "onnxruntime" else "signed"
-
-
-def _options(activations: Activations) -> dict[str, object]:
-    return {
-        "ActivationSymmetric": activations == "signed",
-        "WeightSymmetric": True,
-        "AddQDQPairToWeight": activations == "signed",
-        "DedicatedQDQPair": False,
-        "OpTypesToExcludeOutputQuantization": QUANTISED,
-    }
 
 
 def quantise(
@@ -58,7 +64,7 @@ def quantise(
     """
     if len(frames) == 0:
         raise EngineError("there are no calibration frames", mend="check that the camera runs", code="no_calibration")
-    with meter(network, threads) as gauge:
+    with meter(network, threads, activations) as gauge:
         for index, frame in enumerate(frames):
             progress(100.0 * index / len(frames))
             gauge.show(frame)
@@ -66,13 +72,39 @@ def quantise(
         return insert_scales(network, gauge.ranges(), activations)
 
 
-def meter(network: onnx.ModelProto, threads: int) -> RangeMeter:
+def meter(network: onnx.ModelProto, threads: int, activations: Activations = "signed") -> RangeMeter:
     """A meter for all tensors that the INT8 form of the network needs a scale for."""
-    return RangeMeter(network, tensors_to_measure(network), threads)
+    return RangeMeter(network, tensors_to_measure(network, activations), threads)
 
 
 def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activations = "signed") -> onnx.ModelProto:
     """The Q/DQ form of the network with scales made from `ranges`. Raises EngineError when the quantiser gives up."""
+    model = with_initializers(network)
+    if activations == "unsigned":
+        return _quantised(model, ranges, [], float_nodes(network), QUANTISED, activations)
+    places = choose_places(model, float_nodes(network))
+    nodes = list(dict.fromkeys(edge.node for edge in places.edges))
+    if not nodes:
+        raise EngineError(
+            "nothing in the network can be computed in INT8", mend="set engines.precision to fp32", code="quantiser"
+        )
+    shared = _for_all_inputs(model, places, share_ranges(ranges, places.groups))
+    kinds = sorted({node.op_type for node in model.graph.node if node.name in nodes})
+    return keep_pairs(_quantised(model, shared, nodes, [], kinds, activations), model, places.edges)
+
+
+def _for_all_inputs(model: onnx.ModelProto, places: Places, ranges: Ranges) -> Ranges:
+    """Ranges for all inputs of the nodes to quantise: the quantiser asks for those too that get no pair in the end."""
+    nodes = {edge.node for edge in places.edges}
+    paired = {edge.tensor for edge in places.edges}
+    inputs = [name for node in model.graph.node if node.name in nodes for name in node.input]
+    unmeasured = (np.float32(0), np.float32(1))
+    return {**{name: unmeasured for name in inputs if name not in paired}, **ranges}
+
+
+def _quantised(
+    network: onnx.ModelProto, ranges: Ranges, nodes: list[str], excluded: list[str], kinds: list[str], how: Activations
+) -> onnx.ModelProto:
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
 
@@ -84,14 +116,14 @@ def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activat
         quantizer = QDQQuantizer(
             model,
             True,  # weights per channel
-            activations == "unsigned",  # weights of seven bits
+            how == "unsigned",  # weights of seven bits
             QuantType.QInt8,
-            QuantType.QInt8 if activations == "signed" else QuantType.QUInt8,
+            QuantType.QInt8 if how == "signed" else QuantType.QUInt8,
             TensorsData(CalibrationMethod.MinMax, dict(ranges)),
-            [],
-            float_nodes(network),
-            QUANTISED,
-            _options(activations),
+            nodes,
+            excluded,
+            kinds,
+            _options(how, kinds),
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
@@ -106,10 +138,28 @@ def insert_scales(network: onnx.ModelProto, ranges: Ranges, activations: Activat
     return done
 
 
-def tensors_to_measure(network: onnx.ModelProto) -> list[str]:
-    """The activations that flow into the nodes to be quantised, in the graph's order."""
-    floats, names = set(float_nodes(network)), _float_activations(network)
-    wanted = [name for node in network.graph.node if node.name not in floats for name in _quantised_inputs(node)]
+def _options(activations: Activations, kinds: list[str]) -> dict[str, object]:
+    signed = activations == "signed"
+    return {
+        "ActivationSymmetric": signed,
+        "WeightSymmetric": True,
+        "AddQDQPairToWeight": signed,
+        "QuantizeBias": not signed,
+        "DedicatedQDQPair": False,  # keep_pairs parts them
+        "ForceQuantizeNoInputCheck": signed,  # else a MaxPool of what nothing else wants in eight bits is left out
+        "OpTypesToExcludeOutputQuantization": kinds,
+    }
+
+
+def tensors_to_measure(network: onnx.ModelProto, activations: Activations = "signed") -> list[str]:
+    """The activations that get a scale, in the graph's order."""
+    names = _float_activations(network)
+    if activations == "signed":
+        model = with_initializers(network)
+        wanted = [edge.tensor for edge in choose_places(model, float_nodes(network)).edges]
+    else:
+        floats = set(float_nodes(network))
+        wanted = [name for node in network.graph.node if node.name not in floats for name in _quantised_inputs(node)]
     return [name for name in dict.fromkeys(wanted) if name in names]
 
 
@@ -122,44 +172,5 @@ def _float_activations(network: onnx.ModelProto) -> set[str]:
     graph = network.graph
     values = (*graph.value_info, *graph.output)
     constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if holds_tensor(node)}
     return {v.name for v in values if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT} - constants
-
-
-def float_nodes(network: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that stay in floating point: both grafts, and all from which no heavy node is reached.
-
-    A heavy node that turns a Softmax into the network's result counts as part of the decoding: YOLOv8's boxes are
-    the mean of a distribution (its "DFL"), computed by such a convolution. Every node has a name of its own.
-    """
-    body = [node for node in network.graph.node if not node.name.startswith(PREFIX)]
-    heavy = {node.name for node in body if node.op_type in HEAVY}  # the back graft has a MatMul of its own
-    heavy -= {node.name for node in _decoders(network, heavy)}
-    reaching = _reaching(network, heavy)
-    eight_bit = {node.name for node in body if reaching[node.name] or node.name in heavy}
-    return [node.name for node in network.graph.node if node.name not in eight_bit]
-
-
-def _decoders(network: onnx.ModelProto, heavy: set[str]) -> list[onnx.NodeProto]:
-    """Heavy nodes with a Softmax, and nothing heavy, between them and the last heavy node before them."""
-    reaching = _reaching(network, heavy)
-    makers = {output: node for node in network.graph.node for output in node.output}
-    soft: dict[str, bool] = {}
-    for node in network.graph.node:  # topological order, so what is above comes first here
-        above = [makers[name] for name in node.input if name in makers]
-        soft[node.name] = any(
-            maker.op_type == "Softmax" or (soft[maker.name] and maker.name not in heavy) for maker in above
-        )
-    return [node for node in network.graph.node if node.name in heavy and soft[node.name] and not reaching[node.name]]
-
-
-def _reaching(network: onnx.ModelProto, heavy: set[str]) -> dict[str, bool]:
-    """Which nodes have a heavy one somewhere below them."""
-    feeds: dict[str, list[onnx.NodeProto]] = {}
-    for node in network.graph.node:
-        for name in node.input:
-            feeds.setdefault(name, []).append(node)
-    reaching: dict[str, bool] = {}
-    for node in reversed(network.graph.node):
-        below = [feed for output in node.output for feed in feeds.get(output, [])]
-        reaching[node.name] = any(feed.name in heavy or reaching[feed.name] for feed in below)
-    return reaching

@@ -72,6 +72,11 @@ def _states() -> dict[str, Message]:
             attempt=1,
             precision="int8",
             backend="tensorrt",
+            quantisation="calibrator",
+            placement="gpu",
+            form_reason="instead of INT8 on a DLA, calibrated",
+            steps=("INT8 on a DLA, calibrated: dla refused; goes on with INT8 on the GPU, calibrated",),
+            serving="9c03d27fa81b",
         ),
         TOPICS.alarm("overheating"): Alarm(
             **_HEADER,

@@ -127,9 +127,18 @@ class EngineState(Message):
     reason: str = Field(default="", description="Why it waits or failed")
     precision: str = Field(description="int8, fp16 or fp32")
     backend: str = Field(description="tensorrt or onnxruntime")
+    quantisation: str | None = Field(default=None, description="Where INT8 scales come from: calibrator, qdq or model")
+    placement: str | None = Field(default=None, description="What computes it: gpu, dla or cpu")
+    form_reason: str = Field(default="", description="Why this is not the form that was asked for; empty when it is")
+    steps: tuple[str, ...] = Field(default=(), description="What was tried before, one line each, oldest first")
+    serving: str | None = Field(default=None, description="Key of the engine that serves until this one is ready")
+    origin: Literal["store", "registry", "build"] | None = Field(default=None, description="Where the engine came from")
     from_store: bool | None = Field(default=None, description="Came out of the local store, not built now")
     build_s: Positive | None = Field(default=None, description="How long the build took")
     agreement: Number | None = Field(default=None, description="Agreement with the FP32 reference, 0 to 1")
+    mean_iou: Number | None = Field(default=None, description="Mean overlap of its boxes with the reference's")
+    score_difference: Number | None = Field(default=None, description="Mean difference of its scores")
+    gpu_share: Number | None = Field(default=None, description="Share of a DLA engine's layers that run on the GPU")
 
 
 class Alarm(Message):

@@ -34,7 +34,7 @@ class PipelineStart(BaseModel):
     classes: list[str]
     keep: list[int] | None
     min_score: float
-    iou: float
+    iou: float | None
     max_detections: int
     min_interval_s: float
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -30,10 +31,17 @@ class InferenceSession(Protocol):
     def close(self) -> None: ...
 
 
-def open_session(backend: str, plan: Path, threads: int) -> InferenceSession:
-    """Load `plan` with `backend`. Raises EngineError when it does not load."""
+def open_session(
+    backend: str, plan: Path, threads: int, *, dla_core: int | None = None, plugins: Sequence[Path] = ()
+) -> InferenceSession:
+    """Load `plan` with `backend`. Raises EngineError when it does not load. `dla_core` is the core that runs an engine
+    built for a DLA, `plugins` the libraries whose layers are in it; both mean something to TensorRT only."""
     if backend == "onnxruntime":
         from edgeagent.inference.onnxruntime_session import OnnxRuntimeSession
 
         return OnnxRuntimeSession(plan, threads)
-    raise EngineError(f"there is no inference backend {backend!r}", mend="the backends are: onnxruntime")
+    if backend == "tensorrt":
+        from edgeagent.inference.tensorrt_session import TensorRtSession
+
+        return TensorRtSession(plan, dla_core=dla_core, plugins=plugins)
+    raise EngineError(f"there is no inference backend {backend!r}", mend="the backends are: tensorrt, onnxruntime")

@@ -35,7 +35,8 @@ NOT_STARTED = 1
 
 @dataclass(frozen=True)
 class ChildState:
-    """What the owner is told at each change. `reason` is one line, empty while all is well."""
+    """What the owner is told at each change. `reason` is one line, empty while all is well; `signal` is the number
+    of the one that ended the child, 0 where none did or where it was killed from here."""
 
     name: str
     state: State
@@ -44,6 +45,7 @@ class ChildState:
     restarts: int = 0
     code: str = ""
     mend: str = ""
+    signal: int = 0
 
 
 class Supervisor:
@@ -109,7 +111,7 @@ class Supervisor:
 
     async def _back_off(self, code: int) -> None:
         self._restart, restart = decide_restart(self._rules, self._restart, self._now_s(), self._rng.random())
-        self._tell("failing" if restart.failing else "waiting", self._reason(code))
+        self._tell("failing" if restart.failing else "waiting", self._reason(code), signal=max(0, -code))
         await anyio.sleep(restart.delay_s)
 
     async def _one_life(self) -> int:
@@ -158,7 +160,7 @@ class Supervisor:
             return f"{self.name} was ended by {_signal_name(-code)}"
         return f"{self.name} exited with code {code}"
 
-    def _tell(self, state: State, reason: str = "") -> None:
+    def _tell(self, state: State, reason: str = "", *, signal: int = 0) -> None:
         fault = self._fault if reason else None
         told = ChildState(
             self.name,
@@ -168,6 +170,7 @@ class Supervisor:
             self._restart.restarts,
             code=fault.code if fault else "",
             mend=fault.mend if fault else "",
+            signal=0 if fault else signal,
         )
         emit = log.info if state in ("starting", "stopped") else log.warning
         emit("child", child=self.name, state=state, pid=self.pid, reason=reason, restarts=told.restarts)

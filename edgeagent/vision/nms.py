@@ -15,20 +15,24 @@ MIN_AREA = 1e-9  # square pixels; OpenCV takes any two boxes that are next to no
 
 
 def select_detections(
-    candidates: Candidates, *, min_score: float, iou: float, limit: int, keep: frozenset[int] | None = None
+    candidates: Candidates, *, min_score: float, iou: float | None, limit: int, keep: frozenset[int] | None = None
 ) -> Detections:
     """The detections among `candidates`, best first, at most `limit`; of equal scores the earlier row first.
 
     A score of exactly `min_score` is enough. Boxes of different classes never suppress each other: every class is
     shifted by more than the largest extent before OpenCV's NMS (`cv2.dnn.NMSBoxes`, on every OpenCV since 3.4)
     compares them. Rows that are not finite or have no area within FAR are left out. Returns zero rows for K = 0.
+    With `iou` None, or 1 and more, nothing is suppressed: for networks that have done that themselves, and classifiers.
     """
     chosen = np.flatnonzero(_is_usable(candidates, min_score, keep))
     if len(chosen) == 0 or limit < 1:
         return no_detections()
     boxes, scores = candidates.boxes[chosen], candidates.scores[chosen]
     class_ids = candidates.class_ids[chosen]
-    kept = _suppress(boxes, scores, class_ids, iou)[:limit]
+    if iou is None or iou >= 1.0:
+        kept = np.argsort(-scores, kind="stable")[:limit]
+    else:
+        kept = _suppress(boxes, scores, class_ids, iou)[:limit]
     return Detections(boxes[kept], scores[kept], class_ids[kept].astype(np.int32, copy=False))
 
 

@@ -26,7 +26,7 @@ sys.path.append(str(KIT))
 from engine_kit import Net, noise_frames, spec_for, write_bundle, write_spec
 
 TINY = Net(width=64, height=64, classes=3, strides=(4, 8))
-PHASES = ["collecting", "preparing", "calibrating", "verifying", "storing"]
+PHASES = ["collecting", "preparing", "calibrating", "building", "verifying", "storing"]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_whole_build_and_the_same_again_from_the_store(tmp_path: Path, belt: C
     assert percents == sorted(percents) and percents[0] >= 0 and percents[-1] >= 98
     phases = list(dict.fromkeys(word.phase for word in progress))
     assert phases == PHASES
-    assert built.kind == "built" and not built.from_store
+    assert built.kind == "built" and built.origin == "build"
     assert built.agreement is not None and built.agreement.value >= 0.9
     assert built.agreement.frames == 6 and built.agreement.reference_detections > 0
     assert built.agreement.mean_iou > 0.9, "the decoding has lost its precision"
@@ -99,7 +99,7 @@ def test_a_whole_build_and_the_same_again_from_the_store(tmp_path: Path, belt: C
     with start_build(tmp_path, belt) as child:
         again = child.rest()
         assert child.wait() == 0
-    assert again == [{**built.model_dump(), "from_store": True}]
+    assert again == [{**built.model_dump(), "origin": "store"}]
     assert entry.plan_path.stat().st_mtime_ns == written
 
     shutil.rmtree(tmp_path / "engines")

@@ -180,6 +180,8 @@ def build_start(folder: Path, ring_fd: int, model: str = "sample:conveyor", **va
     wish = {"frames": 12, "holdout": 6, "interval_s": 0.0, **values.pop("wish", {})}
     common: dict[str, Any] = {
         "precision": "int8",
+        "quantisation": "none" if values.get("precision", "int8") != "int8" else "qdq",
+        "placement": "cpu",
         "backend": "onnxruntime",
         "fingerprint": {"board": "test"},
         "threads": 1,

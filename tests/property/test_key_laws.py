@@ -8,7 +8,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeagent.engine.key import EngineWish, canonical_json, engine_key
+from edgeagent.engine.key import EngineWish, canonical_json, engine_facts, engine_key, key_of_facts
 
 words = st.text(max_size=12)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words
@@ -19,12 +19,17 @@ wishes = st.builds(
     graft_version=st.integers(0, 9),
     options=options,
     precision=words,
+    quantisation=words,
     calibration_digest=words,
     placement=words,
     batch=st.integers(1, 64),
+    shapes=st.dictionaries(words, st.lists(st.integers(1, 4096), max_size=4).map(tuple), max_size=2),
     backend=words,
     fingerprint=st.dictionaries(words, words, max_size=4),
+    builder=st.dictionaries(words, leaves.filter(lambda leaf: leaf is not None), max_size=3),
+    plugins=st.dictionaries(words, words, max_size=2),
 )
+names = [field.name for field in dataclasses.fields(EngineWish)]
 
 
 def shuffled(value: object, order: st.DataObject) -> object:
@@ -37,10 +42,21 @@ def shuffled(value: object, order: st.DataObject) -> object:
 
 @given(wish=wishes, order=st.data())
 def test_order_never_counts(wish: EngineWish, order: st.DataObject) -> None:
-    turned = dataclasses.replace(
-        wish, options=shuffled(wish.options, order), fingerprint=shuffled(wish.fingerprint, order)
-    )
+    mappings = ("options", "shapes", "fingerprint", "builder", "plugins")
+    turned = dataclasses.replace(wish, **{name: shuffled(getattr(wish, name), order) for name in mappings})
     assert engine_key(turned) == engine_key(wish)
+
+
+@given(wish=wishes, other=wishes, name=st.sampled_from(names))
+def test_any_single_fact_counts(wish: EngineWish, other: EngineWish, name: str) -> None:
+    changed = dataclasses.replace(wish, **{name: getattr(other, name)})
+    same = canonical_json(engine_facts(changed)) == canonical_json(engine_facts(wish))
+    assert (engine_key(changed) == engine_key(wish)) == same
+
+
+@given(wish=wishes)
+def test_facts_survive_a_manifest(wish: EngineWish) -> None:
+    assert key_of_facts(json.loads(json.dumps(engine_facts(wish)))) == engine_key(wish)
 
 
 @given(one=wishes, two=wishes)

@@ -7,38 +7,93 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edgeagent.engine.manifest import Agreement
-from edgeagent.supervise.messages import Message
+from edgeagent.engine.variant import Placement, Precision, Quantisation, Variant
+from edgeagent.supervise.messages import Message, Stop
 
-Phase = Literal["waiting", "collecting", "preparing", "calibrating", "verifying", "storing"]
+Phase = Literal["waiting", "collecting", "fetching", "preparing", "calibrating", "building", "verifying", "storing"]
+Origin = Literal["store", "registry", "build"]
 
 
-class CalibrationWish(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CalibrationWish(_Part):
     """Where the calibration set lies or shall lie, and how to collect it when it is not there.
 
-    `patience_s`: how long the camera may give no frame before the build gives up.
+    `images`: a directory to take pictures from, in place of the camera. `patience_s`: how long the camera may give no
+    frame before the build gives up.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     folder: str
     frames: int
     holdout: int
     interval_s: float
+    images: str | None = None
     patience_s: float = 60.0
 
 
+class RegistryWish(_Part):
+    """Where finished engines may come from; see [registry] in the config."""
+
+    urls: tuple[str, ...] = ()
+    trusted_keys: tuple[str, ...] = ()
+    stall_s: float = 20.0
+    timeout_s: float = 1800.0
+    max_download_mb: int = 2048
+
+
+class BuilderWish(_Part):
+    """How to build: `facts` go into the engine key, the rest follows from what the device has free. Sizes in MB.
+
+    `own_scales_apart`: the model's own Q/DQ nodes are taken out and their scales given beside it, as a DLA wants it.
+    """
+
+    facts: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    optimization_level: int | None = None
+    workspace_mb: int | None = None
+    timing_cache: bool = True
+    dla_core: int = 0
+    dla_max_gpu_layers: float = 0.5
+    dla_max_gpu_macs: float = 0.2
+    own_scales_apart: bool = False
+    plugins: tuple[str, ...] = ()
+    plugin_digests: dict[str, str] = Field(default_factory=dict)
+
+
 class BuildStart(Message):
-    """First message: the engine to build. `ring_fd` is the ring whose frames the engine will see."""
+    """First message: the engine to make. `ring_fd` is the ring whose frames the engine will see, None where the
+    pictures come from a directory. `steps` tells what was tried before this form."""
 
     kind: Literal["start"] = "start"
     model: str
-    precision: Literal["int8", "fp32"]
+    precision: Precision
+    quantisation: Quantisation
+    placement: Placement
     backend: str
     fingerprint: dict[str, str]
+    builder: BuilderWish = Field(default_factory=BuilderWish)
     calibration: CalibrationWish
+    registry: RegistryWish = Field(default_factory=RegistryWish)
     store: str
-    ring_fd: int
+    ring_fd: int | None = None
     threads: int
     min_agreement: float
+    attempt: int = 1
+    steps: tuple[str, ...] = ()
+    agent_version: str = ""
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(self.precision, self.quantisation, self.placement)
+
+
+class Conditions(Message):
+    """Agent to build child, now and then: how the board is while it builds. None: cannot be told."""
+
+    kind: Literal["conditions"] = "conditions"
+    throttled: bool | None = None
+    memory_available_mb: int | None = None
 
 
 class Progress(Message):
@@ -52,14 +107,16 @@ class Progress(Message):
 
 
 class Built(Message):
-    """The engine is in the store. `from_store`: it already was when its turn came."""
+    """The engine is in the store. `origin`: it was there when its turn came, came from a registry, or was built."""
 
     kind: Literal["built"] = "built"
     key: str
-    from_store: bool
+    origin: Origin
     build_s: float
     agreement: Agreement | None
 
 
 BuildWord = Annotated[Progress | Built, Field(discriminator="kind")]
 BUILD_WORDS: TypeAdapter[Progress | Built] = TypeAdapter(BuildWord)
+DeskWord = Annotated[Conditions | Stop, Field(discriminator="kind")]
+DESK_WORDS: TypeAdapter[Conditions | Stop] = TypeAdapter(DeskWord)

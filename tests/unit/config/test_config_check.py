@@ -50,7 +50,7 @@ def synthetic(**keys):
         ),
         (
             {"engines": {"precision": ["int8"]}},
-            'engines.precision: wants one of "int8", "fp32", got a list (for example precision = "int8")',
+            'engines.precision: wants one of "int8", "fp16", "fp32", got a list (for example precision = "int8")',
         ),
         ({"mqtt": {"results_qos": True}}, "mqtt.results_qos: wants a number, got true or false (write 0 or 1)"),
         ({"mqtt": {"results_qos": 2}}, "mqtt.results_qos: wants one of 0, 1, got 2 (for example results_qos = 0)"),
@@ -74,6 +74,11 @@ def synthetic(**keys):
         (
             {"models": {"m": {"path": "sample:conveyer"}}},
             'models.m.path: no sample model of this name is shipped (the shipped ones are: "sample:conveyor")',
+        ),
+        (
+            {"models": {"m": {"path": "registry:12ab"}}},
+            "models.m.path: wants a model's digest after registry: (`edgeagent engine push --model` prints it: 64 hex "
+            "digits)",
         ),
         ({"models": {"m": {}}}, 'models.m.path: is missing (add path = "sample:conveyor")'),
         ({"cameras": {"belt": {}}}, 'cameras.belt.source: is missing (add source = { type = "synthetic" })'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeagent.engine.bundle import InputSpec, ModelBundle, ModelSpec, load_bundle
-from edgeagent.engine.manifest import Agreement, Manifest
+from edgeagent.engine.manifest import Agreement, BuildRecord, FileRecord, Manifest, Published
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 
 Array = npt.NDArray[Any]
 Frames = npt.NDArray[np.uint8]
 KEY = "0123456789abcdef" * 2
 OTHER_KEY = "fedcba9876543210" * 2
+NO_FILES: dict[str, bytes] = {}
+SIGNATURE = b"ed25519 0011 signature\n"
 
 
 @dataclass
@@ -151,25 +154,50 @@ def noise_frames(count: int, width: int = 32, height: int = 32, seed: int = 0) -
     return list(rng.integers(0, 256, (count, height, width, 3), np.uint8))
 
 
-def manifest_for(key: str, plan: bytes, sha256: str, net: Net | None = None) -> Manifest:
-    return Manifest(
-        key=key,
-        facts={"key_schema": 1},
-        model=spec_for(net or Net()),
-        precision="int8",
-        backend="onnxruntime",
-        plan_bytes=len(plan),
-        plan_sha256=sha256,
-        calibration_digest="c" * 64,
-        agreement=Agreement(
+def manifest_for(key: str, plan: bytes, sha256: str, net: Net | None = None, **values: Any) -> Manifest:
+    """A manifest for a plan; `values` replace what is in it."""
+    told = {
+        "key": key,
+        "facts": {"key_schema": 1},
+        "model": spec_for(net or Net()),
+        "precision": "int8",
+        "quantisation": "qdq",
+        "placement": "cpu",
+        "backend": "onnxruntime",
+        "plan_bytes": len(plan),
+        "plan_sha256": sha256,
+        "calibration_digest": "c" * 64,
+        "agreement": Agreement(
             value=0.99, basis="detections", frames=4, reference_detections=9, engine_ms=1.5, reference_ms=1.0
         ),
-        build_s=1.0,
-        built_at_ms=1_700_000_000_000,
-    )
+        "build": BuildRecord(seconds=1.0),
+        "built_at_ms": 1_700_000_000_000,
+    }
+    return Manifest(**{**told, **values})
 
 
-def put_entry(store: EngineStore, key: str, plan: bytes = b"plan" * 100) -> Entry:
+def stage(
+    store: EngineStore, staging: Path, key: str, plan: bytes, files: Mapping[str, bytes] = NO_FILES, **values: Any
+) -> Manifest:
+    """Write an engine into a staging directory; its manifest."""
+    records = {}
+    for name, data in {PLAN: plan, **files}.items():
+        store.write(staging, name, data)
+        records[name] = FileRecord(bytes=len(data), sha256=sha256_of(staging / name))
+    return manifest_for(key, plan, records.pop(PLAN).sha256, files=records, **values)
+
+
+def put_entry(
+    store: EngineStore, key: str, plan: bytes = b"plan" * 100, files: Mapping[str, bytes] = NO_FILES, **values: Any
+) -> Entry:
+    """Store an engine with these bytes and files; `values` are of its manifest."""
     with store.staging(key) as staging:
-        store.write(staging, PLAN, plan)
-        return store.commit(staging, manifest_for(key, plan, sha256_of(staging / PLAN)))
+        return store.commit(staging, stage(store, staging, key, plan, files, **values))
+
+
+def put_signed(store: EngineStore, key: str, plan: bytes = b"plan" * 100, **values: Any) -> tuple[Entry, bytes]:
+    """Store an engine as if it had been fetched; the entry, and its manifest as it was signed."""
+    with store.staging(key) as staging:
+        manifest = stage(store, staging, key, plan, published=Published(issued_ms=1_700_000_000_000), **values)
+        data = manifest.model_dump_json(by_alias=True).encode()  # not spelled as `commit` spells it
+        return store.commit_signed(staging, data, SIGNATURE, url="https://engines.example.org", signer="0011"), data

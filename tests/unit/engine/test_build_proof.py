@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from engine_kit import Frames, Net, noise_frames, write_bundle
 
+from edgeagent.engine.build.compare import compare
 from edgeagent.engine.build.proof import ProofRun
-from edgeagent.engine.build.verify import VerifyRequest, compare, verify_engine
+from edgeagent.engine.build.verify import VerifyRequest, verify_engine
 from edgeagent.engine.calibration import SetWriter
 from edgeagent.engine.graft import graft_bundle
 from edgeagent.engine.quantise import quantise

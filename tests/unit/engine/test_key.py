@@ -13,7 +13,8 @@ from engine_kit import Net, write_bundle
 
 from edgeagent.engine import key as key_module
 from edgeagent.engine.bundle import ModelBundle
-from edgeagent.engine.key import EngineWish, canonical_json, engine_facts, engine_key
+from edgeagent.engine.key import KEY_SCHEMA, EngineWish, canonical_json, engine_facts, engine_key, key_of_facts
+from edgeagent.engine.variant import Variant
 from edgeagent.engine.wish import wish_for
 
 WISH = EngineWish(
@@ -21,17 +22,21 @@ WISH = EngineWish(
     graft_version=1,
     options={"family": "yolov8", "classes": ["bolt", "nut"], "input": {"width": 320, "scale": 0.5}},
     precision="int8",
+    quantisation="calibrator",
     calibration_digest="b" * 64,
-    placement="cpu",
+    placement="dla",
     batch=1,
-    backend="onnxruntime",
-    fingerprint={"module": "p3767-0005", "l4t": "36.4.3"},
+    shapes={"frames": (1, 320, 320, 3)},
+    backend="tensorrt",
+    fingerprint={"module": "p3767-0000", "l4t": "36.4.3", "gpu_parts": "tpc_pg_mask=240"},
+    builder={"optimization_level": 3, "dla_max_gpu_macs": 0.2},
+    plugins={"libown.so": "d" * 64},
 )
 
 
 def test_the_golden_value() -> None:
     """Pinned: another key for the same facts would make every fleet build every engine again."""
-    assert engine_key(WISH) == "22887f19061d6d46b7b2ac68c332de41"
+    assert engine_key(WISH) == "5a340e2882a5c1275717de599b2216f2"
 
 
 @pytest.mark.parametrize(
@@ -42,14 +47,25 @@ def test_the_golden_value() -> None:
         {"options": {**WISH.options, "family": "yolov9"}},
         {"options": {**WISH.options, "classes": ["nut", "bolt"]}},
         {"options": {**WISH.options, "input": {"width": 320, "scale": 0.25}}},
-        {"precision": "fp32"},
+        {"precision": "fp16"},
+        {"quantisation": "qdq"},
         {"calibration_digest": ""},
         {"placement": "gpu"},
         {"batch": 2},
-        {"backend": "tensorrt"},
+        {"shapes": {"frames": (1, 320, 352, 3)}},
+        {"shapes": {"images": (1, 320, 320, 3)}},
+        {"shapes": {**WISH.shapes, "sizes": (1, 2)}},
+        {"backend": "onnxruntime"},
         {"fingerprint": {**WISH.fingerprint, "l4t": "36.4.4"}},
-        {"fingerprint": {"module": "p3767-0005"}},
+        {"fingerprint": {**WISH.fingerprint, "gpu_parts": "tpc_pg_mask=252"}},
+        {"fingerprint": {"module": "p3767-0000"}},
         {"fingerprint": {**WISH.fingerprint, "driver": ""}},
+        {"builder": {**WISH.builder, "optimization_level": 4}},
+        {"builder": {"optimization_level": 3}},
+        {"builder": {**WISH.builder, "dla_max_gpu_macs": 0.25}},
+        {"plugins": {"libown.so": "e" * 64}},
+        {"plugins": {"libother.so": "d" * 64}},
+        {"plugins": {}},
     ],
 )
 def test_every_fact_changes_the_key(change: dict[str, object]) -> None:
@@ -93,9 +109,13 @@ def bundle(tmp_path: Path) -> ModelBundle:
     return write_bundle(tmp_path / "model", Net())
 
 
-def key_of(bundle: ModelBundle, **values: object) -> str:
-    common = {"precision": "int8", "calibration_digest": "d", "backend": "onnxruntime", "fingerprint": {"soc": "x"}}
-    return engine_key(wish_for(bundle, **{**common, **values}))
+def wish_of(bundle: ModelBundle, form: str = "int8 qdq cpu", **values: object) -> EngineWish:
+    common = {"calibration_digest": "d", "backend": "onnxruntime", "fingerprint": {"soc": "x"}}
+    return wish_for(bundle, Variant(*form.split()), **{**common, **values})
+
+
+def key_of(bundle: ModelBundle, form: str = "int8 qdq cpu", **values: object) -> str:
+    return engine_key(wish_of(bundle, form, **values))
 
 
 def test_the_place_of_a_bundle_and_its_names_do_not_count(bundle: ModelBundle, tmp_path: Path) -> None:
@@ -108,18 +128,37 @@ def test_what_changes_the_graph_counts(bundle: ModelBundle, tmp_path: Path) -> N
     weights = write_bundle(tmp_path / "weights", Net(seed=1))
     colour = write_bundle(tmp_path / "colour", Net(), color="bgr")
     mean = write_bundle(tmp_path / "mean", Net(), mean=[0.5, 0.5, 0.5])
+    forms = ["int8 calibrator cpu", "int8 model cpu", "int8 qdq gpu", "int8 qdq dla", "fp16 none cpu", "fp32 none cpu"]
     keys = [key_of(one) for one in (bundle, weights, colour, mean)]
-    keys += [key_of(bundle, precision="fp32"), key_of(bundle, calibration_digest="e"), key_of(bundle, backend="trt")]
+    keys += [key_of(bundle, form) for form in forms]
+    keys += [key_of(bundle, calibration_digest="e"), key_of(bundle, backend="tensorrt"), key_of(bundle, batch=2)]
+    keys += [key_of(bundle, builder={"optimization_level": 5}), key_of(bundle, plugins={"a.so": "d"})]
+    keys += [key_of(bundle, fingerprint={"soc": "y"})]
     assert len(set(keys)) == len(keys)
 
 
-def test_calibration_counts_for_int8_only(bundle: ModelBundle) -> None:
-    one, two = (key_of(bundle, precision="fp32", calibration_digest=digest) for digest in ("d", "e"))
-    assert one == two
+@pytest.mark.parametrize("form", ["fp32 none cpu", "fp16 none gpu", "int8 model gpu"])
+def test_calibration_counts_only_where_scales_are_measured(bundle: ModelBundle, form: str) -> None:
+    assert key_of(bundle, form, calibration_digest="e") == key_of(bundle, form, calibration_digest="d")
+
+
+def test_the_shapes_are_those_of_the_frames(bundle: ModelBundle) -> None:
+    size = bundle.spec.input
+    assert wish_of(bundle, batch=4).shapes == {"frames": (4, size.height, size.width, 3)}
+
+
+def test_a_wish_keeps_nothing_that_can_change_under_it(bundle: ModelBundle) -> None:
+    fingerprint = {"soc": "x"}
+    wish = wish_of(bundle, fingerprint=fingerprint)
+    before = engine_key(wish)
+    fingerprint["soc"] = "y"
+    assert engine_key(wish) == before
 
 
 def test_the_facts_lead_back_to_the_key(bundle: ModelBundle) -> None:
     """Whoever reads a manifest can tell whether its facts are those of its key."""
-    wish = wish_for(bundle, precision="int8", calibration_digest="d", backend="onnxruntime", fingerprint={"soc": "x"})
+    wish = wish_of(bundle)
     facts = json.loads(json.dumps(engine_facts(wish)))
+    assert facts["key_schema"] == KEY_SCHEMA
+    assert key_of_facts(facts) == engine_key(wish)
     assert hashlib.sha256(canonical_json(facts)).hexdigest()[:32] == engine_key(wish)

@@ -179,7 +179,7 @@ def test_the_cpus_form_lets_onnx_runtime_convolve_in_eight_bits(network: onnx.Mo
 
 
 def test_every_input_of_a_quantised_node_comes_through_eight_bits_and_no_other(network: onnx.ModelProto) -> None:
-    done = quantise(network, FRAMES, 1, silent)
+    done = quantise(network, FRAMES, 1, silent, "unsigned")
     makers = {output: n.op_type for n in done.graph.node for output in n.output}
     behind = set(float_nodes(network))
     seen = 0

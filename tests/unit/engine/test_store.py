@@ -8,12 +8,16 @@ import os
 from pathlib import Path
 
 import pytest
-from engine_kit import KEY, OTHER_KEY, manifest_for, put_entry
+from engine_kit import KEY, OTHER_KEY, SIGNATURE, manifest_for, put_entry, put_signed, stage
 
+from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.record import Provenance
 from edgeagent.engine.store import MANIFEST, PLAN, EngineStore, sha256_of, store_error
+from edgeagent.engine.store import SIGNATURE as SIGNATURE_FILE
 from edgeagent.errors import StoreError
 
 DAMAGED = f".damaged-{KEY}"
+FILES = {"calibration.cache": b"TRT-8601-EntropyCalibration2\n", "build.log": b"a line\n"}
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def store(root: Path) -> EngineStore:
 
 
 def names(root: Path) -> list[str]:
-    return sorted(path.name for path in root.iterdir() if path.name != ".locks")
+    return sorted(path.name for path in root.iterdir() if path.name not in (".locks", ".local"))
 
 
 def test_an_empty_store_has_nothing(store: EngineStore) -> None:
@@ -43,6 +47,96 @@ def test_what_was_put_in_comes_out(store: EngineStore, root: Path) -> None:
     assert store.entries() == [entry.manifest]
     assert names(root) == [KEY]
     assert sorted(path.name for path in (root / KEY).iterdir()) == [MANIFEST, PLAN]
+
+
+def test_files_that_the_manifest_lists_are_part_of_an_entry(store: EngineStore, root: Path) -> None:
+    entry = put_entry(store, KEY, files=FILES)
+    assert store.find(KEY) == entry
+    assert sorted(path.name for path in entry.folder.iterdir()) == sorted([MANIFEST, PLAN, *FILES])
+    for name, data in FILES.items():
+        path = entry.file(name)
+        assert path is not None and path.read_bytes() == data
+    assert entry.file("layers.json") is None
+
+
+def test_what_was_signed_is_kept_byte_for_byte(store: EngineStore, root: Path) -> None:
+    entry, signed = put_signed(store, KEY)
+    assert store.find(KEY) == entry
+    assert store.manifest_bytes(KEY) == (root / KEY / MANIFEST).read_bytes() == signed
+    assert store.signature(KEY) == (root / KEY / SIGNATURE_FILE).read_bytes() == SIGNATURE
+    assert store.record(KEY).provenance == Provenance(
+        origin="fetched", url="https://engines.example.org", signer="0011"
+    )
+    assert store.origin(KEY) == "fetched"
+    put_entry(store, OTHER_KEY)
+    assert store.signature(OTHER_KEY) is None and store.origin(OTHER_KEY) == "built"
+
+
+def test_an_entry_that_lost_its_record_is_still_known_to_be_fetched(store: EngineStore, root: Path) -> None:
+    put_signed(store, KEY)
+    (root / ".local" / f"{KEY}.json").unlink()
+    assert (store.origin(KEY), store.status(KEY)) == ("fetched", "ready")
+
+
+def test_what_is_signed_and_no_manifest_is_refused(store: EngineStore, root: Path) -> None:
+    with store.staging(KEY) as staging:
+        with pytest.raises(StoreError, match="is no manifest"):
+            store.commit_signed(staging, b"{}", SIGNATURE, url="file:///srv", signer="0011")
+    assert names(root) == []
+
+
+def test_what_was_staged_is_compared_before_it_becomes_an_entry(store: EngineStore, root: Path) -> None:
+    with store.staging(KEY) as staging:
+        manifest = stage(store, staging, KEY, b"plan", FILES)
+        (staging / "build.log").write_bytes(b"another\n")
+        with pytest.raises(StoreError, match=r"cannot be stored: its build\.log"):
+            store.commit(staging, manifest)
+    assert names(root) == [] and store.find(KEY) is None
+
+
+@pytest.mark.parametrize("taken", [MANIFEST, SIGNATURE_FILE, PLAN])
+def test_a_file_may_not_have_a_name_of_the_stores_own(store: EngineStore, root: Path, taken: str) -> None:
+    with store.staging(KEY) as staging:
+        manifest = stage(store, staging, KEY, b"plan")
+        record = manifest.model_dump()["files"] | {taken: {"bytes": 4, "sha256": manifest.plan_sha256}}
+        told = Manifest.model_validate({**manifest.model_dump(by_alias=True), "files": record})
+        with pytest.raises(StoreError, match="cannot be stored"):
+            store.commit(staging, told)
+    assert names(root) == []
+
+
+def test_entries_of_another_release_are_no_entries_and_harm_nothing(store: EngineStore, root: Path) -> None:
+    """Version 0.1 wrote manifests of schema 1."""
+    put_entry(store, KEY)
+    put_entry(store, OTHER_KEY)
+    manifest_of_another_schema(root / KEY)
+    assert [manifest.key for manifest in store.entries()] == [OTHER_KEY]
+    assert store.problem(KEY) == "made by another release of edgeagent (edgeagent.engine/1)"
+    assert [(one.name, one.state) for one in store.holdings()] == [(KEY, "unreadable"), (OTHER_KEY, "ready")]
+    assert store.sweep() == []
+    assert store.known_keys() == [KEY, OTHER_KEY]
+
+
+def test_looking_at_a_damaged_entry_leaves_it_where_it_is(store: EngineStore, root: Path) -> None:
+    put_entry(store, KEY, files=FILES)
+    assert store.problem(KEY) == ""
+    flip_a_bit(root / KEY)
+    assert store.problem(KEY) == "its plan is not the one that its manifest names"
+    assert names(root) == [KEY]
+
+
+def test_a_signed_entry_without_its_signature_has_a_problem(store: EngineStore, root: Path) -> None:
+    put_signed(store, KEY)
+    assert store.problem(KEY) == ""
+    (root / KEY / SIGNATURE_FILE).unlink()
+    assert store.problem(KEY) == "its manifest was signed, and the signature is gone"
+
+
+@pytest.mark.parametrize("look", ["manifest_bytes", "signature", "problem"])
+def test_looking_at_what_is_not_there(store: EngineStore, look: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        getattr(store, look)(KEY)
+    assert caught.value.error_code == "no_engine"
 
 
 def test_scratch_files_do_not_become_part_of_an_entry(store: EngineStore, root: Path) -> None:
@@ -146,7 +240,34 @@ def manifest_of_another_key(folder: Path) -> None:
 
 def manifest_of_another_schema(folder: Path) -> None:
     told = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**told, "schema": "edgeagent.engine/2"}))
+    (folder / MANIFEST).write_text(json.dumps({**told, "schema": "edgeagent.engine/1"}))
+
+
+def manifest_lists_what_is_not_there(folder: Path) -> None:
+    told = json.loads((folder / MANIFEST).read_text())
+    lost = {"build.log": {"bytes": 0, "sha256": "0" * 64}}
+    (folder / MANIFEST).write_text(json.dumps({**told, "files": {**told["files"], **lost}}))
+
+
+def manifest_lists_the_plan_twice(folder: Path) -> None:
+    told = json.loads((folder / MANIFEST).read_text())
+    twice = {"plan": {"bytes": told["plan_bytes"], "sha256": told["plan_sha256"]}}
+    (folder / MANIFEST).write_text(json.dumps({**told, "files": {**told["files"], **twice}}))
+
+
+def flip_a_bit_of_a_file(folder: Path) -> None:
+    data = bytearray((folder / "calibration.cache").read_bytes())
+    data[0] ^= 1
+    (folder / "calibration.cache").write_bytes(data)
+
+
+def lose_a_file(folder: Path) -> None:
+    (folder / "calibration.cache").unlink()
+
+
+def longer_file(folder: Path) -> None:
+    with (folder / "calibration.cache").open("ab") as file:
+        file.write(b"x")
 
 
 def a_file_instead(folder: Path) -> None:
@@ -175,6 +296,11 @@ DAMAGES = [
     binary_manifest,
     manifest_of_another_key,
     manifest_of_another_schema,
+    manifest_lists_what_is_not_there,
+    manifest_lists_the_plan_twice,
+    flip_a_bit_of_a_file,
+    lose_a_file,
+    longer_file,
     a_file_instead,
     a_dangling_link_instead,
 ]
@@ -182,7 +308,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_entry_is_set_aside_and_counts_as_absent(store: EngineStore, root: Path, damage) -> None:
-    put_entry(store, KEY)
+    put_entry(store, KEY, files=FILES)
     damage(root / KEY)
     assert store.find(KEY) is None
     assert names(root) == [DAMAGED]
@@ -191,7 +317,7 @@ def test_a_damaged_entry_is_set_aside_and_counts_as_absent(store: EngineStore, r
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_new_engine_takes_a_damaged_ones_place(store: EngineStore, root: Path, damage) -> None:
-    put_entry(store, KEY, b"old")
+    put_entry(store, KEY, b"old", files=FILES)
     damage(root / KEY)
     assert put_entry(store, KEY, b"new").plan_path.read_bytes() == b"new"
     assert names(root) == [DAMAGED, KEY]
@@ -270,6 +396,14 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         EngineStore(tmp_path / "file" / "engines")
     assert "cannot make" in caught.value.message and "not a directory" in caught.value.message
+
+
+def test_an_entry_that_another_process_has_mended_meanwhile_stays(store: EngineStore, root: Path) -> None:
+    """Between finding the damage and setting it aside, somebody else did that and stored a new one."""
+    entry = put_entry(store, KEY)
+    assert store._set_aside(KEY) == entry  # what `find` calls when it has seen damage
+    assert names(root) == [KEY]
+    assert store._set_aside(OTHER_KEY) is None
 
 
 def test_a_store_that_is_gone(store: EngineStore, root: Path) -> None:

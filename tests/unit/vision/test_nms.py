@@ -106,3 +106,14 @@ def test_wider_class_numbers_come_out_as_int32() -> None:
     rows = candidates((A, 0.9, 1))
     found = select(Candidates(rows.boxes, rows.scores, rows.class_ids.astype(np.int64)))  # type: ignore[arg-type]
     assert found.class_ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("iou", [None, 1.0, 2.0])
+def test_a_network_that_needs_no_nms_is_given_none(iou: float | None) -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [5, 5, 5, 9]], np.float32)
+    candidates = Candidates(boxes, np.array([0.3, 0.9, 0.3, 0.8], np.float32), np.array([7, 1, 1, 1], np.int32))
+    found = select_detections(candidates, min_score=0.1, iou=iou, limit=10)
+    assert found.class_ids.tolist() == [1, 7, 1], "best first, of equals the earlier; the empty box is no detection"
+    assert len(select_detections(candidates, min_score=0.1, iou=0.99, limit=10)) == 2
+    assert len(select_detections(candidates, min_score=0.5, iou=iou, limit=10)) == 1
+    assert len(select_detections(candidates, min_score=0.1, iou=iou, limit=2)) == 2

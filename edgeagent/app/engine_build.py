@@ -1,0 +1,199 @@
+"""`edgeagent engine build MODEL`: get one engine now, the way the agent does, and show how it goes.
+
+The same desk, gate, child and policy as in the agent; only that an operator waits for it: what was remembered of
+earlier attempts is forgotten first, and when the budget of builds is spent it ends instead of waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import anyio
+
+from edgeagent.app.backends import choose_backend
+from edgeagent.app.build_screen import BuildScreen
+from edgeagent.app.cameras import Camera
+from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_look import Ready
+from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.logs import configure_logs
+from edgeagent.app.wiring import engine_fingerprint
+from edgeagent.board.evidence import read_identity
+from edgeagent.board.telemetry import BoardReader
+from edgeagent.camera.spec import SourceSpec, parse_source
+from edgeagent.clock import Clock, SystemClock
+from edgeagent.config.files import load_config
+from edgeagent.config.schema import Config
+from edgeagent.engine.bundle import ModelBundle, load_bundle
+from edgeagent.errors import OperatorError
+
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+CAMERA, PIPELINE = "camera", "command-line"
+SAMPLE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line and the config come to."""
+
+    config: Config
+    model: str
+    bundle: ModelBundle
+    images: str | None
+    source: SourceSpec | None
+    camera: str = CAMERA
+    pipeline: str = PIPELINE
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Exit code: 0 the engine is there, 1 it is not, 2 what was asked for is wrong (by exception)."""
+    configure_logs("error")
+    asked = _asked(options)
+    screen = BuildScreen(plain=options.json)
+    clock = SystemClock()
+    with screen:
+        ready = anyio.run(_get, asked, screen, clock)
+    if ready is None:
+        return 1
+    if options.json:
+        print(json.dumps(_facts(ready), indent=1))  # noqa: T201
+    else:
+        print(_lines(ready))  # noqa: T201
+    return 0
+
+
+def _asked(options: argparse.Namespace) -> Asked:
+    overrides: dict[str, dict[str, object]] = {"engines": {}, "device": {}}
+    for name in ("precision", "placement", "backend"):
+        if getattr(options, name) is not None:
+            overrides["engines"][name] = getattr(options, name)
+    if options.state is not None:
+        overrides["device"]["state_dir"] = str(options.state.absolute())
+    if options.root is not None:
+        overrides["device"]["board_root"] = str(options.root.absolute())
+    file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    config = load_config(file, {name: table for name, table in overrides.items() if table}, socket.gethostname()).config
+    images = str(options.images.absolute()) if options.images else config.engines.calibration_images
+    source = parse_source(options.source) if options.source else None
+    known = _pipeline_of(config, options.model)
+    model = config.models[known[1]].path if known else options.model
+    asked = Asked(config, model, load_bundle(model), images, source)
+    if source is not None or images is not None or known is None:
+        return _with_something_to_see(asked)
+    name, _, camera = known
+    return Asked(config, model, asked.bundle, None, config.cameras[camera].source, camera, name)
+
+
+def _with_something_to_see(asked: Asked) -> Asked:
+    if asked.source is None and asked.images is None:
+        raise OperatorError(
+            "there is nothing to calibrate with and to compare on",
+            mend="name a directory of pictures with --images, or a camera with --source",
+            code="no_calibration",
+        )
+    return asked
+
+
+def _pipeline_of(config: Config, model: str) -> tuple[str, str, str] | None:
+    """The config's first pipeline that uses this model, by id or path: its name, the model's id, the camera's."""
+    for name, pipeline in config.pipelines.items():
+        if model in (pipeline.model, config.models[pipeline.model].path):
+            return name, pipeline.model, pipeline.camera
+    return None
+
+
+async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
+    """The engine, or None; why stands on the screen."""
+    config, state_dir, root = asked.config, Path(asked.config.device.state_dir), Path(asked.config.device.board_root)
+    identity = read_identity(root)
+    backend = choose_backend(config.engines.backend)
+    site = Site(backend, engine_fingerprint(identity, backend, root), identity.dla)
+    desk = EngineDesk(config.engines, config.registry, state_dir, site, screen, clock, patient=False)
+    desk.sweep()
+    found: list[Ready] = []
+
+    async def take(wanted: Wanted, ready: Ready) -> None:
+        found.append(ready)
+
+    async with _ring(asked, screen, clock) as ring_fd, anyio.create_task_group() as tasks:
+        tasks.start_soon(_sample, BoardReader(root, state_dir=state_dir, soc=identity.soc, clock=clock), desk)
+        done = await desk.provide(_wanted(asked, state_dir, ring_fd), take)
+        tasks.cancel_scope.cancel()
+    return found[-1] if done and found else None
+
+
+def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
+    size = asked.bundle.spec.input
+    name = calibration_name(asked.images, asked.camera, asked.source, size.width, size.height)
+    return Wanted(
+        pipeline=asked.pipeline,
+        model=asked.model,
+        bundle=asked.bundle,
+        calibration=state_dir / "calibration" / name,
+        ring_fd=ring_fd,
+        images=asked.images,
+    )
+
+
+async def _sample(reader: BoardReader, desk: EngineDesk) -> None:
+    try:
+        while True:
+            desk.surroundings.look(reader.read())
+            await anyio.sleep(SAMPLE_EVERY_S)
+    finally:
+        reader.close()
+
+
+@asynccontextmanager
+async def _ring(asked: Asked, screen: BuildScreen, clock: Clock) -> AsyncIterator[int | None]:
+    """The ring of a camera that runs for the block; None where the pictures come from a directory."""
+    if asked.images is not None or asked.source is None:
+        yield None
+        return
+    size = asked.bundle.spec.input
+    sizes = [(size.width, size.height)]
+    camera = Camera(asked.camera, asked.source, sizes, screen, clock, Random())  # noqa: S311  jitter
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(camera.supervisor.run)
+            yield camera.rings[sizes[0]].fd
+            tasks.cancel_scope.cancel()
+    finally:
+        camera.close()
+
+
+def _facts(ready: Ready) -> dict[str, object]:
+    manifest = ready.entry.manifest
+    return {
+        "key": manifest.key,
+        "origin": ready.origin,
+        "plan": str(ready.entry.plan_path),
+        "form": ready.candidate.variant.line(),
+        "form_reason": ready.candidate.reason,
+        "manifest": manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+
+
+def _lines(ready: Ready) -> str:
+    manifest = ready.entry.manifest
+    agreement = manifest.agreement
+    where = {"store": "was in the store", "registry": "came from the registry", "build": "was built"}[ready.origin]
+    lines = [
+        f"engine   {manifest.key}  {where}",
+        f"form     {ready.candidate.variant.line()}"
+        + (f"  ({ready.candidate.reason})" if ready.candidate.reason else ""),
+        f"plan     {ready.entry.plan_path}  {manifest.plan_bytes / 1e6:.1f} MB",
+    ]
+    if agreement is not None:
+        lines.append(
+            f"proof    agrees to {agreement.value:.3f} with the FP32 network on {agreement.frames} held-out frames; "
+            f"{agreement.engine_ms:.1f} ms a frame there, the network itself {agreement.reference_ms:.1f} ms"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,142 @@
+"""From settings, board and model to what is asked of a build: the forms to try, and how to build each."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeagent.app.backends import Backend, tensorrt_version
+from edgeagent.board.dla import DlaAnswer
+from edgeagent.camera.spec import SourceSpec, describe_source
+from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
+from edgeagent.engine.build.messages import BuilderWish, RegistryWish
+from edgeagent.engine.bundle import ModelBundle
+from edgeagent.engine.calibration import set_name
+from edgeagent.engine.choice import Candidate, FormWish, Ground, list_candidates
+from edgeagent.engine.key import EngineWish
+from edgeagent.engine.own_marks import mentions_qdq
+from edgeagent.engine.wish import wish_for
+from edgeagent.errors import EngineError
+
+DLA_TAKES_SCALES_BEFORE = (10, 8)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The device as engines see it. `tensorrt` is () where there is none."""
+
+    backend: Backend
+    fingerprint: dict[str, str]
+    dla: DlaAnswer = field(default_factory=lambda: DlaAnswer("no", 0, "only Jetson modules have a DLA"))
+    tensorrt: tuple[int, ...] = field(default_factory=tensorrt_version)
+
+
+def ground_for(site: Site, bundle: ModelBundle) -> Ground:
+    """What the device has for this model. Raises OSError when the model cannot be read."""
+    return Ground(
+        backend=site.backend,
+        tensorrt=site.tensorrt,
+        dla=site.dla.answer,
+        dla_reason=site.dla.reason,
+        own_qdq=mentions_qdq(bundle.onnx_path),
+    )
+
+
+def candidates_for(settings: EngineSettings, site: Site, bundle: ModelBundle) -> list[Candidate]:
+    """The forms to try, best first. Raises EngineError for a wish that fits nothing here."""
+    try:
+        ground = ground_for(site, bundle)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise EngineError(f"{bundle.onnx_path} cannot be read: {reason}", code="model", retry=True) from error
+    wish = FormWish(
+        precision=settings.precision,
+        precision_fallback=settings.precision_fallback,
+        placement=settings.placement,
+        dla_fallback=settings.dla_fallback,
+        quantisation=settings.quantisation,
+    )
+    return list_candidates(wish, ground)
+
+
+def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plugins: dict[str, str]) -> BuilderWish:
+    """How to build one form. `plugins`: digest by path (`plugin_digests`)."""
+    if site.backend == "onnxruntime":
+        return BuilderWish()
+    on_dla = candidate.variant.placement == "dla"
+    facts: dict[str, int | float | str | bool] = {
+        "optimization_level": settings.optimization_level if settings.optimization_level is not None else "default",
+        "workspace_mb": settings.workspace_mb or "free memory",
+    }
+    if on_dla:
+        facts |= {"dla_max_gpu_layers": settings.dla_max_gpu_layers, "dla_max_gpu_macs": settings.dla_max_gpu_macs}
+    return BuilderWish(
+        facts=facts,
+        optimization_level=settings.optimization_level,
+        workspace_mb=settings.workspace_mb,
+        timing_cache=settings.timing_cache,
+        dla_core=candidate.dla_core,
+        dla_max_gpu_layers=settings.dla_max_gpu_layers,
+        dla_max_gpu_macs=settings.dla_max_gpu_macs,
+        own_scales_apart=on_dla and site.tensorrt < DLA_TAKES_SCALES_BEFORE,
+        plugins=tuple(plugins),
+        plugin_digests={Path(path).name: digest for path, digest in plugins.items()},
+    )
+
+
+def plugin_digests(settings: EngineSettings) -> dict[str, str]:
+    """SHA-256 of each plugin library, by path. Raises EngineError for one that cannot be read."""
+    found = {}
+    for path in settings.plugins:
+        try:
+            found[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise EngineError(
+                f"the plugin library {path}: {reason}", mend="see engines.plugins", code="model"
+            ) from error
+    return found
+
+
+def engine_wish(
+    site: Site, bundle: ModelBundle, candidate: Candidate, builder: BuilderWish, calibration_digest: str
+) -> EngineWish:
+    """What the key of this form digests."""
+    return wish_for(
+        bundle,
+        candidate.variant,
+        calibration_digest=calibration_digest,
+        backend=site.backend,
+        fingerprint=site.fingerprint,
+        builder=builder.facts,
+        plugins=builder.plugin_digests,
+    )
+
+
+def calibration_name(images: str | None, camera: str, source: SourceSpec | None, width: int, height: int) -> str:
+    """The name of the calibration set: of a camera and its source, or of a directory and the files that are in it."""
+    if images is None:
+        return set_name(camera, describe_source(source) if source else "", width, height)
+    mark = hashlib.sha256(f"{width}x{height}".encode())
+    for folder, names, files in os.walk(images):
+        names.sort()
+        for name in sorted(files):
+            with contextlib.suppress(OSError):
+                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  thousands of files
+                mark.update(f"{os.path.relpath(folder, images)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(
+                    errors="surrogateescape"))  # fmt: skip
+    return f"images-{mark.hexdigest()[:10]}"
+
+
+def registry_wish(settings: RegistrySettings) -> RegistryWish:
+    """Where finished engines may come from."""
+    return RegistryWish(
+        urls=tuple(settings.urls) if settings.trusted_keys else (),
+        trusted_keys=tuple(settings.trusted_keys),
+        stall_s=settings.stall_s,
+        timeout_s=settings.timeout_s,
+        max_download_mb=settings.max_download_mb,
+    )

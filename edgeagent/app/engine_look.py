@@ -1,0 +1,128 @@
+"""Looking for an engine that is there already: in the form asked for, made elsewhere of a like kind, or a stand-in.
+
+May take a while on a slow disk: every plan is read whole and compared with its digest. Never on the event loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeagent.app.engine_forms import Site, builder_for, engine_wish
+from edgeagent.config.engine_tables import EngineSettings
+from edgeagent.engine.build.messages import Origin
+from edgeagent.engine.bundle import ModelBundle
+from edgeagent.engine.calibration import find_set
+from edgeagent.engine.choice import Candidate
+from edgeagent.engine.key import EngineWish, engine_facts, engine_key
+from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.store import EngineStore, Entry
+from edgeagent.engine.subject import subject_of, subject_of_facts
+from edgeagent.engine.variant import Variant
+from edgeagent.errors import EngineError
+
+SAME_FACTS = ("key_schema", "model_digest", "graft_version", "options", "shapes", "backend", "fingerprint")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A verified engine for a pipeline, where it came from, and the form it has."""
+
+    entry: Entry
+    origin: Origin
+    candidate: Candidate
+
+    @property
+    def from_store(self) -> bool:
+        return self.origin == "store"
+
+
+class EngineLook:
+    """Looks into the store for one pipeline's model."""
+
+    def __init__(
+        self,
+        store: EngineStore,
+        settings: EngineSettings,
+        site: Site,
+        bundle: ModelBundle,
+        calibration: Path,
+        plugins: dict[str, str],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._site = site
+        self._bundle = bundle
+        self._calibration = calibration
+        self._plugins = plugins
+
+    def calibration_digest(self) -> str:
+        """The digest of the calibration set that is there, "" where none is or it is too small."""
+        found = find_set(self._calibration)
+        enough = self._settings.calibration_frames + self._settings.holdout_frames
+        return found.record.digest if found is not None and len(found.record.files) >= enough else ""
+
+    def find(self, candidates: list[Candidate]) -> Ready | None:
+        """The first of these forms that is in the store: with this camera's calibration data, else with others' that
+        a registry gave. Raises EngineError for one that is there and may not be used."""
+        digest = self.calibration_digest()
+        for candidate in candidates:
+            wish = self._wish(candidate, digest)
+            entry = self._exact(wish, digest) or self._alike(wish)
+            if entry is not None:
+                self._check_agreement(entry)
+                return Ready(entry, "store", candidate)
+        return None
+
+    def _wish(self, candidate: Candidate, digest: str) -> EngineWish:
+        builder = builder_for(self._settings, self._site, candidate, self._plugins)
+        return engine_wish(self._site, self._bundle, candidate, builder, digest)
+
+    def _exact(self, wish: EngineWish, digest: str) -> Entry | None:
+        if wish.quantisation in ("calibrator", "qdq") and not digest:
+            return None
+        key = engine_key(wish)
+        if self._store.status(key) == "quarantined":
+            raise EngineError(
+                f"the engine {key[:12]} is in quarantine: {self._store.quarantine_reason(key)}",
+                mend=f"`edgeagent engine release {key[:12]}` gives it another chance",
+                code="engine_quarantined",
+            )
+        return self._store.find(key)
+
+    def _alike(self, wish: EngineWish) -> Entry | None:
+        """An engine that came from a registry and differs only in the frames it was calibrated on."""
+        subject = subject_of(wish)
+        for manifest in self._store.entries():
+            if subject_of_facts(manifest.facts) == subject and self._store.origin(manifest.key) == "fetched":
+                entry = self._store.find(manifest.key) if self._store.status(manifest.key) == "ready" else None
+                if entry is not None:
+                    return entry
+        return None
+
+    def _check_agreement(self, entry: Entry) -> None:
+        """An engine proven under a lower demand does not meet a higher one by lying in the store."""
+        proven = entry.manifest.agreement
+        if proven is not None and proven.value < self._settings.min_agreement:
+            raise EngineError(
+                f"the engine {entry.manifest.key[:12]} agrees with the FP32 network to {proven.value:.3f} only, and "
+                f"engines.min_agreement is {self._settings.min_agreement}",
+                mend="lower it, or allow another precision in engines.precision_fallback",
+                code="engine_disagrees",
+            )
+
+    def stand_in(self, pipeline: str) -> Ready | None:
+        """The engine that served this pipeline before, where it is one of this very model on this very board."""
+        for key in (self._store.active(pipeline), self._store.previous(pipeline)):
+            entry = self._store.find(key) if key and self._store.status(key) == "ready" else None
+            if entry is not None and self._same_ground(entry.manifest):
+                return Ready(entry, "store", Candidate(_variant(entry.manifest), 0, "serves until another is ready"))
+        return None
+
+    def _same_ground(self, manifest: Manifest) -> bool:
+        now = engine_facts(self._wish(Candidate(_variant(manifest)), manifest.calibration_digest))
+        return all(manifest.facts.get(name) == now[name] for name in SAME_FACTS)
+
+
+def _variant(manifest: Manifest) -> Variant:
+    return Variant(manifest.precision, manifest.quantisation, manifest.placement)

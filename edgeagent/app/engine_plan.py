@@ -1,0 +1,77 @@
+"""`edgeagent engine plan MODEL`: where each layer of a model would run on a board with a DLA, asked without one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+from pathlib import Path
+
+from edgeagent.app.plan_screen import PlanReport, plan_json, plan_text
+from edgeagent.app.plan_target import PlanTarget, choose_target
+from edgeagent.board.evidence import read_identity
+from edgeagent.config.engine_tables import EngineSettings
+from edgeagent.config.files import load_config
+from edgeagent.engine.dla.budget import judge_placement
+from edgeagent.engine.dla.plan import Plan, placed_layers, plan_network
+from edgeagent.errors import EngineError, OperatorError
+
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Print the plan. Exit code 0, also where nothing can be on a DLA; what was asked wrongly raises OperatorError."""
+    report = make_report(options)
+    if options.json:
+        print(json.dumps(plan_json(report), indent=1))  # noqa: T201
+    else:
+        print(plan_text(report, options.all))  # noqa: T201
+    return 0
+
+
+def make_report(options: argparse.Namespace) -> PlanReport:
+    """Raises OperatorError (a wrong module, version or root), ModelError, ConfigError."""
+    root = _checked_root(options.root)
+    target = choose_target(options.module, options.tensorrt, options.precision, read_identity(root))
+    settings = _settings(options.config)
+    from edgeagent.engine.dla.layers import layers_of  # onnx is heavy
+    from edgeagent.engine.dla.read import read_subject
+
+    subject = read_subject(options.model)
+    plan = plan_network(layers_of(subject.model), target.target, target.why_none)
+    return PlanReport(
+        model=subject.name,
+        grafted=subject.grafted,
+        target=target,
+        plan=plan,
+        max_gpu_layers=settings.dla_max_gpu_layers,
+        max_gpu_macs=settings.dla_max_gpu_macs,
+        refusal=_refusal(plan, target, settings),
+    )
+
+
+def _refusal(plan: Plan, target: PlanTarget, settings: EngineSettings) -> EngineError | None:
+    """The same judgement that a finished engine meets."""
+    if target.target is None:
+        return None
+    try:
+        judge_placement(
+            placed_layers(plan), max_gpu_layers=settings.dla_max_gpu_layers, max_gpu_macs=settings.dla_max_gpu_macs
+        )
+    except EngineError as error:
+        return error
+    return None
+
+
+def _settings(file: Path | None) -> EngineSettings:
+    """The budget is the config's, where there is one."""
+    file = file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    return load_config(file, {}, socket.gethostname()).config.engines
+
+
+def _checked_root(root: Path) -> Path:
+    if not root.is_dir() or not os.access(root, os.R_OK | os.X_OK):
+        what = "cannot be looked into by this user" if root.is_dir() else "is no directory"
+        raise OperatorError(f"{root} {what}", mend="give --root a board's directory", code="board-root")
+    return root.absolute()
