@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import jsonschema
@@ -39,6 +39,25 @@ def running(tmp_path: Path, state_dir: Path, **tables: dict[str, object]) -> Ite
     config = write_config(tmp_path / "config.toml", port, state_dir, board, **tables)
     with plant(board), mosquitto(tmp_path, port), watching(port) as watcher, agent(config, family):
         yield watcher, family
+
+
+def entries(state: Path) -> list[str]:
+    """What lies in the store beside its own bookkeeping (locks, the ledger, caches)."""
+    own = {".locks", ".local", ".pipelines", ".ledger", ".timing", ".calibration", ".parts"}
+    return sorted(path.name for path in (state / "engines").iterdir() if path.name not in own)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of that size; skips the test where none may be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_everything_on_the_wire_validates_against_the_schemas(tmp_path: Path, state_dir: Path) -> None:
@@ -117,8 +136,8 @@ def test_a_killed_build_is_told_and_tried_again(tmp_path: Path) -> None:
         ready = watcher.message(EngineState, lambda e: e.state == "ready")
         assert ready.key
         watcher.message(Result)
-    left = [path.name for path in (tmp_path / "state" / "engines").iterdir()]
-    assert sorted(left) == sorted([".locks", ready.key]) or any(name.startswith(".new-") for name in left)
+    left = entries(tmp_path / "state")
+    assert left == [ready.key] or any(name.startswith(".new-") for name in left)
 
 
 def test_killing_the_agent_leaves_no_process_and_the_will_speaks(tmp_path: Path, state_dir: Path) -> None:
@@ -208,26 +227,41 @@ def test_a_text_file_named_onnx_is_told_in_one_line(tmp_path: Path) -> None:
         watcher.message(CameraMeasurement, lambda c: c.fps > 0)
     assert "conveyor.onnx is no valid ONNX model" in failed.reason
     assert "\n" not in failed.reason
-    assert [p.name for p in (tmp_path / "state" / "engines").iterdir() if p.name != ".locks"] == []
+    assert entries(tmp_path / "state") == []
 
 
-def test_a_full_disk_is_told_the_camera_runs_on_and_nothing_is_left(tmp_path: Path) -> None:
-    state = tmp_path / "small"
-    state.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(state)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system can be mounted by root only")
-    try:
+def test_a_full_disk_holds_the_build_and_is_told_while_the_camera_runs_on(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "1m") as state:
         with running(tmp_path, state) as (watcher, _):
-            failed = watcher.message(EngineState, lambda e: e.state == "failed")
-            event = watcher.ever(Event, lambda e: e.type == "engine-failed")
-            watcher.message(CameraMeasurement, lambda c: c.fps > 0 and c.ts > failed.ts)
+            held = watcher.message(EngineState, lambda e: e.state == "waiting" and e.reason)
+            event = watcher.ever(Event, lambda e: e.type == "engine-waiting")
+            ill = watcher.ever(
+                Health, lambda h: any(c.name == "engine/parts" and "disk" in c.reason for c in h.components)
+            )
+            watcher.message(CameraMeasurement, lambda c: c.fps > 0 and c.ts > held.ts)
+        assert held.reason.startswith("the disk has 1 MB free, and a build wants ")
+        assert "engines.min_disk_free_mb" in held.reason
+        assert event.facts["code"] == "disk_full"
+        assert next(c.health for c in ill.components if c.name == "engine/parts") == "degraded"
+        assert entries(state) == []
+
+
+def test_a_disk_that_fills_during_the_build_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    engines = {"min_disk_free_mb": 0, "calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.0}
+    with small_disk(tmp_path / "small", "16m") as state, running(tmp_path, state, engines=engines) as (watcher, _):
+        watcher.message(EngineState, lambda e: e.state == "collecting")
+        with suppress(OSError), (state / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(1 << 16)):
+                pass
+        failed = watcher.message(EngineState, lambda e: e.state == "failed")
+        event = watcher.ever(Event, lambda e: e.type == "engine-failed")
+        watcher.message(CameraMeasurement, lambda c: c.fps > 0 and c.ts > failed.ts)
         assert "the disk is full" in failed.reason
         assert event.facts["code"] == "disk_full"
-        left = [path for path in state.rglob("*") if path.name.startswith(".new-")]
-        assert left == []
-    finally:
-        subprocess.run(["umount", "-l", str(state)], check=True)
+        assert event.facts["final"] is False
+        assert entries(state) == []
+        (state / "filler").unlink()
+        watcher.message(EngineState, lambda e: e.state == "ready")
 
 
 def test_the_agent_imports_nothing_heavy() -> None:
