@@ -142,6 +142,8 @@ class EngineDesk:
         while True:
             try:
                 found = await self._found(job) or await self._made(job, on_ready)
+                if found is not None and self._patient:
+                    await anyio.to_thread.run_sync(partial(self._keep, job.wanted.pipeline, found.entry.manifest.key))
             except EdgeAgentError as error:
                 if not await self._failed(job, error, on_ready):
                     return False
@@ -314,6 +316,7 @@ class EngineDesk:
                 frames=settings.calibration_frames,
                 holdout=settings.holdout_frames,
                 interval_s=settings.calibration_interval_s,
+                looks=settings.calibration_looks,
                 images=wanted.images,
             ),
             registry=registry_wish(self._registry),
@@ -351,18 +354,17 @@ class EngineDesk:
     async def _deliver(self, job: Job, found: Ready, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
         job.making.done()
         job.words.ready(found)
-        if self._patient:
-            key = found.entry.manifest.key
-            await anyio.to_thread.run_sync(partial(self._remember_active, job.wanted.pipeline, key))
         await on_ready(job.wanted, found)
 
-    def _remember_active(self, pipeline: str, key: str) -> None:
-        """The engine that serves from now on, and room for the next one."""
+    def _keep(self, pipeline: str, key: str) -> None:
+        """The engine serves from now on and stays; room for the next one. Raises StoreError, to be tried again, when
+        somebody has pruned it since it was found. A disk that does not take the note costs the note only."""
         try:
-            self.store().note_use(key)
             self.store().set_active(pipeline, key)
             self.store().prune(self._settings.store_max_mb * 1_000_000)
         except StoreError as error:
+            if error.error_code == "no_engine":
+                raise StoreError(f"the engine {key[:12]} was removed before it could serve", retry=True) from error
             log.warning("store", reason=error.line())
 
     async def trust(self, key: str) -> None:

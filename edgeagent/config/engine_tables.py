@@ -86,7 +86,13 @@ class EngineSettings(Table):
         default=16, ge=4, le=1024, description="Frames kept apart to compare the INT8 engine with the FP32 reference."
     )
     calibration_interval_s: float = Field(
-        default=0.06, ge=0, le=3600, description="Seconds between two collected frames, so that they differ."
+        default=0.1, ge=0, le=3600, description="Seconds between two frames that are looked at for the calibration."
+    )
+    calibration_looks: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Frames looked at for each that is kept; ten times as many while all of them are alike.",
     )
     min_agreement: float = Field(
         default=0.9,

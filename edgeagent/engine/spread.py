@@ -26,7 +26,7 @@ NOISE = 1.5  # grey levels by which the mean of a cell may move without anything
 MARGIN = 0.25  # grey levels that a newcomer must be better by
 ALIKE = 0.5  # grey levels; frames that differ by less show one scene
 LOOKS = 4  # frames looked at for each that is wanted
-STILL_LOOKS = 40  # the same while all that was seen is alike
+STILL_TIMES = 10  # that many times as many while all that was seen is alike
 CELL = 16  # pixels; cells are no smaller, or noise would not average out
 LEAST_CELLS, MOST_CELLS = 4, 16  # a side
 
@@ -95,12 +95,12 @@ class SpreadChooser:
     def settled(self) -> bool:
         """Whether it has looked enough: at `looks` times as many as it keeps, or as many as it keeps brought nothing.
 
-        While the kept frames are alike, at `STILL_LOOKS` times as many.
+        While the kept frames are alike, at `STILL_TIMES` times as many as that.
         """
         if self._size < self._count:
             return False
         if self._count > 1 and self.spread < ALIKE:
-            return self.offered >= max(self._looks, STILL_LOOKS) * self._count
+            return self.offered >= self._looks * STILL_TIMES * self._count
         return self.offered >= self._looks * self._count or self._refused_in_a_row >= self._count
 
     @property

@@ -9,7 +9,7 @@ from edgeagent.engine.key import EngineWish
 from edgeagent.engine.variant import Variant
 
 # Raised whenever edgeagent/engine/graft.py or quantise.py makes another graph from the same model and frames.
-GRAFT_VERSION = 4
+GRAFT_VERSION = 5
 
 
 def wish_for(

@@ -148,7 +148,8 @@ class Infer:
         feed = self._feeds.get(start.ring)
         if feed is None:
             raise EngineError(f"there is no ring {start.ring!r}")
-        session = open_session(start.backend, Path(start.plan), self._threads)
+        plugins = [Path(path) for path in start.plugins]
+        session = open_session(start.backend, Path(start.plan), self._threads, dla_core=start.dla_core, plugins=plugins)
         try:
             self._warm(session, feed)
         except EngineError:

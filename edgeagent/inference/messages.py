@@ -23,7 +23,10 @@ class RingInput(BaseModel):
 
 
 class PipelineStart(BaseModel):
-    """One pipeline: which ring, which engine, and what to keep of what it finds."""
+    """One pipeline: which ring, which engine, and what to keep of what it finds.
+
+    `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     pipeline: str
@@ -37,6 +40,8 @@ class PipelineStart(BaseModel):
     iou: float | None
     max_detections: int
     min_interval_s: float
+    dla_core: int | None = None
+    plugins: tuple[str, ...] = ()
 
 
 class InferStart(Message):

@@ -21,6 +21,10 @@ FLEET, CAMERA, MODEL, PIPELINE = "demo", "belt", "conveyor", "parts"
 INSTANCES = 16
 HELPER_SOCKET = "power.sock"
 INTENT = "balanced"
+CALIBRATION: dict[str, object] = {
+    "calibration_interval_s": 0.06,
+    "calibration_looks": 1,
+}  # the belt is never empty, and somebody watches
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ def write_config(
         "power": {"intent": INTENT, "helper_socket": str(path.parent / HELPER_SOCKET)},
         f"cameras.{CAMERA}": {"source": source.model_dump(mode="json", exclude_none=True)},
         f"models.{MODEL}": {"path": "sample:conveyor"},
+        "engines": CALIBRATION,
         f"pipelines.{PIPELINE}": {"camera": CAMERA, "model": MODEL},
     }
     if broker.username is not None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeagent.engine.picture_head import read_head
-from edgeagent.engine.spread import NOISE, STILL_LOOKS, SpreadChooser, describe, distance
+from edgeagent.engine.spread import NOISE, STILL_TIMES, SpreadChooser, describe, distance
 
 Points = list[npt.NDArray[np.float32]]
 VALUES = st.integers(0, 255).map(np.float32)
@@ -80,7 +80,7 @@ def test_every_stream_comes_to_an_end(count: int, looks: int, seed: int) -> None
     rng = np.random.default_rng(seed)
     chooser = SpreadChooser(count, looks)
     height = rng.choice([0, 1, 255])  # a still scene, noise, anything
-    for _ in range(max(looks, STILL_LOOKS) * count):
+    for _ in range(looks * STILL_TIMES * count):
         chooser.offer(rng.uniform(0, 1, 12).astype(np.float32) * np.float32(height))
     assert chooser.settled
 

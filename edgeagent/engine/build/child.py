@@ -61,7 +61,8 @@ class Build:
                     entry = fetching.fetch(wish, self._network_of(bundle), found)
                     if entry is not None:
                         return self._say_built(entry, "registry")
-                    return self._say_built(maker.make(wish, self._network_of(bundle), found), "build")
+                    entry = maker.make(wish, self._network_of(bundle), found, fetching.notes)
+                    return self._say_built(entry, "build")
             self._report.tell("waiting", 0, "another process builds this engine")
             self._report.pause(WAIT_FOR_OTHER_S)
 

@@ -18,6 +18,7 @@ from edgeagent.errors import EngineError
 
 LOOK_EVERY_S = 0.02
 WAIT_FOR_OTHER_S = 0.5
+ENDED_S = 3.0  # without a frame
 
 
 class Collector:
@@ -67,7 +68,7 @@ class Collector:
         collect_images(images, writer, size.width, size.height, self._wish.frames, self._wish.holdout, progress)
 
     def _from_ring(self, writer: SetWriter, size: InputSpec) -> None:
-        """Put as many frames as are asked for into the set, each `interval_s` after the last or later."""
+        """Look at frames, each `interval_s` after the last or later, and keep those that differ most."""
         import numpy as np
 
         from edgeagent.camera.ring import RingReader
@@ -79,6 +80,7 @@ class Collector:
                 code="no_calibration",
             )
         count = self._wish.frames + self._wish.holdout
+        writer.choose(count, self._wish.looks)
         with RingReader(self._ring_fd) as ring:
             layout = ring.layout
             if (layout.width, layout.height) != (size.width, size.height):
@@ -87,18 +89,31 @@ class Collector:
                 )
             frame = np.empty((layout.height, layout.width, 3), np.uint8)
             last, taken_s = 0, time.monotonic()
-            for number in range(count):
+            while True:
                 while (meta := ring.read_newest(frame, after=last)) is None:
-                    self._wait_for_frame(100 * number / count, time.monotonic() - taken_s)
+                    waited_s = time.monotonic() - taken_s
+                    if writer.kept == count and waited_s > ENDED_S:
+                        return  # a film that has ended: there are enough, if not as many to choose from
+                    self._wait_for_frame(writer.offered, waited_s)
                 last, taken_s = meta.sequence, time.monotonic()
-                writer.add(frame)
-                text = f"calibration frame {number + 1} of {count} from the camera"
-                self._report.tell("collecting", 100 * (number + 1) / count, text)
+                writer.offer(frame)
+                self._tell_collected(writer, count)
                 self._check_network()
-                if number + 1 < count:
-                    self._report.pause(taken_s + self._wish.interval_s - time.monotonic())
+                if writer.settled:
+                    return
+                self._report.pause(taken_s + self._wish.interval_s - time.monotonic())
 
-    def _wait_for_frame(self, percent: float, waited_s: float) -> None:
+    def _looked_at(self, writer: SetWriter, count: int) -> float:
+        """Percent of the frames that are looked at in a scene where something happens."""
+        return min(100.0, 100.0 * writer.offered / (count * self._wish.looks))
+
+    def _tell_collected(self, writer: SetWriter, count: int) -> None:
+        text = f"{writer.kept} of {count} calibration frames from the camera"
+        if writer.offered > count:
+            text += f"; {writer.offered} looked at for those that differ most"
+        self._report.tell("collecting", 100.0 if writer.settled else self._looked_at(writer, count), text)
+
+    def _wait_for_frame(self, offered: int, waited_s: float) -> None:
         if waited_s > self._wish.patience_s:
             raise EngineError(
                 f"the camera gave no frame to calibrate with for {self._wish.patience_s:g} s",
@@ -106,6 +121,6 @@ class Collector:
                 code="no_calibration",
                 retry=True,
             )
-        if percent == 0 and waited_s > 1:
+        if offered == 0 and waited_s > 1:
             self._report.tell("collecting", 0.001, "waiting for the camera's first frame")
         self._report.pause(LOOK_EVERY_S)

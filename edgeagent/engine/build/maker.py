@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,8 +59,11 @@ class Maker:
         self._bundle = bundle
         self._started_s = started_s
 
-    def make(self, wish: EngineWish, network: Future[Prepared], found: CalibrationSet) -> Entry:
-        """Build, prove, commit. Raises EngineError when it comes to nothing; the store is then as before."""
+    def make(
+        self, wish: EngineWish, network: Future[Prepared], found: CalibrationSet, notes: Sequence[str] = ()
+    ) -> Entry:
+        """Build, prove, commit. `notes` tell what led to this build. Raises EngineError when it comes to nothing; the
+        store is then as before."""
         key = engine_key(wish)
         with self._store.staging(key) as staging, ProofRun() as proof:
             self._report.tell("preparing", 0, "grafting normalisation and selection onto the network")
@@ -74,7 +78,8 @@ class Maker:
             agreement = self.prove(proof, facts, found, staging / PLAN, staging / REFERENCE)
             self._report.tell("storing", 0, "writing the engine to the store")
             files = self._write_files(staging, outcome)
-            manifest = self._manifest(wish, staging, outcome, summary, agreement, files)
+            told = replace(outcome, notes=(*notes, *_notes_on(found), *outcome.notes))
+            manifest = self._manifest(wish, staging, told, summary, agreement, files)
             return self._store.commit(staging, manifest.model_copy(update={"network": facts}))
 
     def awaited(self, network: Future[Prepared]) -> Prepared:
@@ -125,7 +130,7 @@ class Maker:
                     "the model has no Q/DQ nodes of its own", mend="name another model", code="no_calibration"
                 )
             return grafted, None
-        return self._own_scales(grafted)
+        return self._own_scales(grafted, found)
 
     def _with_qdq(self, grafted: onnx.ModelProto, found: CalibrationSet) -> onnx.ModelProto:
         from edgeagent.engine.quantise import activations_for, quantise
@@ -138,19 +143,40 @@ class Maker:
             activations_for(self._start.backend),
         )
 
-    def _own_scales(self, grafted: onnx.ModelProto) -> tuple[onnx.ModelProto, bytes | None]:
+    def _own_scales(self, grafted: onnx.ModelProto, found: CalibrationSet) -> tuple[onnx.ModelProto, bytes | None]:
         """The user's Q/DQ model: as it is for the GPU; for a DLA that wants calibration, and for floating point, as a
         plain network, with its scales beside it where they are wanted."""
-        from edgeagent.engine.own_qdq import translate_qdq
-        from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache
+        from edgeagent.engine.own_qdq import own_qdq_for, translate_qdq
 
         if self._start.quantisation == "model" and not self._start.builder.own_scales_apart:
-            return grafted, None
-        plain, scales = translate_qdq(grafted)
+            return own_qdq_for(self._start.backend, grafted), None
+        plain, scales = translate_qdq(grafted, self._start.backend)
         if self._start.precision != "int8":
             return plain, None
-        line = cache_version_line(self._tensorrt)
-        return plain, write_cache(CalibrationCache(line, "EntropyCalibration2", scales))
+        return plain, self._cache_of(plain, scales, found)
+
+    def _cache_of(self, plain: onnx.ModelProto, scales: dict[str, float], found: CalibrationSet) -> bytes:
+        """The scales as a calibration cache: the model's own, and measured ones where it has none."""
+        from edgeagent.engine.own_qdq import complete_scales
+        from edgeagent.engine.scale_flow import tensors_without_scale
+        from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache
+
+        whole = complete_scales(
+            plain,
+            scales,
+            found.to_calibrate(),
+            self._start.threads,
+            lambda percent: self._report.tell("calibrating", percent, "measuring the scales that the model lacks"),
+        )
+        missing = tensors_without_scale(plain, whole)
+        if missing:
+            raise EngineError(
+                f"{len(missing)} tensors of the model have no scale, the first is {missing[0]!r}",
+                mend='calibrate it here: quantisation = "calibrator", with the model before it was quantised',
+                code="scales_missing",
+                facts={"tensors": len(missing), "first": missing[0]},
+            )
+        return write_cache(CalibrationCache(cache_version_line(self._tensorrt), "EntropyCalibration2", whole))
 
     def _scales_before(self, wish: EngineWish) -> bytes | None:
         """Scales that an earlier build has measured on these frames: another placement need not measure again."""
@@ -196,6 +222,8 @@ class Maker:
             threads=self._start.threads,
             task=facts.task,
             nms=facts.nms,
+            dla_core=self._start.builder.dla_core if self._start.placement == "dla" else None,
+            plugins=self._start.builder.plugins,
         )
         agreement = proof.judge(request, self._report.pause)
         if agreement.value < self._start.min_agreement:
@@ -262,3 +290,10 @@ class Maker:
             notes=outcome.notes,
             steps=self._start.steps,
         )
+
+
+def _notes_on(found: CalibrationSet) -> tuple[str, ...]:
+    from edgeagent.engine.spread import describe_spread
+
+    text = describe_spread(found.record.spread)
+    return (text,) if text else ()

@@ -21,14 +21,15 @@ class _Part(BaseModel):
 class CalibrationWish(_Part):
     """Where the calibration set lies or shall lie, and how to collect it when it is not there.
 
-    `images`: a directory to take pictures from, in place of the camera. `patience_s`: how long the camera may give no
-    frame before the build gives up.
+    `looks`: frames looked at for each that is kept. `images`: a directory to take pictures from, in place of the
+    camera. `patience_s`: how long the camera may give no frame before the build gives up.
     """
 
     folder: str
     frames: int
     holdout: int
     interval_s: float
+    looks: int = Field(default=1, ge=1)
     images: str | None = None
     patience_s: float = 60.0
 

@@ -39,6 +39,8 @@ KIND_OF_CODE: dict[str, Kind] = {
     "precision_unsupported": "precision_unsupported",
     "quantiser": "precision_unsupported",
     "engine_disagrees": "disagrees",
+    "reference_not_finite": "model",
+    "no_frames": "no_calibration",
     "driver_error": "driver_error",
     "no_gpu": "driver_error",
     "build_refused": "refused",

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class VerifyRequest(BaseModel):
-    """What to prove. `task` and `nms` are the network's (network.py: `LoadedNetwork`): they say what is compared."""
+    """What to prove. `task` and `nms` are the network's (network.py: `LoadedNetwork`): they say what is compared.
+    `dla_core` and `plugins` are what the plan wants to be loaded with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     backend: str
@@ -39,6 +40,8 @@ class VerifyRequest(BaseModel):
     threads: int
     task: Task = "detect"
     nms: bool = True
+    dla_core: int | None = None
+    plugins: tuple[str, ...] = ()
 
 
 def verify_engine(request: VerifyRequest) -> Agreement:
@@ -48,7 +51,11 @@ def verify_engine(request: VerifyRequest) -> Agreement:
         raise EngineError("there are no held-out frames to compare on", code="no_calibration", retry=True)
     frames = list(found.held_out())
     reference, reference_ms = _run_all(open_session("onnxruntime", Path(request.reference), request.threads), frames)
-    engine, engine_ms = _run_all(open_session(request.backend, Path(request.plan), request.threads), frames)
+    plugins = [Path(path) for path in request.plugins]
+    session = open_session(
+        request.backend, Path(request.plan), request.threads, dla_core=request.dla_core, plugins=plugins
+    )
+    engine, engine_ms = _run_all(session, frames)
     return compare(engine, reference, engine_ms, reference_ms, task=request.task, nms=request.nms)
 
 

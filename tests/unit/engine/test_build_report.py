@@ -38,22 +38,23 @@ def heard(ours: socket.socket) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
-def test_the_shares_follow_one_another_and_end_at_100() -> None:
-    spans = [span for phase, span in SHARES.items() if phase != "waiting"]
+@pytest.mark.parametrize("backend", SHARES)
+def test_the_shares_follow_one_another_and_end_at_100(backend: str) -> None:
+    spans = [span for phase, span in SHARES[backend].items() if phase != "waiting"]
     assert spans[0][0] == 0 and spans[-1][1] == 100
     assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_a_phase_becomes_its_share_of_the_whole(ends: tuple[socket.socket, ControlChannel]) -> None:
     ours, channel = ends
-    report = BuildReport(channel)
+    report = BuildReport(channel, "onnxruntime")
     report.key = "k" * 32
     report.tell("calibrating", 100, "measuring")
     progress, beat = heard(ours)
     assert progress == {
         "kind": "progress",
         "phase": "calibrating",
-        "percent": SHARES["calibrating"][1],
+        "percent": SHARES["onnxruntime"]["calibrating"][1],
         "text": "measuring",
         "key": "k" * 32,
     }
@@ -63,7 +64,7 @@ def test_a_phase_becomes_its_share_of_the_whole(ends: tuple[socket.socket, Contr
 def test_the_percentage_never_falls(ends: tuple[socket.socket, ControlChannel]) -> None:
     """The wait for another build comes after the collecting, and a camera may stumble in the middle of it."""
     ours, channel = ends
-    report = BuildReport(channel)
+    report = BuildReport(channel, "onnxruntime")
     for phase, percent in (("collecting", 0), ("collecting", 100), ("waiting", 0), ("preparing", 0), ("storing", 100)):
         report.tell(phase, percent, "")
     told = [word["percent"] for word in heard(ours) if word["kind"] == "progress"]
@@ -72,7 +73,7 @@ def test_the_percentage_never_falls(ends: tuple[socket.socket, ControlChannel]) 
 
 def test_small_steps_are_told_at_most_ten_times_a_second(ends: tuple[socket.socket, ControlChannel]) -> None:
     ours, channel = ends
-    report = BuildReport(channel)
+    report = BuildReport(channel, "onnxruntime")
     started = time.monotonic()
     for step in range(1, 1000):
         report.tell("collecting", step / 10, "")
@@ -85,10 +86,10 @@ def test_any_word_of_the_agent_cancels(ends: tuple[socket.socket, ControlChannel
     ours, channel = ends
     ours.sendall(Stop().line())
     with pytest.raises(Cancelled):
-        BuildReport(channel).tell("collecting", 0, "")
+        BuildReport(channel, "onnxruntime").tell("collecting", 0, "")
     ours.sendall(Stop().line())
     with pytest.raises(Cancelled):
-        BuildReport(channel).pause(60)
+        BuildReport(channel, "onnxruntime").pause(60)
 
 
 def test_a_signal_is_heard_in_the_middle_of_a_long_pause(ends: tuple[socket.socket, ControlChannel]) -> None:
@@ -103,7 +104,7 @@ def test_a_signal_is_heard_in_the_middle_of_a_long_pause(ends: tuple[socket.sock
     timer.start()
     try:
         with pytest.raises(Cancelled):
-            BuildReport(channel).pause(3600)  # longer than the test may last
+            BuildReport(channel, "onnxruntime").pause(3600)  # longer than the test may last
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, before)
@@ -114,7 +115,7 @@ def test_a_long_pause_beats_its_heart(
 ) -> None:
     ours, channel = ends
     monkeypatch.setattr(report_module, "BEAT_EVERY_S", 0.005)
-    BuildReport(channel).pause(0.05)
+    BuildReport(channel, "onnxruntime").pause(0.05)
     assert [word["kind"] for word in heard(ours)].count("heartbeat") >= 2
 
 
@@ -122,4 +123,4 @@ def test_an_agent_that_is_gone_ends_the_build(ends: tuple[socket.socket, Control
     ours, channel = ends
     ours.close()
     with pytest.raises(AgentGone):
-        BuildReport(channel).pause(60)
+        BuildReport(channel, "onnxruntime").pause(60)

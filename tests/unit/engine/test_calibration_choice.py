@@ -12,7 +12,7 @@ import pytest
 from engine_kit import Frames, noise_frames
 
 from edgeagent.engine.calibration import SetWriter, find_set, holdout_last
-from edgeagent.engine.spread import STILL_LOOKS
+from edgeagent.engine.spread import LOOKS, STILL_TIMES
 from edgeagent.errors import EngineError
 
 RNG = np.random.default_rng(3)
@@ -68,7 +68,7 @@ def test_a_still_scene_fills_the_set_ends_and_says_so(folder: Path) -> None:
         writer.choose(5)
         while not writer.settled:
             writer.offer(noisy(scene(0)))
-        assert writer.offered == 5 * STILL_LOOKS
+        assert writer.offered == 5 * LOOKS * STILL_TIMES
         record = writer.commit(1).record
     assert len(record.files) == 5 and record.spread == 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeagent.engine.spread import ALIKE, STILL_LOOKS, SpreadChooser, describe, describe_spread, distance
+from edgeagent.engine.spread import ALIKE, LOOKS, STILL_TIMES, SpreadChooser, describe, describe_spread, distance
 from edgeagent.simulate.scenes import ConveyorStream
 
 RNG = np.random.default_rng(7)
@@ -29,7 +29,7 @@ def test_a_still_scene_is_looked_at_for_long_and_ends_all_the_same() -> None:
     chooser = SpreadChooser(8)
     while not chooser.settled:
         chooser.offer(describe(noisy(scene, 4.0)))
-    assert chooser.offered == 8 * STILL_LOOKS
+    assert chooser.offered == 8 * LOOKS * STILL_TIMES
     assert chooser.spread < ALIKE
     assert "hardly differ" in describe_spread(chooser.spread)
 
@@ -43,7 +43,7 @@ def test_a_belt_that_is_empty_at_first_is_not_all_that_is_kept() -> None:
         frame = noisy(empty, 3.0) if number < 100 else stream.frame((number - 100) * 4)[0]
         lively += chooser.offer(describe(frame)).keep and number >= 100
         number += 1
-    assert 100 < number < 16 * STILL_LOOKS
+    assert 100 < number < 16 * LOOKS * STILL_TIMES
     assert lively >= 8 and chooser.spread >= ALIKE
     assert describe_spread(chooser.spread) == describe_spread(None) == ""
 
