@@ -16,6 +16,7 @@ from edgeagent.engine.build.messages import BuilderWish, RegistryWish
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import set_name
 from edgeagent.engine.choice import Candidate, FormWish, Ground, list_candidates
+from edgeagent.engine.image_files import list_images
 from edgeagent.engine.key import EngineWish
 from edgeagent.engine.own_marks import mentions_qdq
 from edgeagent.engine.wish import wish_for
@@ -120,15 +121,21 @@ def calibration_name(images: str | None, camera: str, source: SourceSpec | None,
     """The name of the calibration set: of a camera and its source, or of a directory and the files that are in it."""
     if images is None:
         return set_name(camera, describe_source(source) if source else "", width, height)
-    mark = hashlib.sha256(f"{width}x{height}".encode())
-    for folder, names, files in os.walk(images):
-        names.sort()
-        for name in sorted(files):
-            with contextlib.suppress(OSError):
-                status = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118  thousands of files
-                mark.update(f"{os.path.relpath(folder, images)}/{name} {status.st_size} {status.st_mtime_ns}\n".encode(
-                    errors="surrogateescape"))  # fmt: skip
+    mark = hashlib.sha256(f"{width}x{height}\n".encode())
+    for path in _pictures_in(Path(images)):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            name = os.path.relpath(path, images)
+            mark.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return f"images-{mark.hexdigest()[:10]}"
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """The files that the build looks at; none where it will refuse the directory, and say why."""
+    try:
+        return list_images(folder)
+    except EngineError:
+        return []
 
 
 def registry_wish(settings: RegistrySettings) -> RegistryWish:

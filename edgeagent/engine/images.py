@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeagent.engine.calibration import LEAST_SPREAD, SetWriter, spread
+from edgeagent.engine.image_files import list_images
 from edgeagent.engine.picture_head import read_head
 from edgeagent.engine.spread import LOOKS
 from edgeagent.errors import EngineError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 256 << 20
-MAX_FILES = 200_000
 GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: multiples of it, modulo 1, fill the unit interval evenly
 
 NO_PICTURE = "no JPEG, PNG, BMP or WebP picture"
@@ -112,47 +112,6 @@ def _check_enough(folder: Path, found: ImagesFound, frames: int, holdout: int) -
         facts={"usable": found.usable, "files": found.files, "needed": wanted},
         code="no_calibration",
     )
-
-
-def list_images(folder: Path) -> list[Path]:
-    """All files of the directory and those below, links followed, in one order everywhere.
-
-    Directories that cannot be entered and links that go round are left out. Raises EngineError `no_calibration` when
-    the directory itself cannot be read, is empty, or holds absurdly many files.
-    """
-    try:
-        next(folder.iterdir(), None)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise _refused(f"the calibration pictures in {folder} cannot be read: {reason}") from error
-    files: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    _enter(folder, entered)
-    for name, below, names in os.walk(folder, followlinks=True):
-        below[:] = sorted(each for each in below if _enter(Path(name, each), entered))
-        files += [Path(name, each) for each in names]
-        if len(files) > MAX_FILES:
-            raise _refused(f"{folder} holds more than {MAX_FILES} files")
-    if not files:
-        raise _refused(f"{folder} is empty: there are no pictures to calibrate with")
-    return sorted(files)
-
-
-def _refused(message: str) -> EngineError:
-    return EngineError(message, mend="name a directory of pictures of what the camera sees", code="no_calibration")
-
-
-def _enter(folder: Path, entered: set[tuple[int, int]]) -> bool:
-    """Whether to go into a directory: once, however many links lead there."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return False
-    mark = (status.st_dev, status.st_ino)
-    if mark in entered:
-        return False
-    entered.add(mark)
-    return True
 
 
 def even_order(count: int) -> list[int]:
