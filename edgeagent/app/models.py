@@ -6,14 +6,13 @@ while the other pipelines run; when it has come, the agent starts its pipelines 
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import structlog
 
+from edgeagent.app.registry_call import call_engine
 from edgeagent.config.schema import Config
 from edgeagent.engine.registry.layout import digest_in
 from edgeagent.errors import ModelError
@@ -22,7 +21,6 @@ log = structlog.get_logger("models")
 
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 900.0
-LAST_WORDS = 300
 
 
 def local_path(path: str, state_dir: Path) -> str:
@@ -70,22 +68,4 @@ async def _fetched(digest: str, config: Config) -> str:
     registry = config.registry
     if not registry.urls or not registry.trusted_keys:
         return "a model from a registry needs registry.urls and registry.trusted_keys"
-    reasons = [await _fetched_from(url, digest, config) for url in registry.urls if not _is_here(digest, config)]
-    return "" if _is_here(digest, config) else "; ".join(reasons)
-
-
-def _is_here(digest: str, config: Config) -> bool:
-    return (Path(config.device.state_dir) / "models" / digest / "model.toml").is_file()
-
-
-async def _fetched_from(url: str, digest: str, config: Config) -> str:
-    registry = config.registry
-    command = [sys.executable, "-m", "edgeagent", "engine", "pull", "--model", digest, "--registry", url]
-    command += ["--state", config.device.state_dir]
-    command += [word for key in registry.trusted_keys for word in ("--trust", key)]
-    try:
-        with anyio.fail_after(registry.timeout_s + 30):
-            done = await anyio.run_process(command, check=False, stdin=subprocess.DEVNULL)
-    except TimeoutError:
-        return f"it took longer than {registry.timeout_s:g} s"
-    return done.stderr.decode(errors="replace").strip()[-LAST_WORDS:]
+    return await call_engine(["pull", "--model", digest], registry, config.device.state_dir)
