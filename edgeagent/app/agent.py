@@ -27,23 +27,25 @@ from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
+from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk, Wanted
 from edgeagent.app.groups import Group
 from edgeagent.app.inference import InferDesk, Served
-from edgeagent.app.models import awaited_models, fetch_models, local_path
+from edgeagent.app.lineup import Lineup
+from edgeagent.app.link_news import LinkNews
+from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
-from edgeagent.app.wiring import check_classes, engine_fingerprint, link_settings, module_facts, pipeline_info
+from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
-from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import Connected, LinkEvent, Lost, Refused, TooLarge
+from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 
@@ -53,7 +55,6 @@ if sys.version_info < (3, 11):
 log = structlog.get_logger("agent")
 
 SECOND_S = 1.0
-TRUST_AFTER_S = 600.0  # an engine that ran so long without taking its process along is a good one
 SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
 
 
@@ -72,18 +73,16 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
-        self._bundles: dict[str, ModelBundle] = {}
-        self._refused: dict[str, EdgeAgentError] = {}
-        self._backend: Backend = "onnxruntime"
-        self._no_backend: EdgeAgentError | None = None
-        self._choose_backend()
-        self._load_bundles()
-        self._cameras = self._make_cameras()
-        self._served = self._make_pipelines()
+        self._heard = LinkNews(self._publisher)
+        self._backend, no_backend = self._chosen_backend()
+        self._lineup = Lineup(config, no_backend)
+        self._cameras = self._lineup.cameras(self._publisher, clock, rng)
+        self._served = self._lineup.pipelines(self._cameras, self._publisher)
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
         self._engines = EngineDesk(
             config.engines, config.registry, self._state_dir, self._site(), self._publisher, clock
         )
+        self._troubles = EngineTroubles(self._engines, self._infer, self._publisher, self._provide)
         self._board = BoardWatch(
             Path(config.device.board_root),
             self._state_dir,
@@ -98,16 +97,15 @@ class Agent:
         )
         self._board.on_reading = self._look
         self._cost = OwnCost()
-        self._link_trouble = ""
         self._tasks: anyio.abc.TaskGroup | None = None
         self.again = False  # set when everything is to be set up anew: a model has come
 
-    def _choose_backend(self) -> None:
+    def _chosen_backend(self) -> tuple[Backend, EdgeAgentError | None]:
         """A backend that is not here costs the pipelines, not the agent: somebody must be able to read why."""
         try:
-            self._backend = choose_backend(self._config.engines.backend)
+            return choose_backend(self._config.engines.backend), None
         except EdgeAgentError as error:
-            self._no_backend = error
+            return "onnxruntime", error
 
     def _site(self) -> Site:
         """The device as engines see it."""
@@ -117,45 +115,6 @@ class Agent:
     def _look(self, reading: Reading) -> None:
         self._power.look(reading)
         self._engines.surroundings.look(reading)
-
-    def _load_bundles(self) -> None:
-        """The bundles of the pipelines that shall run. One that is wrong costs its own pipelines, not the others."""
-        for name, settings in self._config.pipelines.items():
-            if not settings.enabled:
-                continue
-            try:
-                if self._no_backend is not None:
-                    raise self._no_backend
-                if settings.model not in self._bundles:
-                    self._bundles[settings.model] = load_bundle(self._model_path(settings.model))
-                check_classes(name, settings.classes, self._bundles[settings.model])
-            except EdgeAgentError as error:
-                self._refused[name] = error
-
-    def _model_path(self, model: str) -> str:
-        return local_path(self._config.models[model].path, self._state_dir)
-
-    def _make_cameras(self) -> dict[str, Camera]:
-        wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self._refused]
-        cameras = {}
-        for name, settings in self._config.cameras.items():
-            if settings.enabled:
-                inputs = [self._bundles[p.model].spec.input for p in wanted if p.camera == name]
-                sizes = sorted({(i.width, i.height) for i in inputs})
-                cameras[name] = Camera(name, settings.source, sizes, self._publisher, self._clock, self._rng)
-        return cameras
-
-    def _make_pipelines(self) -> list[Served]:
-        served = []
-        for name, settings in self._config.pipelines.items():
-            if settings.enabled and settings.camera not in self._cameras:
-                self._publisher.note(f"pipeline/{name}", "degraded", f"its camera {settings.camera} is disabled")
-            if not settings.enabled or settings.camera not in self._cameras or name in self._refused:
-                continue
-            bundle, camera = self._bundles[settings.model], self._cameras[settings.camera]
-            ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
-            served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
-        return served
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
@@ -182,13 +141,12 @@ class Agent:
             camera.on_change = self._publish_info
         self._power.on_change = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
-        self._infer.on_load_failed = self._not_loaded
-        self._infer.on_crash = self._crashed
         self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            self._troubles.watch(tasks)
             self._publish_info()
-            for name, error in self._refused.items():
+            for name, error in self._lineup.refused.items():
                 self._engines.refuse(name, error)
             groups = self._groups()
             tasks.start_soon(self._stop_on_signal, groups, tasks.cancel_scope)
@@ -261,13 +219,13 @@ class Agent:
             await anyio.sleep_until(due)
 
     def _wanted(self, served: Served) -> Wanted:
-        bundle = self._bundles[served.settings.model]
+        bundle = self._lineup.bundles[served.settings.model]
         size = bundle.spec.input
         images = self._config.engines.calibration_images
         name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
-            model=self._model_path(served.settings.model),
+            model=self._lineup.model_path(served.settings.model),
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
@@ -276,36 +234,13 @@ class Agent:
 
     async def _provide(self, served: Served) -> None:
         """Until the pipeline has its engine, or will not get one until something changes."""
-        if not await self._engines.provide(self._wanted(served), self._serve):
+        wanted = await anyio.to_thread.run_sync(self._wanted, served)  # it may look through thousands of pictures
+        if not await self._engines.provide(wanted, self._serve):
             self._given_up(served)
 
     def _given_up(self, served: Served) -> None:
         served.given_up = True
         self._begin_when_ready(served.camera)
-
-    def _not_loaded(self, served: Served, engine: str, reason: str) -> None:
-        if self._tasks is not None:
-            self._tasks.start_soon(self._after_failed_load, served, engine, reason)
-
-    async def _after_failed_load(self, served: Served, engine: str, reason: str) -> None:
-        """Once more with the same engine; after that it is in quarantine, and another is made or taken."""
-        await self._engines.blame(engine, "load", reason)
-        await anyio.sleep(SECOND_S)
-        await self._provide(served)
-
-    def _crashed(self, engine: str, reason: str) -> None:
-        if self._tasks is not None:
-            self._tasks.start_soon(self._after_crash, engine, reason)
-
-    async def _after_crash(self, engine: str, reason: str) -> None:
-        """The supervisor starts the child again; an engine that has done it twice is not given to it any more."""
-        if not await self._engines.blame(engine, "crash", reason):
-            return
-        text = f"the engine {engine[:12]} has crashed its process twice and is in quarantine"
-        self._publisher.event("engine-quarantined", "error", text, engine=engine)
-        for served in self._infer.stop_serving(engine):
-            if self._tasks is not None:
-                self._tasks.start_soon(self._provide, served)
 
     def _publish_engine(self, key: str) -> None:
         if self._tasks is not None and self._config.registry.publish:
@@ -314,14 +249,7 @@ class Agent:
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
         self._publish_info()
-        if self._tasks is not None:
-            self._tasks.start_soon(self._trust_later, ready.entry.manifest.key)
-
-    async def _trust_later(self, engine: str) -> None:
-        restarts = self._infer.supervisor.restarts
-        await anyio.sleep(TRUST_AFTER_S)
-        if self._infer.supervisor.restarts == restarts:
-            await self._engines.trust(engine)
+        self._troubles.serves(ready.entry.manifest.key)
 
     def _begin_when_ready(self, camera: Camera) -> None:
         """When every pipeline of a camera that will be served is served, a file played once may begin."""
@@ -376,27 +304,7 @@ class Agent:
     def _deliver(self, event: LinkEvent) -> None:
         """On the link's thread: hand over to the loop, nothing else."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard, event)
-
-    def _heard(self, event: LinkEvent) -> None:
-        if isinstance(event, Connected):
-            log.info("link", state="connected", protocol=event.protocol)
-            self._link_trouble = ""
-            self._publisher.note("link", "ok")
-            self._publisher.again()
-        elif isinstance(event, Refused):
-            self._no_link("refused", f"the broker refused: {event.reason}")
-        elif isinstance(event, Lost):
-            self._no_link("lost", event.reason)
-        elif isinstance(event, TooLarge):
-            log.warning("link", state="too_large", topic=event.topic, bytes=event.size_bytes, limit=event.limit_bytes)
-
-    def _no_link(self, state: str, reason: str) -> None:
-        """Logged when it begins and when its reason changes, not at every attempt."""
-        if reason != self._link_trouble:
-            log.warning("link", state=state, reason=reason)
-            self._link_trouble = reason
-        self._publisher.note("link", "failed", reason)
+            self._loop.call_soon_threadsafe(self._heard.take, event)
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:

@@ -1,0 +1,70 @@
+"""Which cameras and pipelines run, with which models: the config against what is on the disk.
+
+A model that is wrong costs its own pipelines, not the others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from edgeagent.app.cameras import Camera
+from edgeagent.app.inference import Served
+from edgeagent.app.models import local_path
+from edgeagent.app.publisher import Publisher
+from edgeagent.app.wiring import check_classes
+from edgeagent.clock import Clock
+from edgeagent.config.schema import Config, PipelineSettings
+from edgeagent.engine.bundle import ModelBundle, load_bundle
+from edgeagent.errors import EdgeAgentError
+
+
+class Lineup:
+    """`bundles` by model id; `refused` by pipeline: why it cannot run. `no_backend` refuses all of them."""
+
+    def __init__(self, config: Config, no_backend: EdgeAgentError | None) -> None:
+        self._config = config
+        self._no_backend = no_backend
+        self.bundles: dict[str, ModelBundle] = {}
+        self.refused: dict[str, EdgeAgentError] = {}
+        for name, settings in config.pipelines.items():
+            if settings.enabled:
+                self._load(name, settings)
+
+    def _load(self, name: str, settings: PipelineSettings) -> None:
+        try:
+            if self._no_backend is not None:
+                raise self._no_backend
+            if settings.model not in self.bundles:
+                self.bundles[settings.model] = load_bundle(self.model_path(settings.model))
+            check_classes(name, settings.classes, self.bundles[settings.model])
+        except EdgeAgentError as error:
+            self.refused[name] = error
+
+    def model_path(self, model: str) -> str:
+        """Where the model's bundle lies. Raises ModelError for one that has not come from its registry yet."""
+        return local_path(self._config.models[model].path, Path(self._config.device.state_dir))
+
+    def cameras(self, publisher: Publisher, clock: Clock, rng: Random) -> dict[str, Camera]:
+        """The enabled cameras, each with a ring for every size that a pipeline of it wants."""
+        wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self.refused]
+        found = {}
+        for name, settings in self._config.cameras.items():
+            if settings.enabled:
+                inputs = [self.bundles[p.model].spec.input for p in wanted if p.camera == name]
+                sizes = sorted({(i.width, i.height) for i in inputs})
+                found[name] = Camera(name, settings.source, sizes, publisher, clock, rng)
+        return found
+
+    def pipelines(self, cameras: dict[str, Camera], publisher: Publisher) -> list[Served]:
+        """The pipelines that can run; one whose camera is disabled is told."""
+        served = []
+        for name, settings in self._config.pipelines.items():
+            if settings.enabled and settings.camera not in cameras:
+                publisher.note(f"pipeline/{name}", "degraded", f"its camera {settings.camera} is disabled")
+            if not settings.enabled or settings.camera not in cameras or name in self.refused:
+                continue
+            bundle, camera = self.bundles[settings.model], cameras[settings.camera]
+            ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
+            served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
+        return served
