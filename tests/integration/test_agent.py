@@ -85,7 +85,7 @@ def test_the_agent_says_who_it_is_and_that_it_is_ready(tmp_path: Path, state_dir
         first = watcher.message(Status)
         assert first.state == "init"
         info = watcher.message(Info, lambda i: i.pipelines and i.pipelines[0].engine and i.cameras[0].width)
-        ready = watcher.message(Status, lambda s: s.state == "ready")
+        ready = watcher.ever(Status, lambda s: s.state == "ready")
     assert info.module.name == "Jetson Orin Nano 8GB"
     assert (info.cameras[0].width, info.cameras[0].height) == (640, 480)
     assert ready.session == first.session
