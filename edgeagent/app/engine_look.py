@@ -5,6 +5,7 @@ May take a while on a slow disk: every plan is read whole and compared with its 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +65,24 @@ class EngineLook:
 
     def find(self, candidates: list[Candidate]) -> Ready | None:
         """The first of these forms that is in the store: with this camera's calibration data, else with others' that
-        a registry gave. Raises EngineError for one that is there and may not be used."""
+        a registry gave. The last is the one to be made now, those before it have come to nothing already.
+
+        Raises EngineError where that last one is there and may not be used.
+        """
         digest = self.calibration_digest()
-        for candidate in candidates:
-            wish = self._wish(candidate, digest)
-            entry = self._exact(wish, digest) or self._alike(wish)
-            if entry is not None:
-                self._check_agreement(entry)
-                return Ready(entry, "store", candidate)
-        return None
+        for candidate in candidates[:-1]:
+            with suppress(EngineError):
+                if (ready := self._usable(candidate, digest)) is not None:
+                    return ready
+        return self._usable(candidates[-1], digest)
+
+    def _usable(self, candidate: Candidate, digest: str) -> Ready | None:
+        wish = self._wish(candidate, digest)
+        entry = self._exact(wish, digest) or self._alike(wish)
+        if entry is None:
+            return None
+        self._check_agreement(entry)
+        return Ready(entry, "store", candidate)
 
     def _wish(self, candidate: Candidate, digest: str) -> EngineWish:
         builder = builder_for(self._settings, self._site, candidate, self._plugins)
