@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from test_link_kit import Ear, settings
+from test_link_kit import Ear, free_port, mosquitto, settings
 
 from edgeagent.config.toml_text import toml_value
 from edgeagent.fleet.link import MqttLink
@@ -79,6 +79,8 @@ def shared_memory() -> set[str]:
 class Watcher(Ear):
     """The parsed messages of a device, in order, as (topic, message)."""
 
+    patience_s = WAIT_S  # a build takes its time on a busy machine
+
     def take(self, event: LinkEvent) -> None:
         if isinstance(event, Message):
             self((event.topic, parse_message(event.topic, event.payload), event.payload))
@@ -105,9 +107,9 @@ def watching(port: int, topic: str = EVERYTHING) -> Iterator[Watcher]:
         link.stop()
 
 
-def write_config(path: Path, port: int, state_dir: Path, board: Path, **tables: dict[str, Any]) -> Path:
+def write_config(path: Path, port: int, state_dir: Path, board: Path, **tables: Mapping[str, Any]) -> Path:
     """A config of one synthetic camera with few calibration frames, changed by `tables`."""
-    standard: dict[str, dict[str, Any]] = {
+    standard: dict[str, Mapping[str, Any]] = {
         "device": {
             "id": DEVICE,
             "fleet": FLEET,
@@ -149,6 +151,23 @@ def agent(config: Path, family: Family) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
         process.wait()
         family.kill_all()
+
+
+@contextmanager
+def running(tmp_path: Path, state_dir: Path, **tables: Mapping[str, Any]) -> Iterator[tuple[Watcher, Family]]:
+    """A broker, an agent, and a watcher that was there first."""
+    port, family = free_port(), Family()
+    tmp_path.mkdir(exist_ok=True)
+    board = virtual_board(tmp_path)
+    config = write_config(tmp_path / "config.toml", port, state_dir, board, **tables)
+    with plant(board), mosquitto(tmp_path, port), watching(port) as watcher, agent(config, family):
+        yield watcher, family
+
+
+def entries(state: Path) -> list[str]:
+    """What lies in the store beside its own bookkeeping (locks, the ledger, caches)."""
+    own = {".locks", ".local", ".pipelines", ".ledger", ".timing", ".calibration", ".parts"}
+    return sorted(path.name for path in (state / "engines").iterdir() if path.name not in own)
 
 
 @contextmanager

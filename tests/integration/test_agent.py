@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from agent_kit import Family, Watcher, agent, plant, shared_memory, virtual_board, watching, write_config
+from agent_kit import Family, agent, entries, running, shared_memory, virtual_board, watching, write_config
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
 from edgeagent.fleet.measurements import AgentMeasurement, CameraMeasurement, Summary, ThermalMeasurement
@@ -29,22 +29,6 @@ pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared by this module's tests: the engine is built once, by whichever test comes first."""
     return tmp_path_factory.mktemp("state")
-
-
-@contextmanager
-def running(tmp_path: Path, state_dir: Path, **tables: dict[str, object]) -> Iterator[tuple[Watcher, Family]]:
-    """A broker, an agent, and a watcher that was there first."""
-    port, family = free_port(), Family()
-    board = virtual_board(tmp_path)
-    config = write_config(tmp_path / "config.toml", port, state_dir, board, **tables)
-    with plant(board), mosquitto(tmp_path, port), watching(port) as watcher, agent(config, family):
-        yield watcher, family
-
-
-def entries(state: Path) -> list[str]:
-    """What lies in the store beside its own bookkeeping (locks, the ledger, caches)."""
-    own = {".locks", ".local", ".pipelines", ".ledger", ".timing", ".calibration", ".parts"}
-    return sorted(path.name for path in (state / "engines").iterdir() if path.name not in own)
 
 
 @contextmanager

@@ -40,6 +40,8 @@ def free_port() -> int:
 class Ear:
     """Collects what it is told; `wait` returns the first item after the last one waited for that fits."""
 
+    patience_s = WAIT_S
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self.items: list[Any] = []
@@ -55,8 +57,9 @@ class Ear:
             return next((i for i in range(self._next, len(self.items)) if fits(self.items[i])), -1) + 1
 
         with self._changed:
-            position = self._changed.wait_for(found, WAIT_S)
-            assert position, f"not heard within {WAIT_S} s; heard: {[str(item)[:160] for item in self.items[-25:]]}"
+            position = self._changed.wait_for(found, self.patience_s)
+            last = [str(item)[:160] for item in self.items[-25:]]
+            assert position, f"not heard within {self.patience_s} s; heard: {last}"
             self._next = position
             return self.items[position - 1]
 
