@@ -29,7 +29,7 @@ from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
 from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk, Wanted
-from edgeagent.app.groups import Group
+from edgeagent.app.groups import Group, first_error
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
@@ -318,13 +318,4 @@ def run_agent(config: Config, clock: Clock, rng: Random) -> None:
                 anyio.run(agent.run)
                 again = agent.again
     except BaseExceptionGroup as group:
-        raise _first(group) from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error a person should read: our own kind before any other."""
-    ours, rest = group.split(EdgeAgentError)
-    found: BaseException | None = ours or rest
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if found is not None else group
+        raise first_error(group) from group

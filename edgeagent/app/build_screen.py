@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class BuildScreen:
         self._task: TaskID | None = None
         self._said = ""
         self._tenth = -1
+        self.on_camera_failed: Callable[[str], bool] = lambda reason: False  # True: somebody else says it
         self._wants_bar = not plain and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
 
     def __enter__(self) -> BuildScreen:
@@ -76,8 +78,8 @@ class BuildScreen:
 
     def note(self, name: str, health: Word, reason: str = "") -> None:
         """Health is told by the engine's states; of a camera only its failure is."""
-        if name.startswith("camera/") and health == "failed":
-            self._say(f"      {name}: {reason}")
+        if name.startswith("camera/") and health == "failed" and not self.on_camera_failed(reason):
+            self._say(f"      {reason}")
 
     def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
         """Events stand in the states already."""

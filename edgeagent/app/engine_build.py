@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ import anyio
 from edgeagent.app.backends import choose_backend
 from edgeagent.app.build_screen import BuildScreen
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_forms import Site, calibration_name, candidates_for
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.groups import first_error
 from edgeagent.app.logs import configure_logs
 from edgeagent.app.wiring import engine_fingerprint
 from edgeagent.board.evidence import read_identity
@@ -32,7 +34,10 @@ from edgeagent.clock import Clock, SystemClock
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.errors import OperatorError
+from edgeagent.errors import EngineError, OperatorError
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 CAMERA, PIPELINE = "camera", "command-line"
@@ -58,8 +63,11 @@ def run_build(options: argparse.Namespace) -> int:
     asked = _asked(options)
     screen = BuildScreen(plain=options.json)
     clock = SystemClock()
-    with screen:
-        ready = anyio.run(_get, asked, screen, clock)
+    try:
+        with screen:
+            ready = anyio.run(_get, asked, screen, clock)
+    except BaseExceptionGroup as group:
+        raise first_error(group) from group
     if ready is None:
         return 1
     if options.json:
@@ -84,11 +92,21 @@ def _asked(options: argparse.Namespace) -> Asked:
     source = parse_source(options.source) if options.source else None
     known = _pipeline_of(config, options.model)
     model = config.models[known[1]].path if known else options.model
-    asked = Asked(config, model, load_bundle(model), images, source)
+    asked = Asked(config, model, _bundle(model), images, source)
     if source is not None or images is not None or known is None:
         return _with_something_to_see(asked)
     name, _, camera = known
     return Asked(config, model, asked.bundle, None, config.cameras[camera].source, camera, name)
+
+
+def _bundle(model: str) -> ModelBundle:
+    if Path(model).suffix == ".onnx":
+        raise OperatorError(
+            f"{model} is a network, and what a build wants is a bundle: a directory with it and a model.toml",
+            mend="see docs/models.md; `edgeagent engine plan` takes the network alone",
+            code="model",
+        )
+    return load_bundle(model)
 
 
 def _with_something_to_see(asked: Asked) -> Asked:
@@ -115,6 +133,7 @@ async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
     identity = read_identity(root)
     backend = choose_backend(config.engines.backend)
     site = Site(backend, engine_fingerprint(identity, backend, root), identity.dla)
+    _check_form(asked, site)
     desk = EngineDesk(config.engines, config.registry, state_dir, site, screen, clock, patient=False)
     desk.sweep()
     found: list[Ready] = []
@@ -127,6 +146,16 @@ async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
         done = await desk.provide(_wanted(asked, state_dir, ring_fd), take)
         tasks.cancel_scope.cancel()
     return found[-1] if done and found else None
+
+
+def _check_form(asked: Asked, site: Site) -> None:
+    """A form that fits nothing here is a wrong request, told before anything is started."""
+    try:
+        candidates_for(asked.config.engines, site, asked.bundle)
+    except EngineError as error:
+        if error.retry:
+            return  # the desk tries again
+        raise OperatorError(error.message, mend=error.mend, code=error.error_code) from error
 
 
 def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
@@ -162,11 +191,27 @@ async def _ring(asked: Asked, screen: BuildScreen, clock: Clock) -> AsyncIterato
     camera = Camera(asked.camera, asked.source, sizes, screen, clock, Random())  # noqa: S311  jitter
     try:
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_give_up_without, camera, screen)
             tasks.start_soon(camera.supervisor.run)
             yield camera.rings[sizes[0]].fd
             tasks.cancel_scope.cancel()
     finally:
         camera.close()
+
+
+async def _give_up_without(camera: Camera, screen: BuildScreen) -> None:
+    """The agent waits for a camera; a person who has named one wants to know that it never opened."""
+    failed, reasons = anyio.Event(), [""]
+
+    def take(reason: str) -> bool:
+        if camera.state.opened is None:
+            reasons[0] = reason
+            failed.set()
+        return failed.is_set()
+
+    screen.on_camera_failed = take
+    await failed.wait()
+    raise OperatorError(reasons[0], code="camera")
 
 
 def _facts(ready: Ready) -> dict[str, object]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
 import anyio.abc
+
+from edgeagent.errors import EdgeAgentError
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 STOP_WAIT_S = 5.0
 
@@ -38,3 +44,12 @@ class Group:
         self._scope.cancel()
         with anyio.move_on_after(STOP_WAIT_S, shield=True):
             await self._over.wait()
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error a person should read: our own kind before any other."""
+    ours, rest = group.split(EdgeAgentError)
+    found: BaseException | None = ours or rest
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if found is not None else group
