@@ -110,7 +110,7 @@ class StoreCommand:
         found = [self._judged(one) for one in chosen]
         lines = [f"{one['key'][:SHORT]}  {one['problem'] or one['note'] or 'whole'}" for one in found]
         bad = sum(bool(one["problem"]) for one in found)
-        whole = f"{bad} of {len(found)} damaged or not to be trusted" if bad else f"{len(found)} engines, none damaged"
+        whole = f"{bad} of {len(found)} damaged or not to be trusted" if bad else _none_damaged(len(found))
         self._tell("verify", {"ok": not bad, "engines": found}, "\n".join([*lines, *([""] if lines else []), whole]))
         return 1 if bad else 0
 
@@ -318,3 +318,7 @@ def _unreadable(folder: Path, error: OSError) -> StoreError:
     if isinstance(error, PermissionError):
         return StoreError(f"{folder} may not be read by this user", mend="use sudo")
     return store_error("read", folder, error)
+
+
+def _none_damaged(count: int) -> str:
+    return f"{count} engine{'' if count == 1 else 's'}, none damaged"

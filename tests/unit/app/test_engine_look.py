@@ -1,0 +1,125 @@
+"""Looking for an engine that is there already, in a real store: by its form, of a like kind, as a stand-in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "engine"))
+from engine_kit import put_entry, put_signed
+
+from edgeagent.app.engine_forms import Site, builder_for, candidates_for, engine_wish
+from edgeagent.app.engine_look import EngineLook
+from edgeagent.config.engine_tables import EngineSettings
+from edgeagent.engine.bundle import load_bundle
+from edgeagent.engine.choice import Candidate
+from edgeagent.engine.key import engine_facts, engine_key
+from edgeagent.engine.manifest import Agreement
+from edgeagent.engine.store import EngineStore
+from edgeagent.errors import EngineError
+
+SITE = Site("onnxruntime", {"board": "test"}, tensorrt=())
+SETTINGS = EngineSettings(precision_fallback=("fp32",))
+SAMPLE = load_bundle("sample:conveyor")
+INT8, FP32 = candidates_for(SETTINGS, SITE, SAMPLE)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EngineStore:
+    return EngineStore(tmp_path / "engines")
+
+
+def look(store: EngineStore, tmp_path: Path, site: Site = SITE, settings: EngineSettings = SETTINGS) -> EngineLook:
+    """No calibration set is there: an FP32 engine needs none, an INT8 one is found only where a registry gave it."""
+    return EngineLook(store, settings, site, SAMPLE, tmp_path / "calibration", {})
+
+
+def put(
+    store: EngineStore, candidate: Candidate, digest: str = "", *, signed: bool = False, agrees: float = 0.99
+) -> str:
+    builder = builder_for(SETTINGS, SITE, candidate, {})
+    wish = engine_wish(SITE, SAMPLE, candidate, builder, digest)
+    variant = candidate.variant
+    values = {
+        "facts": engine_facts(wish),
+        "model": SAMPLE.spec,
+        "precision": variant.precision,
+        "quantisation": variant.quantisation,
+        "placement": variant.placement,
+        "calibration_digest": digest,
+        "agreement": Agreement(
+            value=agrees, basis="detections", frames=4, reference_detections=9, engine_ms=1.5, reference_ms=1.0
+        ),
+    }
+    key = engine_key(wish)
+    (put_signed if signed else put_entry)(store, key, **values)
+    return key
+
+
+def test_an_empty_store_has_nothing(store: EngineStore, tmp_path: Path) -> None:
+    assert look(store, tmp_path).find([INT8, FP32]) is None
+    assert look(store, tmp_path).stand_in("parts") is None
+    assert look(store, tmp_path).calibration_digest() == ""
+
+
+def test_the_form_that_was_gone_on_with_is_found(store: EngineStore, tmp_path: Path) -> None:
+    key = put(store, FP32)
+    assert look(store, tmp_path).find([INT8]) is None, "nobody has given up INT8"
+    found = look(store, tmp_path).find([INT8, FP32])
+    assert found is not None
+    assert (found.entry.manifest.key, found.candidate, found.from_store) == (key, FP32, True)
+
+
+def test_one_that_a_registry_gave_is_good_for_other_frames_too(store: EngineStore, tmp_path: Path) -> None:
+    key = put(store, INT8, "a" * 64, signed=True)
+    found = look(store, tmp_path).find([INT8])
+    assert found is not None and found.entry.manifest.key == key
+
+
+def test_one_that_was_built_here_on_other_frames_is_not(store: EngineStore, tmp_path: Path) -> None:
+    put(store, INT8, "a" * 64)
+    assert look(store, tmp_path).find([INT8]) is None
+
+
+def test_quarantine_is_told_for_the_form_that_is_to_be_made_only(store: EngineStore, tmp_path: Path) -> None:
+    key = put(store, FP32)
+    store.quarantine(key, "engine_crashed", "it crashed")
+    with pytest.raises(EngineError, match=f"{key[:12]} is in quarantine: it crashed") as caught:
+        look(store, tmp_path).find([FP32])
+    assert caught.value.error_code == "engine_quarantined"
+    assert look(store, tmp_path).find([FP32, INT8]) is None, "the next form may be made"
+
+
+def test_an_agreement_below_todays_demand_is_told_likewise(store: EngineStore, tmp_path: Path) -> None:
+    put(store, FP32, agrees=0.93)
+    demanding = SETTINGS.model_copy(update={"min_agreement": 0.95})
+    assert look(store, tmp_path).find([FP32]) is not None
+    with pytest.raises(EngineError, match=r"agrees with the FP32 network to 0\.930 only") as caught:
+        look(store, tmp_path, settings=demanding).find([FP32])
+    assert caught.value.error_code == "engine_disagrees"
+    assert look(store, tmp_path, settings=demanding).find([FP32, INT8]) is None
+
+
+def test_the_engine_that_served_before_stands_in(store: EngineStore, tmp_path: Path) -> None:
+    first, second = put(store, FP32), put(store, INT8, "a" * 64)
+    store.set_active("parts", first)
+    store.set_active("parts", second)
+    assert stand_in(store, tmp_path) == second
+    store.quarantine(second, "engine_load", "it did not load")
+    assert stand_in(store, tmp_path) == first, "the one before it"
+    store.quarantine(first, "engine_load", "it did not load")
+    assert stand_in(store, tmp_path) == ""
+
+
+def test_no_stand_in_from_another_board_or_pipeline(store: EngineStore, tmp_path: Path) -> None:
+    store.set_active("parts", put(store, FP32))
+    assert look(store, tmp_path).stand_in("others") is None
+    moved = Site("onnxruntime", {"board": "another"}, tensorrt=())
+    assert look(store, tmp_path, moved).stand_in("parts") is None
+
+
+def stand_in(store: EngineStore, tmp_path: Path) -> str:
+    found = look(store, tmp_path).stand_in("parts")
+    return found.entry.manifest.key if found is not None else ""
