@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -58,18 +59,18 @@ class Asked:
 
 
 def run_build(options: argparse.Namespace) -> int:
-    """Exit code: 0 the engine is there, 1 it is not, 2 what was asked for is wrong (by exception)."""
+    """Exit code: 0 the engine is there, 1 it is not, 2 what was asked for is wrong (by exception), 128 + signal."""
     configure_logs("error")
     asked = _asked(options)
     screen = BuildScreen(plain=options.json)
     clock = SystemClock()
     try:
         with screen:
-            ready = anyio.run(_get, asked, screen, clock)
+            ready = anyio.run(_get_unless_stopped, asked, screen, clock)
     except BaseExceptionGroup as group:
         raise first_error(group) from group
-    if ready is None:
-        return 1
+    if not isinstance(ready, Ready):
+        return ready
     if options.json:
         print(json.dumps(_facts(ready), indent=1))  # noqa: T201
     else:
@@ -125,6 +126,25 @@ def _pipeline_of(config: Config, model: str) -> tuple[str, str, str] | None:
         if model in (pipeline.model, config.models[pipeline.model].path):
             return name, pipeline.model, pipeline.camera
     return None
+
+
+async def _get_unless_stopped(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | int:
+    """The engine, or the exit code. SIGINT and SIGTERM end the build as a cancelled one: nothing is left of it."""
+    result: list[Ready | int] = []
+
+    async def stop_on_signal(scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                result[:] = [128 + number]
+                scope.cancel()
+                return
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_on_signal, tasks.cancel_scope)
+        ready = await _get(asked, screen, clock)
+        result.append(ready or 1)
+        tasks.cancel_scope.cancel()
+    return result[0]
 
 
 async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
@@ -211,7 +231,7 @@ async def _give_up_without(camera: Camera, screen: BuildScreen) -> None:
 
     screen.on_camera_failed = take
     await failed.wait()
-    raise OperatorError(reasons[0], code="camera")
+    raise OperatorError(reasons[0].removeprefix(f"camera {camera.name}: "), code="camera")
 
 
 def _facts(ready: Ready) -> dict[str, object]:
