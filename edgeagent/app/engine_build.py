@@ -242,13 +242,14 @@ def _facts(ready: Ready) -> dict[str, object]:
         "plan": str(ready.entry.plan_path),
         "form": ready.candidate.variant.line(),
         "form_reason": ready.candidate.reason,
+        "agreement": ready.agreement.model_dump(mode="json") if ready.agreement else None,
         "manifest": manifest.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
 
 
 def _lines(ready: Ready) -> str:
     manifest = ready.entry.manifest
-    agreement = manifest.agreement
+    agreement = ready.agreement
     where = {"store": "was in the store", "registry": "came from the registry", "build": "was built"}[ready.origin]
     lines = [
         f"engine   {manifest.key}  {where}",

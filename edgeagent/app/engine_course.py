@@ -22,13 +22,15 @@ log = structlog.get_logger("engine")
 
 @dataclass
 class Making:
-    """One engine in the making. `subject` is the ledger's page; `tunable`: the backend has workspace and levels."""
+    """One engine in the making. `subject` is the ledger's page; `tunable`: the backend has workspace and levels;
+    `mark` stands for the settings: what came of others counts for nothing."""
 
     ledger: Ledger
     subject: str
     candidates: list[Candidate]
     tunable: bool
     max_attempts: int
+    mark: str = ""
     course: Course = field(default_factory=Course)
     stopped: Stopped | None = None
 
@@ -36,7 +38,7 @@ class Making:
         """Read what an earlier run has left. A page that fits these candidates no more counts as none."""
         page = self.ledger.read(self.subject)
         self.course, self.stopped = page.course, page.stopped
-        if self.course.candidate >= len(self.candidates):
+        if page.mark != self.mark or self.course.candidate >= len(self.candidates):
             self.course, self.stopped = Course(), None
 
     @property
@@ -82,7 +84,7 @@ class Making:
         self.stopped = None
         try:
             if self.course.candidate:
-                self.ledger.write(self.subject, self.course)
+                self.ledger.write(self.subject, self.course, mark=self.mark)
             else:
                 self.ledger.forget(self.subject)
         except StoreError as error:
@@ -95,7 +97,7 @@ class Making:
 
     def _write(self, stopped: Stopped | None) -> None:
         try:
-            self.ledger.write(self.subject, self.course, stopped)
+            self.ledger.write(self.subject, self.course, stopped, self.mark)
         except StoreError as error:
             log.warning("ledger", reason=error.line())
 

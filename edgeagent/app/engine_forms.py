@@ -88,6 +88,12 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
     )
 
 
+def settings_mark(settings: EngineSettings, calibration: str) -> str:
+    """Stands for all that a person may have changed after a build came to nothing: a setting, or the pictures in the
+    directory, which are in the calibration set's name."""
+    return hashlib.sha256(f"{settings.model_dump_json()} {calibration}".encode()).hexdigest()[:16]
+
+
 def plugin_digests(settings: EngineSettings) -> dict[str, str]:
     """SHA-256 of each plugin library, by path. Raises EngineError for one that cannot be read."""
     found = {}

@@ -16,7 +16,7 @@ from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import find_set
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.key import EngineWish, engine_facts, engine_key
-from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.manifest import Agreement, Manifest
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.subject import subject_of, subject_of_facts
 from edgeagent.engine.variant import Variant
@@ -27,11 +27,17 @@ SAME_FACTS = ("key_schema", "model_digest", "graft_version", "options", "shapes"
 
 @dataclass(frozen=True)
 class Ready:
-    """A verified engine for a pipeline, where it came from, and the form it has."""
+    """A verified engine for a pipeline, where it came from, and the form it has. `proof`: what its proof on this
+    device has found, where it came from elsewhere."""
 
     entry: Entry
     origin: Origin
     candidate: Candidate
+    proof: Agreement | None = None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        return self.proof or self.entry.manifest.agreement
 
     @property
     def from_store(self) -> bool:
@@ -79,10 +85,11 @@ class EngineLook:
     def _usable(self, candidate: Candidate, digest: str) -> Ready | None:
         wish = self._wish(candidate, digest)
         entry = self._exact(wish, digest) or self._alike(wish)
-        if entry is None:
-            return None
-        self._check_agreement(entry)
-        return Ready(entry, "store", candidate)
+        if entry is None or not self._store.is_proven(entry.manifest.key):
+            return None  # one from elsewhere is proven by the build, which finds it in the store
+        ready = Ready(entry, "store", candidate, self._store.proof_here(entry.manifest.key))
+        self._check_agreement(ready)
+        return ready
 
     def _wish(self, candidate: Candidate, digest: str) -> EngineWish:
         builder = builder_for(self._settings, self._site, candidate, self._plugins)
@@ -105,14 +112,15 @@ class EngineLook:
         subject = subject_of(wish)
         for manifest in self._store.entries():
             if subject_of_facts(manifest.facts) == subject and self._store.origin(manifest.key) == "fetched":
-                entry = self._store.find(manifest.key) if self._store.status(manifest.key) == "ready" else None
+                usable = self._store.status(manifest.key) == "ready" and self._store.is_proven(manifest.key)
+                entry = self._store.find(manifest.key) if usable else None
                 if entry is not None:
                     return entry
         return None
 
-    def _check_agreement(self, entry: Entry) -> None:
+    def _check_agreement(self, ready: Ready) -> None:
         """An engine proven under a lower demand does not meet a higher one by lying in the store."""
-        proven = entry.manifest.agreement
+        proven, entry = ready.agreement, ready.entry
         if proven is not None and proven.value < self._settings.min_agreement:
             raise EngineError(
                 f"the engine {entry.manifest.key[:12]} agrees with the FP32 network to {proven.value:.3f} only, and "

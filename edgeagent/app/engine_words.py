@@ -99,7 +99,7 @@ class EngineWords:
     def ready(self, found: Ready) -> None:
         manifest = found.entry.manifest
         self.form(found.candidate, manifest.build.steps)
-        agreement, layers = manifest.agreement, manifest.layers
+        agreement, layers = found.agreement, manifest.layers
         log.info(
             "engine", pipeline=self._pipeline, key=manifest.key, origin=found.origin,
             form=found.candidate.variant.line(), agreement=agreement.value if agreement else None,

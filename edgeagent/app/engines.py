@@ -27,6 +27,7 @@ from edgeagent.app.engine_forms import (
     engine_wish,
     plugin_digests,
     registry_wish,
+    settings_mark,
 )
 from edgeagent.app.engine_look import EngineLook, Ready
 from edgeagent.app.engine_words import EngineWords
@@ -163,6 +164,7 @@ class EngineDesk:
             candidates=candidates,
             tunable=self._site.backend == "tensorrt",
             max_attempts=self._settings.max_attempts,
+            mark=settings_mark(self._settings, wanted.calibration.name),
         )
         if self._patient:
             making.recall()
@@ -258,7 +260,7 @@ class EngineDesk:
             raise StoreError(f"the engine {built.key} is not in the store after its build", retry=True)
         if built.origin == "build":
             self.on_built(built.key)
-        return Ready(entry, built.origin, candidate)
+        return Ready(entry, built.origin, candidate, built.agreement)
 
     async def _gate(self, job: Job) -> Go:
         """Wait until memory and disk are there; told when it begins and when the reason changes."""

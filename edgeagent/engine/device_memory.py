@@ -16,6 +16,7 @@ from typing import Literal
 from edgeagent.engine.caches import CacheShelf
 from edgeagent.engine.entry import SIGNATURE
 from edgeagent.engine.locks import try_lock
+from edgeagent.engine.manifest import Agreement
 from edgeagent.engine.pipelines import PipelineBook
 from edgeagent.engine.record import (
     FailureKind,
@@ -72,7 +73,7 @@ class DeviceMemory:
         folder = self._folder(key)
         record = self._records.read(key)
         if record.first_stored == 0 and os.path.lexists(folder / SIGNATURE):
-            return record.model_copy(update={"provenance": Provenance(origin="fetched")})
+            return record.model_copy(update={"provenance": Provenance(origin="fetched"), "proven": False})
         return record
 
     def origin(self, key: str) -> Literal["built", "fetched"]:
@@ -86,6 +87,18 @@ class DeviceMemory:
     def note_use(self, key: str) -> None:
         """The engine is being used: of those that may go it goes last from now on."""
         self._change(key, lambda record: after_use(record, self._next_count()))
+
+    def is_proven(self, key: str) -> bool:
+        """Whether the engine has agreed with the FP32 network here; one from elsewhere has not, until it did."""
+        return self.record(key).proven
+
+    def proof_here(self, key: str) -> Agreement | None:
+        """What the proof of an engine from elsewhere has found on this device, None where there was none."""
+        return self.record(key).proof
+
+    def note_proven(self, key: str, proof: Agreement) -> None:
+        """The engine has agreed with the FP32 network on this device's own frames."""
+        self._change(key, lambda record: record.model_copy(update={"proven": True, "proof": proof}))
 
     def note_failure(self, key: str, kind: FailureKind, reason: str) -> bool:
         """The plan did not load, or took its process along. True when it is in quarantine from now on.

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from edgeagent.engine.manifest import Agreement
+
 FailureKind = Literal["load", "crash"]
 FAILURES_TO_QUARANTINE = 2
 LONGEST_REASON = 500
@@ -41,7 +43,11 @@ class Quarantine(_Part):
 
 
 class Record(_Part):
-    """One engine's record. `first_stored` and `last_used` are readings of the store's use counter, 0 for never."""
+    """One engine's record. `first_stored` and `last_used` are readings of the store's use counter, 0 for never.
+
+    `proven`: it has agreed with the FP32 network on this device's own frames. One that was built here has, to get here.
+    `proof`: what the proof of one from elsewhere has found here.
+    """
 
     provenance: Provenance = Provenance()
     first_stored: Count = 0
@@ -51,6 +57,8 @@ class Record(_Part):
     crashes: Count = 0
     last_failure: str = ""
     quarantine: Quarantine | None = None
+    proven: bool = True
+    proof: Agreement | None = None
 
 
 class Roles(_Part):
@@ -66,7 +74,8 @@ class Roles(_Part):
 
 def fresh(before: Record, provenance: Provenance, counter: int) -> Record:
     """The record of an entry that is put into the store now. Of an earlier entry of the same key only the pin stays."""
-    return Record(provenance=provenance, first_stored=counter, last_used=counter, pinned=before.pinned)
+    proven = provenance.origin == "built"
+    return Record(provenance=provenance, first_stored=counter, last_used=counter, pinned=before.pinned, proven=proven)
 
 
 def after_use(record: Record, counter: int) -> Record:

@@ -118,6 +118,51 @@ def test_an_fp32_engine_agrees_with_itself(tmp_path: Path, small: Camera, tiny: 
     assert "calibrating" not in {word.get("phase") for word in child.words}
 
 
+def pulled(source: Path, target: Path, key: str) -> None:
+    """What `engine pull` leaves in another device's store: the entry byte for byte, not proven there yet."""
+    there, here = EngineStore(source / "engines"), EngineStore(target / "engines")
+    with here.staging(key) as staging:
+        for path in (source / "engines" / key).iterdir():
+            if path.name != "manifest.json":
+                shutil.copy(path, staging / path.name)
+        here.commit_signed(staging, there.manifest_bytes(key), b"signature", url="file:///srv", signer="0011")
+    assert here.status(key) == "ready" and not here.is_proven(key)
+
+
+def test_an_engine_from_elsewhere_is_proven_on_this_devices_frames_before_it_is_used(
+    tmp_path: Path, small: Camera, tiny: dict[str, Any]
+) -> None:
+    (tmp_path / "a").mkdir()
+    with start_build(tmp_path / "a", small, **tiny) as child:
+        key = child.until("built")["key"]
+    pulled(tmp_path / "a", tmp_path / "b", key)
+    with Camera(noise_frames(20, 64, 64, seed=5)) as other, other.running():
+        with start_build(tmp_path / "b", other, **tiny) as child:
+            built = child.until("built")
+            assert child.wait() == 0
+    assert (built["key"], built["origin"]) == (key, "registry")
+    assert "verifying" in {word.get("phase") for word in child.words}
+    store = EngineStore(tmp_path / "b" / "engines")
+    assert store.is_proven(key) and store.proof_here(key).model_dump(mode="json") == built["agreement"]
+    assert_clean(tmp_path / "b")
+
+
+def test_an_engine_from_elsewhere_that_does_not_hold_here_is_kept_and_not_used(
+    tmp_path: Path, small: Camera, tiny: dict[str, Any]
+) -> None:
+    (tmp_path / "a").mkdir()
+    with start_build(tmp_path / "a", small, **tiny) as child:
+        key = child.until("built")["key"]
+    pulled(tmp_path / "a", tmp_path / "b", key)
+    asked_for_too_much = {**tiny, "min_agreement": 1.01}
+    with Camera(noise_frames(20, 64, 64, seed=5)) as other, other.running():
+        with start_build(tmp_path / "b", other, **asked_for_too_much) as child:
+            assert fault_of(child).code == "engine_disagrees"  # the device's own build, in the end
+    assert EngineStore(tmp_path / "b" / "engines").status(key) == "quarantined"
+    assert "building" in {word.get("phase") for word in child.words}
+    assert_clean(tmp_path / "b")
+
+
 # ends from outside
 
 

@@ -23,6 +23,7 @@ from edgeagent.engine.build.messages import BuildStart, Built, Origin
 from edgeagent.engine.build.prepared import Prepared, prepare
 from edgeagent.engine.build.report import SILENCE_S, BuildReport, Cancelled
 from edgeagent.engine.bundle import ModelBundle, load_bundle
+from edgeagent.engine.calibration import CalibrationSet
 from edgeagent.engine.key import EngineWish, engine_key
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.wish import wish_for
@@ -54,17 +55,20 @@ class Build:
         while True:
             with self._store.build_lock(key) as free:
                 if free:
-                    entry = self._store.find(key)
-                    if entry is not None:
-                        return self._say_built(entry, "store")
-                    fetching = Fetching(self._start, self._store, self._report, maker)
-                    entry = fetching.fetch(wish, self._network_of(bundle), found)
-                    if entry is not None:
-                        return self._say_built(entry, "registry")
-                    entry = maker.make(wish, self._network_of(bundle), found, fetching.notes)
-                    return self._say_built(entry, "build")
+                    return self._got(wish, bundle, maker, found)
             self._report.tell("waiting", 0, "another process builds this engine")
             self._report.pause(WAIT_FOR_OTHER_S)
+
+    def _got(self, wish: EngineWish, bundle: ModelBundle, maker: Maker, found: CalibrationSet) -> None:
+        """From the store, a registry, or built. The caller holds the build lock."""
+        fetching = Fetching(self._start, self._store, self._report, maker, lambda: self._network_of(bundle), found)
+        if (entry := fetching.stored(wish)) is not None:
+            self._say_built(entry, "store")
+        elif (entry := fetching.fetch(wish)) is not None:
+            self._say_built(entry, "registry")
+        else:
+            entry = maker.make(wish, self._network_of(bundle), found, fetching.notes)
+            self._say_built(entry, "build")
 
     def _wish(self, bundle: ModelBundle, calibration_digest: str) -> EngineWish:
         return wish_for(
@@ -79,9 +83,8 @@ class Build:
 
     def _say_built(self, entry: Entry, origin: Origin) -> None:
         manifest = entry.manifest
-        self._report.send(
-            Built(key=manifest.key, origin=origin, build_s=manifest.build.seconds, agreement=manifest.agreement)
-        )
+        agreement = self._store.proof_here(manifest.key) or manifest.agreement
+        self._report.send(Built(key=manifest.key, origin=origin, build_s=manifest.build.seconds, agreement=agreement))
 
     def _check_network(self, bundle: ModelBundle) -> None:
         """Raises what is wrong with the network as soon as that is known."""

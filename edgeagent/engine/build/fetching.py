@@ -7,6 +7,7 @@ it is used: what holds for a hall of daylight need not hold for a cellar.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from edgeagent.engine.build.maker import REFERENCE, Maker
@@ -17,29 +18,58 @@ from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.calibration import CalibrationSet
 from edgeagent.engine.key import EngineWish, engine_key
 from edgeagent.engine.store import EngineStore, Entry
-from edgeagent.engine.subject import subject_of
-from edgeagent.errors import EdgeAgentError
+from edgeagent.engine.subject import subject_of, subject_of_facts
+from edgeagent.errors import EdgeAgentError, EngineError
 
 
 class Fetching:
-    """Looks into the registries for one build. What goes wrong there is noted and costs nothing but the look."""
+    """Looks for one build into the registries, and at what came from there before. What goes wrong there is noted and
+    costs nothing but the look."""
 
-    def __init__(self, start: BuildStart, store: EngineStore, report: BuildReport, maker: Maker) -> None:
+    def __init__(
+        self,
+        start: BuildStart,
+        store: EngineStore,
+        report: BuildReport,
+        maker: Maker,
+        network: Callable[[], Future[Prepared]],
+        found: CalibrationSet,
+    ) -> None:
         self._start = start
         self._store = store
         self._report = report
         self._maker = maker
+        self._network = network
+        self._found = found
         self.notes: list[str] = []
 
-    def fetch(self, wish: EngineWish, network: Future[Prepared], found: CalibrationSet) -> Entry | None:
-        """The engine, in the store and proven here; None when there is none or none that holds."""
-        if not self._start.registry.urls:
-            return None
-        self._report.tell("fetching", 0, "looking into the registry")
-        entry = self._fetched(wish)
-        if entry is None or not self._holds(entry, network, found):
-            return None
-        return entry
+    def stored(self, wish: EngineWish) -> Entry | None:
+        """The very engine, where it is in the store already and holds here; None where it is not there.
+
+        Raises StoreError or EngineError `engine_quarantined` for one that is there and may not be used.
+        """
+        entry = self._store.find(engine_key(wish))
+        if entry is None or self._holds(entry):
+            return entry
+        raise EngineError(self.notes[-1], mend="see `edgeagent engine list`", code="engine_quarantined")
+
+    def fetch(self, wish: EngineWish) -> Entry | None:
+        """An engine from a registry, in the store and proven here; None when there is none or none that holds."""
+        entry = self._pulled_before(wish)
+        if entry is None and self._start.registry.urls:
+            self._report.tell("fetching", 0, "looking into the registry")
+            entry = self._fetched(wish)
+        return entry if entry is not None and self._holds(entry) else None
+
+    def _pulled_before(self, wish: EngineWish) -> Entry | None:
+        """One for other frames that a person has pulled, or that a build fetched and was killed before its proof."""
+        subject = subject_of(wish)
+        for manifest in self._store.entries():
+            key = manifest.key
+            waits = self._store.status(key) == "ready" and not self._store.is_proven(key)
+            if waits and subject_of_facts(manifest.facts) == subject:
+                return self._store.find(key)
+        return None
 
     def _fetched(self, wish: EngineWish) -> Entry | None:
         from edgeagent.engine.registry.fetch import fetch_engine, limits_of
@@ -57,21 +87,30 @@ class Fetching:
                 subject=subject_of(wish),
             )
         except EdgeAgentError as error:
+            reasons = getattr(error, "reasons", ())
+            self.notes.extend(f"registry: {reason}" for reason in reasons if reason not in error.message)
             self._note(f"registry: {error.line()}")
             return None
-        return self._store.find(fetched.key) if fetched is not None else None
+        if fetched is None:
+            return None
+        self.notes.extend(fetched.notes)
+        return self._store.find(fetched.key)
 
-    def _holds(self, entry: Entry, network: Future[Prepared], found: CalibrationSet) -> bool:
+    def _holds(self, entry: Entry) -> bool:
+        """Whether it is proven here, now or before; one that fails is in quarantine from now on."""
         key = entry.manifest.key
+        if self._store.is_proven(key):
+            return True
         with self._store.staging(key) as staging, ProofRun() as proof:
-            prepared = self._maker.awaited(network)
+            prepared = self._maker.awaited(self._network())
             self._store.write(staging, REFERENCE, prepared.grafted.SerializeToString(deterministic=True))
             try:
-                self._maker.prove(proof, prepared.facts, found, entry.plan_path, staging / REFERENCE)
-            except EdgeAgentError as error:
+                proof_here = self._maker.prove(proof, prepared.facts, self._found, entry.plan_path, staging / REFERENCE)
+            except EngineError as error:
                 self._note(f"the registry's engine {key[:12]} does not hold here: {error.line()}")
                 self._store.quarantine(key, error.error_code, error.line())
                 return False
+        self._store.note_proven(key, proof_here)
         return True
 
     def _note(self, text: str) -> None:

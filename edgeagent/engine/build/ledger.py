@@ -4,7 +4,8 @@
 
 The subject is the engine key without its calibration data, so that it is known before any frame was collected. What
 cannot succeed unchanged is remembered with the calibration data it was tried on and the agent's version: other data,
-or another version, may try again. No clock is kept: devices boot in 1970. A file that cannot be read counts as none.
+or another version, may try again. `mark` stands for the settings under which all of it happened: with others, the page
+counts for nothing. No clock is kept: devices boot in 1970. A file that cannot be read counts as none.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Page(BaseModel):
     level: int | None = Field(default=None, ge=0)
     steps: tuple[str, ...] = ()
     stopped: Stopped | None = None
+    mark: str = ""
 
     @property
     def course(self) -> Course:
@@ -61,9 +63,9 @@ class Ledger:
         except (OSError, ValidationError):
             return Page()
 
-    def write(self, subject: str, course: Course, stopped: Stopped | None = None) -> None:
+    def write(self, subject: str, course: Course, stopped: Stopped | None = None, mark: str = "") -> None:
         """Remember. Raises StoreError when the disk does not take it."""
-        page = Page(**{name: getattr(course, name) for name in course.__dataclass_fields__}, stopped=stopped)
+        page = Page(**{name: getattr(course, name) for name in course.__dataclass_fields__}, stopped=stopped, mark=mark)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             replace_file(self._path(subject), page.model_dump_json(exclude_none=True).encode())

@@ -17,8 +17,8 @@ SUBJECT = "0123456789abcdef" * 2
 CANDIDATES = [Candidate(Variant("int8", "qdq", "gpu")), Candidate(Variant("fp16", "none", "gpu"))]
 
 
-def making(folder: Path, candidates: list[Candidate] = CANDIDATES) -> Making:
-    made = Making(Ledger(folder), SUBJECT, candidates, tunable=True, max_attempts=3)
+def making(folder: Path, candidates: list[Candidate] = CANDIDATES, mark: str = "") -> Making:
+    made = Making(Ledger(folder), SUBJECT, candidates, tunable=True, max_attempts=3, mark=mark)
     made.recall()
     return made
 
@@ -86,6 +86,16 @@ def test_other_frames_may_agree_better(tmp_path: Path) -> None:
     again = making(tmp_path, CANDIDATES[:1])
     assert again.still_stopped("frames-1") is not None
     assert again.still_stopped("frames-2") is None
+
+
+def test_other_settings_or_pictures_may_try_again(tmp_path: Path) -> None:
+    """Whoever does what the error's mend says gets another build: a lower demand, another precision, more pictures."""
+    made = making(tmp_path, CANDIDATES[:1], "settings-1")
+    made.begin()
+    assert made.failed("disagrees", EngineError("0.4 only"), "frames-1").stop
+    assert making(tmp_path, CANDIDATES[:1], "settings-1").still_stopped("frames-1") is not None
+    again = making(tmp_path, CANDIDATES, "settings-2")
+    assert again.still_stopped("frames-1") is None and again.course == Course()
 
 
 def test_another_version_may_try_again(tmp_path: Path) -> None:
