@@ -88,7 +88,7 @@ class Fetching:
             )
         except EdgeAgentError as error:
             reasons = getattr(error, "reasons", ())
-            self.notes.extend(f"registry: {reason}" for reason in reasons if reason not in error.message)
+            self.notes.extend(f"registry: {one.line()}" for one in reasons if one.message not in error.message)
             self._note(f"registry: {error.line()}")
             return None
         if fetched is None:
