@@ -55,7 +55,8 @@ def test_forgiven_means_that_nothing_is_held_against_it_and_the_rest_stays() -> 
 
 def test_of_an_earlier_entry_of_the_key_only_the_pin_stays() -> None:
     before = after_quarantine(Record(first_stored=1, last_used=5, crashes=1, pinned=True), "c", "r")
-    assert fresh(before, FETCHED, 12) == Record(provenance=FETCHED, first_stored=12, last_used=12, pinned=True)
+    after = fresh(before, FETCHED, 12)
+    assert after == Record(provenance=FETCHED, first_stored=12, last_used=12, pinned=True, proven=False)
 
 
 def test_the_use_counter_never_goes_back() -> None:
