@@ -81,11 +81,11 @@ def test_a_whole_reading() -> None:
         "\n"
         "Work\n"
         "  cpu        12.5 % busy\n"
-        "  gpu       (load: this kernel has no file for it) at 918 MHz\n"
+        "  gpu       (load: no file of this system gives it) at 918 MHz\n"
         "  clocks    locked: none of them moves\n"
         "  emc       3199 MHz, 12 % busy (the memory's clock)\n"
         "  dla0      suspended\n"
-        "  dla1      gone since the last look: its driver was unloaded, or never there\n"
+        "  dla1      gone since an earlier look: its driver was unloaded\n"
         "  nvenc     435 MHz\n"
         "  ofa       off\n"
         "  memory    3906 MB of 7607 MB available\n"
@@ -198,7 +198,7 @@ CPU = ClockDomain("cpu0", None, cores=(0,), absent="permission", limits_absent="
         (
             "gpu",
             Reading(gpu=Gpu(None, None, "permission", "not-given")),
-            "gpu       (load: this kernel has no file for it; clock: closed to this user)",
+            "gpu       (load: no file of this system gives it; clock: closed to this user)",
         ),
         ("gpu", Reading(gpu=Gpu(5.0, None, "permission")), "gpu         5.0 % busy (clock: closed to this user)"),
         ("memory", Reading(memory=Memory(absent="permission")), "memory    (closed to this user)"),
