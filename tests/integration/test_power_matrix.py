@@ -20,7 +20,7 @@ from edgeagent.power.memory import load_memory
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.simulate.board import make_board, reboot_board, virtual_boards
 from edgeagent.simulate.listing import write_misbehaviour
-from edgeagent.simulate.matrix import INTENTS, MOMENTARY, NO_MODES, board_rows
+from edgeagent.simulate.matrix import INTENTS, MOMENTARY, REFUSED, board_rows
 from edgeagent.simulate.tools.misbehaviour import MISBEHAVIOURS
 
 TOOL_TIMEOUT_S = 6.0  # above what a slow tool takes
@@ -88,7 +88,8 @@ def bench(tmp_path: Path) -> Bench:
 def test_every_intent_is_planned_applied_verified_and_restored(name: str):
     rows = board_rows(name)
     assert [row for row in rows if not row.ok] == []
-    assert len(rows) == (1 if name in NO_MODES else len(INTENTS))
+    assert [row.intent for row in rows] == list(INTENTS)
+    assert {row.intent for row in rows if row.planned == "refused"} == {i for board, i in REFUSED if board == name}
 
 
 def test_the_same_mode_is_never_set_twice(bench: Bench):
@@ -371,9 +372,18 @@ def test_the_table_is_printed_by_one_command():
     family = Family()
     done = command_line("simulate", "matrix", "--board", "orin-nano", "--board", "pc", family=family)
     assert done.returncode == 0, done.stderr
-    assert "2 boards, 4 pairs: every one as it should be" in done.stdout
+    *table, blank, summary = done.stdout.splitlines()
+    assert (blank, summary) == (
+        "",
+        "2 boards, 8 pairs: 4 applied, verified and restored, 4 refused as they should be, none wrong",
+    )
+    assert [line.split()[:2] for line in table[1:]] == [[name, i] for name in ("orin-nano-r36", "pc") for i in INTENTS]
     as_json = command_line("simulate", "matrix", "--board", "pc", "--json", family=family)
-    assert json.loads(as_json.stdout)[0]["board"] == "pc"
+    rows = json.loads(as_json.stdout)
+    assert [(row["board"], row["intent"], row["planned"], row["ok"]) for row in rows] == [
+        ("pc", intent, "refused", True) for intent in INTENTS
+    ]
+    assert rows[0]["reason"] == "this is not a Jetson: there is no power mode to set"
 
 
 def test_stopping_ends_a_change_after_the_call_that_runs_and_restore_waits_for_it(bench: Bench):
