@@ -91,6 +91,7 @@ def command_config_template(options: argparse.Namespace) -> int:
 
 
 def command_board(options: argparse.Namespace) -> int:
+    from edgeagent.app.board_dla import DlaQuestion
     from edgeagent.board.evidence import read_identity
     from edgeagent.board.report import board_json, render_board_text
     from edgeagent.board.telemetry import BoardReader
@@ -101,6 +102,7 @@ def command_board(options: argparse.Namespace) -> int:
         reader.read()  # loads are differences between two readings
         time.sleep(LOAD_INTERVAL_S)
         reading = reader.read()
+    identity = DlaQuestion(identity).ask()  # after the reading, whose loads it would be part of
     text = json.dumps(board_json(identity, reading), indent=2) if options.json else render_board_text(identity, reading)
     print(text.rstrip("\n"))
     return 0
