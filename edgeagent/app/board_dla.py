@@ -30,10 +30,10 @@ class DlaQuestion:
         self._asking.stop()
 
     def _probe(self) -> DlaProbe:
+        if not self._identity.same_machine:
+            return DlaProbe(why_not="the board lies under another root, where this machine's TensorRT knows nothing")
         if not _is_found():
             return DlaProbe(why_not=_NOT_FOUND)
-        if not self._identity.same_machine:
-            return DlaProbe(why_not="the TensorRT here is this machine's, not that of the board under another root")
         return _told(self._asking.ask())
 
 

@@ -57,7 +57,7 @@ def check_modules(
     """
     board = identity if same_machine else replace(identity, compute_capability="")
     is_jetson = identity.kind != "not-a-jetson"
-    yield _cv2(probes["cv2"], is_jetson, system)
+    yield _cv2(probes["cv2"], is_jetson and same_machine, system)
     yield _inference(identity)
     yield _tensorrt(identity, probes["tensorrt"], _TENSORRT_MENDS[system], same_machine)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))

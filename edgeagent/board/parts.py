@@ -100,9 +100,9 @@ class OverCurrent:
 
 
 OVER_CURRENT_MEANINGS = {
-    "oc1": "the input voltage sagged",
+    "oc1": "sags of the input voltage",
     "oc2": "average current or power over the limit",
-    "oc3": "power peak over the limit, common in uncapped modes",
+    "oc3": "power peaks over the limit, common in uncapped modes",
 }
 
 

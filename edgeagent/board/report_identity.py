@@ -114,6 +114,8 @@ def _dla_cores(identity: Identity) -> list[str]:
 def _software(identity: Identity) -> Iterable[str]:
     if identity.l4t:
         yield f"L4T {identity.l4t}" + (f" (JetPack {identity.jetpack})" if identity.jetpack else "")
+    elif identity.kind != "not-a-jetson":
+        yield "no L4T release to be found"
     if identity.system:
         yield identity.system
     for name, version in (

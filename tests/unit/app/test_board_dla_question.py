@@ -59,7 +59,7 @@ def test_nothing_is_started_where_there_is_none(packages: Path) -> None:
 
 def test_nothing_is_started_for_a_board_under_another_root(packages: Path) -> None:
     (packages / "tensorrt.py").write_text(ANSWERS.format(cores=2))
-    assert "not that of the board under another root" in ask(replace(NX_16, same_machine=False)).dla.unprobed
+    assert "the board lies under another root" in ask(replace(NX_16, same_machine=False)).dla.unprobed
     assert children(packages) == 0
 
 

@@ -59,7 +59,7 @@ def test_the_whole_page() -> None:
         "Power                9.12 W in all (VDD_IN)\n"
         "  VDD_IN             9.12 W\n"
         "  VDD_SOC               -  closed to this user\n"
-        "  oc3       4 over-current events since boot (power peak over the limit, common in uncapped modes)\n"
+        "  oc3       4 over-current events since boot (power peaks over the limit, common in uncapped modes)\n"
         "\n"
         "Work\n"
         "  cpu       (load: it needs two readings) at 1344 MHz\n"

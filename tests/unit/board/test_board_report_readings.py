@@ -74,9 +74,9 @@ def test_a_whole_reading() -> None:
         "  VDD_GPU_SOC        4.00 W\n"
         "  VDD_CPU_CV         3.00 W\n"
         "  VIN_SYS_5V0           -  left alone for a while: the last answer took too long\n"
-        "  oc1       0 over-current events since boot (the input voltage sagged)\n"
+        "  oc1       0 over-current events since boot (sags of the input voltage)\n"
         "  oc3       90 over-current events since boot, 15.0 a second now "
-        "(power peak over the limit, common in uncapped modes)\n"
+        "(power peaks over the limit, common in uncapped modes)\n"
         "  oc9       closed to this user\n"
         "\n"
         "Work\n"
@@ -134,7 +134,7 @@ def test_json_has_every_part_and_what_follows_from_it() -> None:
     assert found["zones"][0]["trips"] == [
         {"kind": "passive", "celsius": 70.0, "hysteresis_c": 8.0, "bound": ["hot-surface-alert"]}
     ]
-    assert found["over_current"][0]["meaning"] == "the input voltage sagged"
+    assert found["over_current"][0]["meaning"] == "sags of the input voltage"
     assert (found["power_total_mw"], found["power_total_source"]) == (9000.0, "VDD_IN")
     assert (found["clocks"][0]["lock"], found["clocks_locked"], found["throttle_source"]) == ("locked", True, "trip")
     assert (found["gpu"]["load_percent"], found["fans"], found["slowed"]) == (None, [], [])
