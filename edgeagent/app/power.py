@@ -151,6 +151,9 @@ class PowerDesk:
         """An intent that was taken out of the config, after an agent that could not bring the board back itself."""
         with suppress(EdgeAgentError):  # a board without power modes, or profiles that nobody uses
             power = await _in_thread(self._make)
+            if (ended := await _in_thread(partial(power.resume, self._helper))) is not None:
+                log.info("resumed", wish=ended[0].wish, state=ended[1].word, reason=ended[1].detail)
+                return
             memory = await _in_thread(power.memory)
             if memory.found is not None and memory.keeper == "agent" and self._settings.restore_on_stop:
                 await self._bring_back(power)

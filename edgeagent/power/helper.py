@@ -573,6 +573,14 @@ def clocks_of(board: Board, *domains: str) -> list[Clock]:
     return list(clocks.values())
 
 
+def clocks_by_name(board: Board) -> dict[str, tuple[str, Clock]]:
+    """Name in the table -> domain and clock, of the processor's and the GPU's clocks that are there now."""
+    conf = load_conf(board)
+    mode = mode_in_force(board, conf)
+    known = {name: (_domain(files), _clock(board, name, files, mode)) for name, files in conf.clocks.items()}
+    return {name: (domain, clock) for name, (domain, clock) in known.items() if domain and clock}
+
+
 def _domain(files: dict[str, str]) -> str:
     path = files.get("MAX_FREQ", files.get("MAX_FREQ_KNEXT", ""))
     if CPU_CLOCK.search(path):
@@ -784,6 +792,31 @@ class Helper:
         khz = max(clock.top for clock in clocks) // DOMAINS[domain]
         return Reply("done", f"{domain} may use what its power mode allows", facts={"files": len(clocks), "khz": khz})
 
+    def ends(self, clock: str, low_khz: int, high_khz: int) -> Reply:
+        """Both ends of one clock of the table; `low_khz` 0: the mode's own."""
+        names = clocks_by_name(self._board)
+        found = names.get(clock)
+        if found is None:
+            refuse(f"there is no clock {clock!a} here; clocks: {_show(', '.join(names))}", "argument")
+        domain, there = found
+        unit = DOMAINS[domain]
+        high = self._entry(there, high_khz, unit, clock)
+        low = there.low if low_khz == 0 else self._entry(there, low_khz, unit, clock)
+        if low > high or high > there.top:
+            refuse(f"{clock} may have {there.low // unit} to {there.top // unit} kHz here", "argument")
+        set_span(self._board, there, high, None)
+        self._board.write_sysfs(there.min_file, low)
+        return Reply("done", f"{clock} has {low // unit} to {high // unit} kHz", facts={"files": 1})
+
+    @staticmethod
+    def _entry(clock: Clock, khz: int, unit: int, name: str) -> int:
+        """The value of the clock's files for `khz`, which its table has, or its own end where there is no table."""
+        entries = clock.table or (clock.low, clock.top)
+        found = next((entry for entry in entries if entry // unit == khz), None)
+        if found is None:
+            refuse(f"{khz} kHz is no value of {name}", "argument")
+        return found
+
     def fan(self, profile: str) -> Reply:
         text = self._board.read(FAN_CONF, "/etc")
         if not text:
@@ -896,6 +929,7 @@ VERBS = {
     "release-clocks": Verb(Helper.release_clocks),
     "cap": Verb(Helper.cap, {"domain": str, "khz": int}),
     "uncap": Verb(Helper.uncap, {"domain": str}),
+    "ends": Verb(Helper.ends, {"clock": str, "low_khz": int, "high_khz": int}),
     "fan": Verb(Helper.fan, {"profile": str}),
     "reboot": Verb(Helper.reboot),
 }

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, found_cap_khz, held_clocks, limit_khz
+from edgeagent.power.clocks import (
+    ClockEnds,
+    Domain,
+    cap_khz,
+    clocks,
+    clocks_locked,
+    found_cap_khz,
+    held_clocks,
+    limit_khz,
+    own_ends,
+)
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
 from edgeagent.power.profile import Intent, choose_mode
 from edgeagent.power.state import PowerState
@@ -45,7 +55,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """The board's state before edgeagent first changed it: what `restore` goes back to."""
+    """The board's state before edgeagent first changed it: what `restore` goes back to.
+
+    `ends`: clocks that had ends of their own, where one cap a domain does not say it.
+    """
 
     mode_id: int
     mode_name: str
@@ -53,6 +66,7 @@ class Found:
     fan: str = ""
     cpu_khz: int | None = None
     gpu_khz: int | None = None
+    ends: tuple[ClockEnds, ...] = ()
 
 
 def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) -> Plan:
@@ -85,6 +99,7 @@ def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> 
         cpu_khz=found.cpu_khz,
         gpu_khz=found.gpu_khz,
         fan=found.fan if found.fan in state.fan_profiles else "",
+        ends=found.ends,
     )
     return plan_target("restore", target, conf, state, soc, notes, fan_first=True)
 
@@ -94,8 +109,18 @@ def find_state(conf: PowerConf, state: PowerState) -> Found | None:
     mode = (conf.mode_by_id(state.mode_id) if state.mode_id is not None else None) or conf.default
     if mode is None:
         return None
-    caps = (found_cap_khz(conf, domain, mode, state) for domain in DOMAINS)
-    return Found(mode.id, mode.name, bool(clocks_locked(conf, state)), state.fan_profile, *caps)
+    cpu, gpu = (found_cap_khz(conf, domain, mode, state) for domain in DOMAINS)
+    locked = bool(clocks_locked(conf, state))
+    ends = own_ends(conf, mode, state, locked=locked)
+    if all(one.low_khz == 0 for one in ends) and _says_all(ends, conf, cpu, gpu):
+        ends = ()
+    return Found(mode.id, mode.name, locked, state.fan_profile, cpu, gpu, ends)
+
+
+def _says_all(ends: Sequence[ClockEnds], conf: PowerConf, cpu_khz: int | None, gpu_khz: int | None) -> bool:
+    """Whether one cap a domain says the same as the clocks' own upper ends."""
+    capped = {"cpu": cpu_khz is not None, "gpu": gpu_khz is not None}
+    return all(capped[domain] for domain in DOMAINS for p in clocks(conf, domain) for e in ends if e.name == p.name)
 
 
 def retarget(target: Target, conf: PowerConf) -> Target | None:
@@ -124,14 +149,18 @@ def plan_target(
 def _steps(target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState, reboot: str) -> Iterator[Step]:
     changes_mode = mode is not None and not mode_in_force(mode, conf, state)
     caps = [] if mode is None else list(_caps(target, conf, state, changes_mode=changes_mode))
-    locked, held = bool(clocks_locked(conf, state)), bool(held_clocks(conf, mode, state)) and not state.slowed
-    if (locked and (changes_mode or caps)) or (held and target.clocks == "release"):
+    ends = list(_own_ends(target, conf, state, all_of_them=changes_mode or bool(caps)))
+    locked, held = bool(clocks_locked(conf, state)), bool(held_clocks(conf, mode, state, target.held))
+    held = held and not state.slowed
+    if (locked and (changes_mode or caps or ends)) or (held and target.clocks == "release"):
         yield Step("release-clocks", {}, "let the clocks follow the load")
         locked = False
+        ends = list(_own_ends(target, conf, state, all_of_them=True))
     if changes_mode and mode is not None:
         words = f"set the power mode {mode.name}" + (f" (wants a reboot: {reboot})" if reboot else "")
         yield Step("set-mode", {"id": mode.id, "reboot": False}, words)
     yield from caps
+    yield from ends
     keeps = target.clocks == "keep" and bool(clocks_locked(conf, state))
     if (target.clocks == "lock" or keeps) and not locked:
         yield Step("lock-clocks", {}, "lock the clocks at their highest")
@@ -151,6 +180,21 @@ def _caps(target: Target, conf: PowerConf, state: PowerState, *, changes_mode: b
             yield Step("cap", {"domain": domain, "khz": cap}, f"cap the {domain.upper()} at {cap / 1000:g} MHz")
         elif cap is None and domain in low:
             yield Step("uncap", {"domain": domain}, f"give the {domain.upper()} the mode's own highest clock")
+
+
+def _own_ends(target: Target, conf: PowerConf, state: PowerState, *, all_of_them: bool) -> Iterator[Step]:
+    """Ends of single clocks, where they are not so already or will not be any more."""
+    wrong = {fault.what for fault in verify(target, conf, state).faults}
+    for ends in target.ends:
+        if all_of_them or f"the ends of {ends.name}" in wrong:
+            low = f"{ends.low_khz / 1000:g}" if ends.low_khz else "lowest"
+            words = f"give {ends.name} its ends {low} to {ends.high_khz / 1000:g} MHz"
+            arguments: dict[str, str | int | bool] = {
+                "clock": ends.name,
+                "low_khz": ends.low_khz,
+                "high_khz": ends.high_khz,
+            }
+            yield Step("ends", arguments, words)
 
 
 def _wrong_clocks(target: Target, conf: PowerConf, state: PowerState) -> set[Domain]:

@@ -271,6 +271,16 @@ def test_a_cap_is_written_and_taken_back(orin: VirtualBoard, domain: str, khz: i
     assert [ends(orin, clock)[1] for clock in clocks] == [1344000 if domain == "cpu" else 918000000] * len(clocks)
 
 
+def test_the_ends_of_one_clock_are_written(orin: VirtualBoard) -> None:
+    with helper(orin) as root:
+        assert root.call("ends", clock="CPU_A78_4", low_khz=806400, high_khz=960000).facts == {"files": 1}
+        assert ends(orin, CPU4) == (806400, 960000)
+        assert ends(orin, CPU0) == (729600, 1344000)
+        assert root.call("ends", clock="CPU_A78_4", low_khz=0, high_khz=1344000).result == "done"
+        assert root.call("ends", clock="CPU_A78_4", low_khz=0, high_khz=1728000).result == "refused"  # beyond its mode
+    assert ends(orin, CPU4) == (729600, 1344000)
+
+
 def test_a_cap_below_the_lower_end_takes_that_along_and_brings_it_back(orin: VirtualBoard) -> None:
     with helper(orin) as root:
         assert root.call("cap", domain="cpu", khz=115200).result == "done"

@@ -339,13 +339,19 @@ ENDS = {
     ("systemctl", "flood"): "applied",
     ("systemctl", "junk"): "applied",
     ("systemctl", "orphan"): "applied",
-    ("systemctl", "lie"): "applied",  # the profile stands in the file; that nvfancontrol reads it cannot be seen here
+    ("systemctl", "lie"): "applied",  # and what cannot be told is said: see the next test
 }
 
 
 def test_every_misbehaviour_of_the_tools_that_are_called_is_in_the_table():
     called = {(tool, word) for tool in ("nvpmodel", "jetson_clocks", "systemctl") for word in MISBEHAVIOURS[tool]}
     assert called == set(ENDS)
+
+
+def test_a_fan_that_was_not_restarted_is_told(bench: Bench):
+    bench.misbehave("systemctl=lie")
+    result = bench.apply("max-performance", timeout_s=TOOL_TIMEOUT_S)
+    assert "the fan's profile in force is not known, not cool" in result.detail
 
 
 @pytest.mark.slow
