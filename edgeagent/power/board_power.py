@@ -301,7 +301,7 @@ class BoardPower:
         if not self.look().boot_id:
             return "one boot cannot be told from the next here, so none is made"
         if not memory.may_reboot(self._clock.wall_ms(), rule.per_day):
-            return f"the {rule.per_day} that a day allows were used up"
+            return f"the {rule.per_day} that a day allows were used up (power.max_reboots_per_day)"
         return "edgeagent is stopping"
 
     def _note_reboot(self, plan: Plan, rule: RebootRule) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from edgeagent.power.nvpmodel_conf import NEXT_KERNEL, UNLIMITED, Parameter, PowerConf, PowerMode, Setting
@@ -112,36 +112,41 @@ def cap_khz(conf: PowerConf, domain: Domain, mhz: int, state: PowerState) -> int
     return None
 
 
-def found_cap_khz(conf: PowerConf, domain: Domain, mode: PowerMode, state: PowerState) -> int | None:
-    """The cap that somebody has set below the mode's own limit, the same for all clocks of a domain; None for none."""
-    caps = set()
-    for parameter in clocks(conf, domain):
-        limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
-        top = value_of(parameter, "MAX_FREQ", state)
-        span = limit_span(parameter, limit, state) if limit else None
-        if top is not None and span is not None and not is_offline(core_of(parameter), state):
-            caps.add(top if top < span.low else None)
-    found = caps.pop() if len(caps) == 1 else None
-    return None if found is None or state.slowed else found // _HZ_PER_KHZ[domain]
-
-
 def own_ends(conf: PowerConf, mode: PowerMode, state: PowerState, *, locked: bool) -> tuple[ClockEnds, ...]:
-    """Clocks whose ends somebody has set by hand: an upper one below the mode's, or a lower one above it.
+    """Clocks whose ends somebody has set by hand: the upper or the lower one is not the mode's own.
 
     Nothing while heat holds clocks down; with `locked`, lower ends are the lock's and not looked at.
     """
     found = []
     for parameter in clocks(conf) if not state.slowed else ():
-        pair = _ends(parameter, state)
-        limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
-        span = limit_span(parameter, limit, state) if limit else None
+        pair, span = _ends(parameter, state), highest_span(parameter, mode, state)
         if pair is None or span is None:
             continue
-        raised = not locked and pair[0] > _lowest(parameter, mode, state, pair[0])
-        if pair[1] < span.low or raised:
+        moved = not locked and pair[0] != _lowest(parameter, mode, state, pair[0])
+        if pair[1] not in span or moved:
             unit = _HZ_PER_KHZ[domain_of(parameter) or "cpu"]
-            found.append(ClockEnds(parameter.name, pair[0] // unit if raised else 0, pair[1] // unit))
+            found.append(ClockEnds(parameter.name, pair[0] // unit if moved else 0, pair[1] // unit))
     return tuple(found)
+
+
+def highest_span(parameter: Parameter, mode: PowerMode, state: PowerState) -> Span | None:
+    """What the upper end may read in this mode: its limit, or the table's top where it sets none. None: not known."""
+    limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
+    table = frequency_table(parameter, state)
+    if limit is None:
+        return Span(table[-1], table[-1]) if table else None
+    return limit_span(parameter, limit, state)
+
+
+def within_mode(ends: ClockEnds, conf: PowerConf, mode: PowerMode, state: PowerState) -> ClockEnds:
+    """These ends, the upper one no higher than the mode's own: nothing is set above what a mode allows."""
+    parameter = next((found for found in clocks(conf) if found.name == ends.name), None)
+    span = highest_span(parameter, mode, state) if parameter else None
+    if parameter is None or span is None:
+        return ends
+    unit = _HZ_PER_KHZ[domain_of(parameter) or "cpu"]
+    high = ends.high_khz if ends.high_khz <= span.high // unit else span.low // unit
+    return replace(ends, high_khz=high, low_khz=min(ends.low_khz, high))
 
 
 def has_ends(parameter: Parameter, wanted: ClockEnds, mode: PowerMode, state: PowerState) -> bool | None:

@@ -559,6 +559,19 @@ class Clock:
     top: int
     low: int
 
+    @property
+    def bottom(self) -> int:
+        return self.table[0] if self.table else self.low
+
+    @property
+    def highest(self) -> int:
+        """What the kernel may show for `top`: itself, or the entry above it."""
+        return min((entry for entry in self.table if entry >= self.top), default=self.top)
+
+    def value(self, khz: int, unit: int) -> int:
+        """`khz` in the unit of the files: the entry that begins with it, where there is one."""
+        return next((known for known in (*self.table, self.low, self.top) if known // unit == khz), khz * unit)
+
 
 def clocks_of(board: Board, *domains: str) -> list[Clock]:
     """The clocks of "cpu", "gpu" or both that are there now. Raises EndError (refused) where there is none."""
@@ -793,29 +806,24 @@ class Helper:
         return Reply("done", f"{domain} may use what its power mode allows", facts={"files": len(clocks), "khz": khz})
 
     def ends(self, clock: str, low_khz: int, high_khz: int) -> Reply:
-        """Both ends of one clock of the table; `low_khz` 0: the mode's own."""
+        """Both ends of one clock of the table; `low_khz` 0: the mode's own.
+
+        Any value within the clock's range: the kernel also keeps one between two entries, and that may be what was
+        found. Upwards the power mode is the limit, or the entry above it where it lies between two.
+        """
         names = clocks_by_name(self._board)
         found = names.get(clock)
         if found is None:
             refuse(f"there is no clock {clock!a} here; clocks: {_show(', '.join(names))}", "argument")
         domain, there = found
         unit = DOMAINS[domain]
-        high = self._entry(there, high_khz, unit, clock)
-        low = there.low if low_khz == 0 else self._entry(there, low_khz, unit, clock)
-        if low > high or high > there.top:
-            refuse(f"{clock} may have {there.low // unit} to {there.top // unit} kHz here", "argument")
+        high = there.value(high_khz, unit)
+        low = min(there.low, high) if low_khz == 0 else there.value(low_khz, unit)
+        if not there.bottom <= low <= high <= there.highest:
+            refuse(f"{clock} may have {there.bottom // unit} to {there.highest // unit} kHz here", "argument")
         set_span(self._board, there, high, None)
         self._board.write_sysfs(there.min_file, low)
         return Reply("done", f"{clock} has {low // unit} to {high // unit} kHz", facts={"files": 1})
-
-    @staticmethod
-    def _entry(clock: Clock, khz: int, unit: int, name: str) -> int:
-        """The value of the clock's files for `khz`, which its table has, or its own end where there is no table."""
-        entries = clock.table or (clock.low, clock.top)
-        found = next((entry for entry in entries if entry // unit == khz), None)
-        if found is None:
-            refuse(f"{khz} kHz is no value of {name}", "argument")
-        return found
 
     def fan(self, profile: str) -> Reply:
         text = self._board.read(FAN_CONF, "/etc")

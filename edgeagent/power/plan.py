@@ -16,10 +16,10 @@ from edgeagent.power.clocks import (
     cap_khz,
     clocks,
     clocks_locked,
-    found_cap_khz,
     held_clocks,
     limit_khz,
     own_ends,
+    within_mode,
 )
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
 from edgeagent.power.profile import Intent, choose_mode
@@ -57,7 +57,7 @@ class Plan:
 class Found:
     """The board's state before edgeagent first changed it: what `restore` goes back to.
 
-    `ends`: clocks that had ends of their own, where one cap a domain does not say it.
+    `ends`: clocks that had ends of their own. Files of earlier releases have one cap a domain instead.
     """
 
     mode_id: int
@@ -87,11 +87,15 @@ def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) ->
 
 
 def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> Plan:
-    """Back to the state of the first start. A mode that the table no longer has stays as it is, and a note says so."""
+    """Back to the state of the first start. A mode that the table no longer has stays as it is, and a note says so;
+    what its clocks were set to means nothing in another."""
     notes = []
     mode = conf.mode_by_name(found.mode_name) or conf.mode_by_id(state.mode_id if state.mode_id is not None else -1)
     if mode is None or mode.name != found.mode_name:
         notes.append(f"the mode {found.mode_name} is no longer in {', '.join(m.name for m in conf.modes)}")
+        found = replace(found, cpu_khz=None, gpu_khz=None, ends=())
+    else:
+        found = _within_mode(found, mode, conf, state, notes)
     target = Target(
         mode_id=mode.id if mode else found.mode_id,
         mode_name=mode.name if mode else found.mode_name,
@@ -104,23 +108,29 @@ def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> 
     return plan_target("restore", target, conf, state, soc, notes, fan_first=True)
 
 
+def _within_mode(found: Found, mode: PowerMode, conf: PowerConf, state: PowerState, notes: list[str]) -> Found:
+    """What can be brought back where somebody had let a clock above what the mode allows; a note says so.
+
+    A board that is as it was found is left so.
+    """
+    if mode_in_force(mode, conf, state) and own_ends(conf, mode, state, locked=found.clocks_locked) == found.ends:
+        return found
+    ends = tuple(within_mode(one, conf, mode, state) for one in found.ends)
+    for old, new in zip(found.ends, ends, strict=True):
+        if new.high_khz < old.high_khz:
+            text = f"{old.name} was let up to {old.high_khz / 1000:g} MHz by hand, above what {mode.name} allows"
+            notes.append(f"{text}: it gets {new.high_khz / 1000:g}")
+    return replace(found, ends=ends)
+
+
 def find_state(conf: PowerConf, state: PowerState) -> Found | None:
     """What there is to go back to: the noted mode, or the default where none of the table is noted."""
     mode = (conf.mode_by_id(state.mode_id) if state.mode_id is not None else None) or conf.default
     if mode is None:
         return None
-    cpu, gpu = (found_cap_khz(conf, domain, mode, state) for domain in DOMAINS)
     locked = bool(clocks_locked(conf, state))
     ends = own_ends(conf, mode, state, locked=locked)
-    if all(one.low_khz == 0 for one in ends) and _says_all(ends, conf, cpu, gpu):
-        ends = ()
-    return Found(mode.id, mode.name, locked, state.fan_profile, cpu, gpu, ends)
-
-
-def _says_all(ends: Sequence[ClockEnds], conf: PowerConf, cpu_khz: int | None, gpu_khz: int | None) -> bool:
-    """Whether one cap a domain says the same as the clocks' own upper ends."""
-    capped = {"cpu": cpu_khz is not None, "gpu": gpu_khz is not None}
-    return all(capped[domain] for domain in DOMAINS for p in clocks(conf, domain) for e in ends if e.name == p.name)
+    return Found(mode.id, mode.name, locked, state.fan_profile, ends=ends)
 
 
 def retarget(target: Target, conf: PowerConf) -> Target | None:
