@@ -74,7 +74,7 @@ def open_power(options: PowerOptions) -> BoardPower:
 
 def command_list(options: PowerOptions) -> tuple[int, str]:
     power = open_power(options)
-    values = power.profile, power.choices(), power.conf(), power.look(), _recalled(power)[0]
+    values = power.profile, power.choices(), power.conf(), power.look(), *_recalled(power)
     return OK, json.dumps(choices_json(*values), indent=2) if options.as_json else render_choices(*values)
 
 
@@ -85,11 +85,12 @@ def command_show(options: PowerOptions) -> tuple[int, str]:
 
 
 def _recalled(power: BoardPower) -> tuple[PowerMemory, str]:
-    """Whoever may not read edgeagent's state still gets the board's."""
+    """The memory and what is wrong with it. Whoever may not read edgeagent's state still gets the board's."""
     try:
-        return power.recall()
+        memory, problem = power.recall()
     except PowerMemoryError as error:
         return PowerMemory(), error.line()
+    return memory, f"{problem}; {DAMAGED}" if problem else ""
 
 
 def reboot_required(root: Path) -> tuple[dict[str, object] | None, list[str]]:
@@ -107,18 +108,27 @@ def command_apply(options: PowerOptions, intent: str, *, dry_run: bool, allow_re
     power = open_power(options)
     plan = power.plan(intent)  # what can be refused is refused before anything is started or written
     if dry_run:
-        return OK, json.dumps(plan_json(plan), indent=2) if options.as_json else render_plan(plan)
-    if allow_reboot:
-        power.forget_failure()
+        return OK, _planned(options, power, plan)
+    rule = _rule(options, allow_reboot)
     with open_helper(options) as helper:
-        return _ended(options, power, *power.apply(intent, helper, _rule(options, allow_reboot)))
+        if allow_reboot:
+            power.forget_failure()
+        return _ended(options, power, *power.apply(intent, helper, rule))
+
+
+def _planned(options: PowerOptions, power: BoardPower, plan: Plan) -> str:
+    problem = _recalled(power)[1]
+    if options.as_json:
+        return json.dumps({**plan_json(plan), "memory_problem": problem or None}, indent=2)
+    return "\n".join([render_plan(plan), *([f"note: {problem}"] if problem else [])])
 
 
 def command_restore(options: PowerOptions, *, allow_reboot: bool) -> tuple[int, str]:
     power = open_power(options)
     power.look()
+    rule = _rule(options, allow_reboot)
     with open_helper(options) as helper:
-        ended = power.restore(helper, _rule(options, allow_reboot), insist=True)
+        ended = power.restore(helper, rule, insist=True)
     if ended is None:
         text = "nothing to restore: edgeagent has not changed this board's power"
         return OK, json.dumps({"schema": "edgeagent/power-result/1", "state": "untouched"}) if options.as_json else text
@@ -126,25 +136,31 @@ def command_restore(options: PowerOptions, *, allow_reboot: bool) -> tuple[int, 
 
 
 def _rule(options: PowerOptions, allow_reboot: bool) -> RebootRule:
-    """A person's reboots count as the agent's do, and have the same limit."""
-    return RebootRule(allow_reboot, max_reboots_per_day(options.config_path), why_not="allow it with --allow-reboot")
+    """A person's reboots count as the agent's do, and have the same limit, which only a reboot asks for."""
+    why_not = "allow it with --allow-reboot"
+    return RebootRule(True, max_reboots_per_day(options)) if allow_reboot else RebootRule(why_not=why_not)
 
 
-def max_reboots_per_day(config: Path) -> int:
-    """What the config says; its default where there is none, or none that this user can read and use."""
+def max_reboots_per_day(options: PowerOptions) -> int:
+    """What the config says, or its default where the board has none. Raises ConfigError for one that is wrong."""
     from edgeagent.config.files import load_config
     from edgeagent.config.schema import PowerSettings
 
-    try:
-        return load_config(config, {}, socket.gethostname()).config.power.max_reboots_per_day
-    except (OSError, EdgeAgentError):
+    config = options.config_path
+    if options.config is None and not os.access(config, os.F_OK):
         return PowerSettings().max_reboots_per_day
+    return load_config(config, {}, socket.gethostname()).config.power.max_reboots_per_day
 
 
 @contextmanager
 def open_helper(options: PowerOptions) -> Iterator[PowerHelper]:
     """Root, and whoever owns a virtual board, runs the helper's program itself; everybody else asks the service, and
     so does whoever names its socket."""
+    if options.root != Path("/") and options.socket == Path(SYSTEM_SOCKET):
+        raise OperatorError(
+            f"{options.socket} is this machine's own power helper, and {options.root} is another board",
+            mend="name the socket of a helper that was started with --root for it",
+        )
     if options.socket is None and os.geteuid() == options.root.stat().st_uid:
         log = None if options.verbose else subprocess.DEVNULL
         with private_helper(options.root, state_dir=options.root / "run/edgeagent-power", log=log) as helper:
@@ -164,7 +180,8 @@ def _ended(options: PowerOptions, power: BoardPower, plan: Plan, result: Result)
         return code, json.dumps({**result_json(plan, result), "memory_problem": power.problem or None}, indent=2)
     text = render_result(plan, result)
     if result.word == "rebooting":
-        text += "\nafter the reboot: run this once more for the rest; where the agent runs, it does that by itself"
+        text += "\nafter the reboot the agent does the rest, unless its config names an intent, which it sets instead; "
+        text += "without an agent: run this once more"
     if result.word == "reboot_required":
         noted = power.look().mode_id == plan.target.mode_id
         text += f"\nmend: {reboot_mend(plan.wish, noted=noted)}"

@@ -21,8 +21,15 @@ _HZ_PER_MHZ = {"cpu": 1000, "gpu": 1_000_000}  # the CPU's files are in kHz, the
 
 
 def choices_json(
-    profile: Profile, choices: Sequence[Choice], conf: PowerConf, state: PowerState, memory: PowerMemory
+    profile: Profile,
+    choices: Sequence[Choice],
+    conf: PowerConf,
+    state: PowerState,
+    memory: PowerMemory,
+    problem: str = "",
 ) -> dict[str, object]:
+    """`problem`: what is wrong with edgeagent's memory."""
+    seen = mode_seen(conf, state)
     return {
         "schema": "edgeagent/power-list/1",
         "profile": profile.family,
@@ -34,11 +41,12 @@ def choices_json(
                 "name": mode.name,
                 "default": mode.id == conf.default_id,
                 "noted": mode.id == state.mode_id,
-                "in_force": _in_force(mode, conf, state),
+                "in_force": mode is seen,
             }
             for mode in conf.modes
         ],
         "reboot_required": asdict(required) if (required := required_now(memory, conf, state)) else None,
+        "memory_problem": problem or None,
         "warnings": [str(warning) for warning in conf.warnings],
     }
 
@@ -71,13 +79,13 @@ def result_json(plan: Plan, result: Result) -> dict[str, object]:
 
 
 def state_json(conf: PowerConf, state: PowerState, memory: PowerMemory, problem: str = "") -> dict[str, object]:
-    mode = conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
+    noted, seen = noted_mode(conf, state), mode_seen(conf, state)
     return {
         "schema": "edgeagent/power-state/1",
-        "mode": mode.name if mode else None,
+        "mode": noted.name if noted else None,
         "mode_id": state.mode_id,
-        "mode_in_force": _in_force(mode, conf, state) if mode else None,
-        "mode_differs": _differs(mode, conf, state),
+        "mode_in_force": seen.name if seen else None,
+        "mode_differs": _differs(noted, conf, state),
         "clocks_locked": clocks_locked(conf, state),
         "limits": [
             {"clock": name, "min_mhz": low, "max_mhz": high, "offline": off}
@@ -94,7 +102,12 @@ def state_json(conf: PowerConf, state: PowerState, memory: PowerMemory, problem:
 
 
 def render_choices(
-    profile: Profile, choices: Sequence[Choice], conf: PowerConf, state: PowerState, memory: PowerMemory
+    profile: Profile,
+    choices: Sequence[Choice],
+    conf: PowerConf,
+    state: PowerState,
+    memory: PowerMemory,
+    problem: str = "",
 ) -> str:
     """The intents with what each would set, then the board's modes."""
     lines = [f"Intents of the profile {profile.family} ({profile.source})"]
@@ -104,7 +117,7 @@ def render_choices(
     lines += ["", "Power modes of this board"]
     lines += [f"  {mode.id:>3}  {mode.name}{_marks(mode, conf, state)}" for mode in conf.modes]
     lines += [f"  warning: {warning}" for warning in conf.warnings]
-    lines += ["", *reboots] if (reboots := reboot_lines(conf, state, memory)) else []
+    lines += ["", *told] if (told := [*reboot_lines(conf, state, memory), *_memory_lines(problem)]) else []
     return "\n".join(lines)
 
 
@@ -126,8 +139,10 @@ def _choice_line(choice: Choice) -> str:
 
 def _marks(mode: PowerMode, conf: PowerConf, state: PowerState) -> str:
     marks = ["default"] if mode.id == conf.default_id else []
-    if mode.id == state.mode_id:
-        marks.append("now" if _in_force(mode, conf, state) else "noted by nvpmodel, not in force")
+    if mode is mode_seen(conf, state):
+        marks.append("now")
+    elif mode.id == state.mode_id:
+        marks.append("noted by nvpmodel, not in force")
     return f"  ({', '.join(marks)})" if marks else ""
 
 
@@ -141,17 +156,27 @@ def _differs(mode: PowerMode | None, conf: PowerConf, state: PowerState) -> list
     faults = _hardware_faults(mode, conf, state)
     if told := [str(fault) for fault in faults if fault.kind]:
         return told
-    others = (other for other in conf.modes if other.id != mode.id) if faults else ()
-    other = next((other for other in others if not _hardware_faults(other, conf, state)), None)
-    return [f"the clocks have the limits of {other.name}", *map(str, faults)] if other else []
+    return [str(fault) for fault in faults] if faults and _other_mode(mode, conf, state) else []
+
+
+def _other_mode(mode: PowerMode, conf: PowerConf, state: PowerState) -> PowerMode | None:
+    """Another mode, whose every mask, core and clock the board's files show."""
+    others = (other for other in conf.modes if other.id != mode.id)
+    return next((other for other in others if not _hardware_faults(other, conf, state)), None)
+
+
+def noted_mode(conf: PowerConf, state: PowerState) -> PowerMode | None:
+    return conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
+
+
+def mode_seen(conf: PowerConf, state: PowerState) -> PowerMode | None:
+    """The mode in force: the noted one, or where the board's files contradict it the one that they show, if any."""
+    noted = noted_mode(conf, state)
+    return noted if noted is None or not _differs(noted, conf, state) else _other_mode(noted, conf, state)
 
 
 def _hardware_faults(mode: PowerMode, conf: PowerConf, state: PowerState) -> list[Mismatch]:
     return [fault for fault in verify(Target(mode.id, mode.name), conf, state).faults if fault.what != NOTED]
-
-
-def _in_force(mode: PowerMode, conf: PowerConf, state: PowerState) -> bool:
-    return mode.id == state.mode_id and not _differs(mode, conf, state)
 
 
 def required_now(memory: PowerMemory, conf: PowerConf, state: PowerState) -> Pending | None:
@@ -161,13 +186,14 @@ def required_now(memory: PowerMemory, conf: PowerConf, state: PowerState) -> Pen
 
 
 def _mode_lines(conf: PowerConf, state: PowerState) -> list[str]:
-    mode = conf.mode_by_id(state.mode_id) if state.mode_id is not None else None
-    if mode is None:
+    noted, seen = noted_mode(conf, state), mode_seen(conf, state)
+    if noted is None:
         return ["mode    not known"]
-    differs = _differs(mode, conf, state)
-    if not differs:
-        return [f"mode    {mode.name}"]
-    return [f"mode    {mode.name} is what nvpmodel noted; it is not in force", f"  {'; '.join(differs[:4])}"]
+    if seen is noted:
+        return [f"mode    {noted.name}"]
+    now = f"{seen.name} is in force" if seen else "no mode of the table is in force as a whole"
+    differs = "; ".join(_differs(noted, conf, state)[:4])
+    return [f"mode    {noted.name} is what nvpmodel noted; {now}", f"  {differs}"]
 
 
 def reboot_lines(conf: PowerConf, state: PowerState, memory: PowerMemory) -> list[str]:
@@ -202,10 +228,11 @@ def render_state(conf: PowerConf, state: PowerState, memory: PowerMemory, proble
     lines.append(f"fan     {state.fan_profile or 'no profile'}")
     if memory.found:
         lines.append(f"before  {_found_text(memory.found)} (what restore sets)")
-    lines += reboot_lines(conf, state, memory)
-    if problem:
-        lines.append(f"memory  {problem}; {DAMAGED}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *reboot_lines(conf, state, memory), *_memory_lines(problem)])
+
+
+def _memory_lines(problem: str) -> list[str]:
+    return [f"memory  {problem}"] if problem else []
 
 
 def _found_text(found: Found) -> str:

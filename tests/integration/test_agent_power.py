@@ -252,6 +252,38 @@ def test_a_plan_that_a_person_began_is_finished_after_the_boot(tmp_path: Path) -
     assert (board.root / "var/lib/nvpmodel/status").read_text() == "pmode:0003"
 
 
+def test_an_agents_own_plan_is_undone_where_the_config_has_lost_its_intent_over_the_boot(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, intent="low-power", allow_reboot=True) as (watcher, process),
+    ):
+        watcher.ever(Info, power_state("rebooting"))
+        process.kill()
+        process.wait()
+    reboot_board(board.root)
+    after = tmp_path / "after"
+    after.mkdir()
+    with helper(board, after / "power.sock"), running(after, board) as (watcher, _):
+        info = watcher.ever(Info, lambda i: i.power is not None and "back to before" in i.power.reason)
+        assert "25W wants a reboot" in info.power.reason
+
+
+def test_a_persons_plan_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    asked = command_line("power", "apply", "low-power", "--allow-reboot", "--root", str(board.root), family=Family())
+    assert asked.returncode == 0
+    reboot_board(board.root)
+    memory = board.root / "var/lib/edgeagent/power.json"
+    memory.write_text(memory.read_text().replace('"wish": "low-power"', '"wish": "night"'))
+    after = tmp_path / "after"
+    after.mkdir()
+    with running(after, board) as (watcher, _):
+        info = watcher.ever(Info, lambda i: i.power is not None and "was not finished" in i.power.reason)
+        assert "no intent 'night'" in info.power.reason
+        watcher.ever(Health, component("power", "degraded"))
+
+
 def test_an_intent_is_found_in_a_profile_that_is_written_later(tmp_path: Path) -> None:
     board = a_board(tmp_path)
     profiles = tmp_path / "profiles"
