@@ -91,6 +91,8 @@ def command_config_template(options: argparse.Namespace) -> int:
 
 
 def command_board(options: argparse.Namespace) -> int:
+    from edgeagent.app.board_dla import DlaQuestion
+    from edgeagent.app.power_commands import reboot_required
     from edgeagent.board.evidence import read_identity
     from edgeagent.board.report import board_json, render_board_text
     from edgeagent.board.telemetry import BoardReader
@@ -101,8 +103,12 @@ def command_board(options: argparse.Namespace) -> int:
         reader.read()  # loads are differences between two readings
         time.sleep(LOAD_INTERVAL_S)
         reading = reader.read()
-    text = json.dumps(board_json(identity, reading), indent=2) if options.json else render_board_text(identity, reading)
-    print(text.rstrip("\n"))
+    identity = DlaQuestion(identity).ask()  # after the reading, whose loads it would be part of
+    required = reboot_required(root)
+    if options.json:
+        print(json.dumps({**board_json(identity, reading), "reboot_required": required[0]}, indent=2))
+    else:
+        print("\n".join([render_board_text(identity, reading).rstrip("\n"), *required[1]]))
     return 0
 
 
@@ -131,6 +137,7 @@ def _power_options(options: argparse.Namespace) -> PowerOptions:
         root=_checked_root(options.root),
         profiles_dir=options.profiles or PROFILES_DIR,
         socket=options.socket,
+        config=getattr(options, "config", None),
         state_dir=options.state.absolute() if options.state else None,
         as_json=options.json,
         verbose=getattr(options, "verbose", False),

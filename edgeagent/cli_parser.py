@@ -128,6 +128,7 @@ def _add_power(every: Every) -> None:
     common.add_argument("--state", type=Path, metavar="DIR", help="where power.json is kept (default: with the board)")
     reboot = argparse.ArgumentParser(add_help=False)
     reboot.add_argument("--allow-reboot", action="store_true", help="reboot now where the power mode wants that")
+    reboot.add_argument("--config", type=Path, metavar="PATH", help="whose power.max_reboots_per_day counts")
     reboot.add_argument("--verbose", action="store_true", help="show what the power helper logs")
     listing = actions.add_parser("list", parents=[common], help="the intents, what they mean here, and the modes")
     listing.set_defaults(command=commands.command_power_list)

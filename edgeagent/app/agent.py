@@ -22,6 +22,7 @@ import structlog
 
 from edgeagent import __version__
 from edgeagent.app.backends import Backend, choose_backend
+from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name
@@ -157,6 +158,7 @@ class Agent:
             tasks.start_soon(self._settle)
             if awaited_models(self._config):
                 tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
+            tasks.start_soon(self._ask_dla)
 
     def _groups(self) -> list[Group]:
         """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
@@ -209,6 +211,17 @@ class Agent:
     async def _settle(self) -> None:
         await anyio.sleep(SETTLE_S)
         self._publisher.started()
+
+    async def _ask_dla(self) -> None:
+        """What TensorRT says of the DLA comes seconds after the start: `info` is published again then."""
+        question = DlaQuestion(self._identity)
+        try:
+            self._identity = await anyio.to_thread.run_sync(question.ask, abandon_on_cancel=True)
+        finally:
+            question.stop()
+        found = self._identity.dla
+        log.info("dla", declared=found.declared, probed=found.probed, unprobed=found.unprobed)
+        self._publish_info()
 
     async def _each(self, seconds: float, call: Callable[[], None]) -> None:
         """Call every `seconds`, on a fixed grid: late calls do not push the later ones."""

@@ -51,6 +51,7 @@ class BoardWatch:
         self._thermal = thermal
         self._clock = clock
         self._hot = False
+        self._past = False
         self._throttled = False
         self._hungry = False
         self._over_current_ns = 0
@@ -87,11 +88,12 @@ class BoardWatch:
         headroom, limit = reading.headroom_c, self._thermal.warn_headroom_c
         if headroom is not None:
             self._hot = headroom < (limit + EASED_C if self._hot else limit)
-        if not self._hot:
+            self._past = headroom < (EASED_C if self._past else 0.0)
+        if not self._hot and not self._past:
             self._publisher.clear_alarm("hot")
             return []
-        what = f"less than {limit:g} C below throttling"
-        self._publisher.alarm("hot", "warning", f"the board is {what}")
+        what = "past the temperature at which it throttles" if self._past else f"less than {limit:g} C below throttling"
+        self._publisher.alarm("hot", "error" if self._past else "warning", f"the board is {what}")
         return [what]
 
     def _over_current(self, reading: Reading) -> list[str]:

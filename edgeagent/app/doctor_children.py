@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 from edgeagent.app.doctor_probe import MARK
 
@@ -43,32 +44,65 @@ class Probe:
 def probe_modules(limit_s: float = LIMIT_S, modules: Sequence[str] = MODULES) -> dict[str, Probe]:
     """Import each module in a child of its own. Takes `limit_s` and a little at the most."""
     with ThreadPoolExecutor(len(modules)) as pool:
-        return dict(zip(modules, pool.map(lambda name: _probe(name, limit_s), modules), strict=True))
+        return dict(zip(modules, pool.map(lambda name: Asking(name, limit_s).ask(), modules), strict=True))
 
 
-def _probe(module: str, limit_s: float) -> Probe:
-    try:
-        process = subprocess.Popen(
-            [sys.executable, str(_PROGRAM), module],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that what it starts can be ended with it
-        )
-    except OSError as error:
-        return Probe(module, {}, f"no child could be started: {error.strerror}")
-    try:
-        output, errors = process.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        output, errors = _end(process)
+class Asking:
+    """One child that is asked once, and may be ended before its time by another thread."""
+
+    def __init__(self, module: str, limit_s: float = LIMIT_S) -> None:
+        self._module = module
+        self._limit_s = limit_s
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def ask(self) -> Probe:
+        """Takes the limit and a little at the most. The child does not outlive this call, however it ends."""
+        try:
+            process = self._start()
+        except OSError as error:
+            return Probe(self._module, {}, f"no child could be started: {error.strerror}")
+        if process is None:
+            return Probe(self._module, {}, "stopped before it began")
+        try:
+            return self._hear(process)
+        finally:
+            if process.poll() is None:
+                _end(process)
+
+    def stop(self) -> None:
+        """End the child, or keep it from being started; `ask` then returns soon."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._process.returncode is None:
+                _kill_group(self._process)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            self._process = subprocess.Popen(
+                [sys.executable, str(_PROGRAM), self._module],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # so that what it starts can be ended with it
+            )
+            return self._process
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> Probe:
+        try:
+            output, errors = process.communicate(timeout=self._limit_s)
+        except subprocess.TimeoutExpired:
+            output, errors = _end(process)
+            facts = _facts(output)
+            doing = facts.get("stage", "importing it")
+            return Probe(self._module, facts, f"{doing} took more than {self._limit_s:g} s and was ended")
         facts = _facts(output)
-        doing = facts.get("stage", "importing it")
-        return Probe(module, facts, f"{doing} took more than {limit_s:g} s and was ended")
-    facts = _facts(output)
-    came_through = process.returncode == 0 and "done" in facts
-    return Probe(
-        module, facts, str(facts.get("error", "")) or ("" if came_through else _death(process.returncode, errors))
-    )
+        came_through = process.returncode == 0 and "done" in facts
+        death = "" if came_through else _death(process.returncode, errors)
+        return Probe(self._module, facts, str(facts.get("error", "")) or death)
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

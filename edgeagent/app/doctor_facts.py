@@ -21,6 +21,7 @@ from edgeagent.board.evidence import under
 from edgeagent.board.files import read_bytes
 from edgeagent.board.parse import parse_text
 from edgeagent.power.memory import MEMORY_FILE
+from edgeagent.power.state import noted_mode
 
 SERVICE_USER = "edgeagent"
 _DEVICES = ("nvmap", "nvhost-*", "nvgpu/igpu0/*", "nvidia0", "nvidiactl", "dri/renderD*", "video*")
@@ -76,7 +77,8 @@ class ClockFacts:
 
 @dataclass(frozen=True)
 class PowerFiles:
-    """nvpmodel.conf, edgeagent's memory of its reboots (power.json) with its place, and the boot that this is.
+    """nvpmodel.conf, edgeagent's memory of its reboots (power.json) with its place, the boot that this is, and the id
+    of the mode that nvpmodel has noted.
 
     b"" and "" for what is not there; `memory_unreadable` says why the memory cannot be read though it is there.
     """
@@ -86,6 +88,7 @@ class PowerFiles:
     memory_path: str = ""
     memory_unreadable: str = ""
     boot_id: str = ""
+    noted_mode: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def _power_files(root: Path, state_dir: str) -> PowerFiles:
         memory_path=str(memory),
         memory_unreadable=why_unreadable(memory),
         boot_id=parse_text(read_bytes(under(root, "/proc/sys/kernel/random/boot_id"), 64)),
+        noted_mode=noted_mode(root),
     )
 
 

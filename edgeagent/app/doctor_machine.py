@@ -123,7 +123,8 @@ def _device_id(identity: Identity, device_id: str | None, hostname: str) -> Chec
     rename = "start the container with --hostname" if identity.container else "sudo hostnamectl set-hostname"
     mend = f'set id = "..." under [device] in the config, or {rename} NAME'
     if not device_id:
-        return problem("device id", f"none, and the host name {hostname!r} gives none", mend)
+        gives = f"the host name {hostname!r} gives none" if hostname else "there is no host name to take it from"
+        return problem("device id", f"none, and {gives}", mend)
     if device_id in STOCK_IDS:
         return warning("device id", f"{device_id}: a name that many devices have; two with it collide on MQTT", mend)
     if identity.container and re.fullmatch(r"[0-9a-f]{12}", device_id):

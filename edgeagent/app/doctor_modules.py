@@ -10,7 +10,7 @@ from typing import Literal
 from edgeagent.app.doctor_children import Probe
 from edgeagent.app.doctor_facts import User
 from edgeagent.app.doctor_report import Check, ok, problem, warning
-from edgeagent.board.dla import probed
+from edgeagent.board.dla import DlaProbe, dla_contradiction, with_probe
 from edgeagent.board.identity import Identity
 
 System = Literal["jetson", "debian", "other"]
@@ -63,7 +63,7 @@ def check_modules(
     """
     board = identity if same_machine else replace(identity, compute_capability="")
     is_jetson = identity.kind != "not-a-jetson"
-    yield _cv2(probes["cv2"], is_jetson, system)
+    yield _cv2(probes["cv2"], is_jetson and same_machine, system)
     yield _inference(identity)
     yield _tensorrt(identity, probes["tensorrt"], system, same_machine, is_jetson)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
@@ -142,13 +142,18 @@ def _dla(identity: Identity, probe: Probe) -> Check:
     """No DLA is no fault. A number that TensorRT does not confirm is worth a line."""
     declared, cores = identity.dla, probe.facts.get("num_dla_cores")
     if not isinstance(cores, int):
-        return ok("DLA", f"{declared.answer}: {declared.reason}", answer=declared.answer)
-    answer = probed(declared, cores)
+        return ok("DLA", f"{declared.answer}: {declared.reason}{_unprobed(probe)}", answer=declared.answer)
+    asked = DlaProbe(cores)
+    answer = with_probe(declared, asked)
     facts = {"answer": answer.answer, "num_dla_cores": cores, "declared": declared.cores}
-    if declared.answer not in ("unknown", answer.answer):
+    if doubt := dla_contradiction(declared, asked):
         mend = "engines for the DLA follow what TensorRT reports; is this the JetPack that the module was flashed with?"
-        return warning("DLA", f"{answer.answer}: {answer.reason}; expected: {declared.answer}", mend, **facts)
+        return warning("DLA", f"{answer.answer}: {doubt}; expected: {declared.answer}", mend, **facts)
     return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)
+
+
+def _unprobed(probe: Probe) -> str:
+    return f"; could not be probed: {probe.error}" if probe.error and not probe.missing else ""
 
 
 def _pycuda(identity: Identity, probe: Probe, how: str, *, has_tensorrt: bool) -> Check:

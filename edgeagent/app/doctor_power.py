@@ -10,6 +10,7 @@ from edgeagent.app.doctor_files import NVPMODEL_CONF, mend_of
 from edgeagent.app.doctor_report import Check, ok, problem, warning
 from edgeagent.board.identity import Identity
 from edgeagent.power.nvpmodel_conf import ConfMistakesError, parse_nvpmodel_conf
+from edgeagent.power.report import DAMAGED, reboot_mend
 
 _MEMORY = "power memory"
 
@@ -49,11 +50,13 @@ def _waiting(files: PowerFiles) -> Iterator[Check]:
         return
     memory = _object(files.memory)
     if memory is None:
-        mend = "the agent puts it aside at its next start; what the board's mode was before is then not known"
+        mend = f"the next change puts it aside; {DAMAGED}"
         yield warning(_MEMORY, f"{files.memory_path} is damaged", mend)
         return
     if isinstance(pending := memory.get("pending"), dict):
         yield _pending(pending, files.boot_id)
+    if isinstance(required := memory.get("required"), dict) and (check := _required(required, files)):
+        yield check
     if gave_up := memory.get("gave_up"):
         text = f"a reboot did not bring the power mode {gave_up}: edgeagent gave it up"
         yield warning(
@@ -64,9 +67,19 @@ def _waiting(files: PowerFiles) -> Iterator[Check]:
 def _pending(pending: dict[str, object], boot_id: str) -> Check:
     name = pending.get("mode_name", "?")
     if boot_id and pending.get("boot_id") != boot_id:
-        text = f"the board was rebooted for the power mode {name}, and no agent has looked since"
-        return warning(_MEMORY, text, "start the agent: it looks, and finishes or tells")
+        text = f"the board was rebooted for the power mode {name}, and nobody has looked since"
+        wish = pending.get("wish", "INTENT")
+        return warning(_MEMORY, text, f"start the agent, which does the rest, or: edgeagent power apply {wish}")
     return warning(_MEMORY, f"a power mode waits for a reboot: {name}", "sudo reboot")
+
+
+def _required(required: dict[str, object], files: PowerFiles) -> Check | None:
+    """A mode that wanted a reboot when none was allowed; None where it was noted, and a boot has come since."""
+    noted = files.noted_mode is not None and files.noted_mode == required.get("mode_id")
+    if noted and files.boot_id and required.get("boot_id") != files.boot_id:
+        return None
+    text = f"reboot required for the power mode {required.get('mode_name', '?')}: none was made"
+    return warning(_MEMORY, text, reboot_mend(str(required.get("wish", "INTENT")), noted=noted))
 
 
 def _object(raw: bytes) -> dict[str, object] | None:

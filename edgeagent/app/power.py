@@ -152,8 +152,26 @@ class PowerDesk:
         with suppress(EdgeAgentError):  # a board without power modes, or profiles that nobody uses
             power = await _in_thread(self._make)
             memory = await _in_thread(power.memory)
-            if memory.found is not None and memory.keeper == "agent" and self._settings.restore_on_stop:
+            self._tell_problem(power)
+            if memory.keeper == "person" and memory.pending is not None:
+                await self._resume(power)
+            elif memory.found is not None and memory.keeper == "agent" and self._settings.restore_on_stop:
                 await self._bring_back(power)
+
+    async def _resume(self, power: BoardPower) -> None:
+        """The rest of what a person asked for before the boot."""
+        try:
+            ended = await _in_thread(partial(power.resume, self._helper))
+        except EdgeAgentError as error:
+            self._show(PowerView("left_alone", reason=f"a person's plan was not finished: {error.line()}"), "degraded")
+            log.error("resume", reason=error.line())
+            return
+        if ended is None:
+            return
+        plan, result = ended
+        log.info("resume", wish=plan.wish, state=result.word, reason=result.detail)
+        view = PowerView("left_alone", reason=f"{plan.wish}, as a person asked: {result.detail}")
+        self._show(view, "ok" if result.word in GOOD else "degraded")
 
     async def _bring_back(self, power: BoardPower) -> None:
         with anyio.move_on_after(RESTORE_S, shield=True) as scope:

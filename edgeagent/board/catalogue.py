@@ -192,13 +192,13 @@ _JETPACK: dict[L4t, str] = {
     L4t(36, 4, 7): "6.2.1",
     L4t(36, 5, 0): "6.2.2",
     L4t(36, 5, 2): "6.2.3",
-    L4t(38, 2, 0): "7.0",
-    L4t(38, 2, 1): "7.0",
     L4t(38, 4, 0): "7.1",
     L4t(39, 2, 0): "7.2",
     L4t(39, 2, 1): "7.2.1",
     L4t(39, 2, 2): "7.2.2",
 }
+_JETPACK_OF_MINOR = {(38, 2): "7.0"}
+"""Lines whose every patch is of one JetPack."""
 _JETPACK_LINE = {32: "4.x", 34: "5.x", 35: "5.x", 36: "6.x", 38: "7.x", 39: "7.x"}
 
 
@@ -234,7 +234,7 @@ def modules_like(soc: str, total_kb: int, cpus: int | None) -> tuple[Module, ...
 
 def exact_jetpack_of(l4t: L4t) -> str:
     """The JetPack that ships this L4T: `6.2.1`; "" for a release that the table lacks."""
-    return _JETPACK.get(l4t, "")
+    return _JETPACK.get(l4t) or _JETPACK_OF_MINOR.get((l4t.major, l4t.minor), "")
 
 
 def jetpack_of(l4t: L4t) -> str:

@@ -170,7 +170,7 @@ def _read_khz(file: Probe, probe: ClockProbe) -> tuple[int | None, Absent]:
 def read_gpu(probe: GpuProbe | None, clocks: tuple[ClockDomain, ...]) -> Gpu:
     """The load file holds thousandths. `clocks` are those of `probe`, read already."""
     if probe is None:
-        return Gpu(absent="vanished", load_absent="vanished")
+        return Gpu(absent="not-given", load_absent="not-given")
     per_mille, load_absent = _read_load(probe.load)
     load_percent = None if per_mille is None else min(100.0, per_mille / 10)
     return Gpu(load_percent, clocks[0].freq_khz, clocks[0].absent, load_absent)

@@ -9,7 +9,7 @@ from edgeagent.board import parse, versions, witness
 from edgeagent.board.catalogue import L4t, Module, fits_memory
 from edgeagent.board.witness import Claim, Evidence
 
-Kind = Literal["module", "SoC", "L4T", "JetPack", "TensorRT", "model text", "release", "memory", "cores"]
+Kind = Literal["module", "SoC", "L4T", "JetPack", "TensorRT", "model text", "release", "memory", "cores", "DLA"]
 
 
 class Contradiction(NamedTuple):

@@ -14,7 +14,7 @@ named in the statement for 11.4.1: unknown until it is asked. The last word is `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from edgeagent.board.catalogue import Module
@@ -30,14 +30,26 @@ _BACK_L4T = (39, 2, 2)
 
 @dataclass(frozen=True)
 class DlaAnswer:
-    """`cores` is the number declared for the module (None: unknown), or the probed one after `probed`.
+    """`cores` is the number to go by (None: unknown): the probed one where TensorRT was asked, else the declared one.
 
-    `reason` is one sentence without a full stop.
+    `reason` is one sentence without a full stop. `declared` is what the module's record says, `probed` what TensorRT
+    says, and `unprobed` why it could not be asked; "" where it was, and where nobody has tried.
     """
 
     answer: Answer
     cores: int | None
     reason: str
+    declared: int | None = None
+    probed: int | None = None
+    unprobed: str = ""
+
+
+@dataclass(frozen=True)
+class DlaProbe:
+    """What came of asking TensorRT for its num_DLA_cores: the number, or why there is none."""
+
+    cores: int | None = None
+    why_not: str = ""
 
 
 class Software(NamedTuple):
@@ -58,10 +70,15 @@ class Software(NamedTuple):
 
 def decide_dla(module: Module | None, is_jetson: bool, software: Software) -> DlaAnswer:
     """The answer without asking TensorRT."""
+    answer = _declared(module, is_jetson, software)
+    return replace(answer, declared=answer.cores)
+
+
+def _declared(module: Module | None, is_jetson: bool, software: Software) -> DlaAnswer:
     if module is None:
         if not is_jetson:
             return DlaAnswer("no", 0, "only Jetson modules have a DLA")
-        return DlaAnswer("unknown", None, "this release does not know the module: ask TensorRT for num_DLA_cores")
+        return DlaAnswer("unknown", None, "this edgeagent does not know the module, TensorRT's num_DLA_cores tells")
     if module.dla_cores == 0:
         return DlaAnswer("no", 0, f"{module.name} has no DLA")
     answer, why = _by_software(module, software.is_back, version_key(software.tensorrt))
@@ -85,10 +102,21 @@ def _by_software(module: Module, is_back: bool | None, tensorrt: tuple[int, ...]
     return next((answer, why) for applies, answer, why in rules if applies)
 
 
-def probed(declared: DlaAnswer, num_dla_cores: int) -> DlaAnswer:
-    """What TensorRT says of itself is the last word; a declared number that differs is named."""
-    if num_dla_cores == 0:
+def with_probe(declared: DlaAnswer, probe: DlaProbe) -> DlaAnswer:
+    """What TensorRT says of itself is the last word; where it could not be asked, the declared answer stays."""
+    if probe.cores is None:
+        return replace(declared, unprobed=probe.why_not)
+    if probe.cores == 0:
         reason = "TensorRT reports no DLA core" + (f" ({declared.reason})" if declared.answer != "no" else "")
-        return DlaAnswer("no", 0, reason)
+        return replace(declared, answer="no", cores=0, reason=reason, probed=0)
     how = f"; {declared.reason}" if declared.answer == "yes" else ""
-    return DlaAnswer("yes", num_dla_cores, f"TensorRT reports num_DLA_cores {num_dla_cores}{how}")
+    reason = f"TensorRT reports num_DLA_cores {probe.cores}{how}"
+    return replace(declared, answer="yes", cores=probe.cores, reason=reason, probed=probe.cores)
+
+
+def dla_contradiction(declared: DlaAnswer, probe: DlaProbe) -> str:
+    """One sentence where TensorRT says other than was to be expected; "" where nothing was, or it agrees."""
+    expected = {"yes": (declared.cores,), "no": (0,), "unknown": (0, declared.cores)}[declared.answer]
+    if probe.cores is None or declared.cores is None or probe.cores in expected:
+        return ""
+    return f"DLA: {declared.cores} declared ({declared.reason}), {probe.cores} probed (TensorRT's num_DLA_cores)"

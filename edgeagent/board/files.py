@@ -41,20 +41,21 @@ class Probe:
     sysfs and procfs make the content anew at each read at offset 0. A FIFO has no offset: it is read where it stands.
     """
 
-    __slots__ = ("_absent", "_fd", "_stream", "path")
+    __slots__ = ("_absent", "_answered", "_fd", "_stream", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._fd = -1
         self._stream = False
+        self._answered = False
         self._absent: Absent = ""
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._stream = not stat.S_ISREG(os.fstat(self._fd).st_mode)
         except OSError as error:
-            self._absent = reason_of(error)
+            self._absent = self._reason_of(error)
         except ValueError:  # a NUL in the path
-            self._absent = "vanished"
+            self._absent = "not-given"
 
     def read(self, limit: int = 256) -> tuple[bytes, Absent]:
         """Up to `limit` bytes and "", or nothing and the reason."""
@@ -63,8 +64,14 @@ class Probe:
         try:
             raw = os.read(self._fd, limit) if self._stream else os.pread(self._fd, limit, 0)
         except OSError as error:
-            return b"", reason_of(error)
+            return b"", self._reason_of(error)
+        self._answered = True
         return (raw, "") if raw else (b"", "offline")
+
+    def _reason_of(self, error: OSError) -> Absent:
+        """Only what has answered before can have gone away since."""
+        reason = reason_of(error)
+        return "not-given" if reason == "vanished" and not self._answered else reason
 
     def is_replaced(self) -> bool:
         """Whether another file lies at the path by now. A file that we hold open keeps its inode number to itself."""
@@ -82,7 +89,7 @@ class Probe:
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._absent = -1, "vanished"
+            self._fd, self._absent = -1, "vanished"
 
     def read_int(self, possible: Range | None = None) -> tuple[int | None, Absent]:
         """The number that the file starts with, or None and the reason: `unreadable` outside of `possible`."""

@@ -7,7 +7,7 @@ stays unknown, with what can be read of it. Every decided fact names in `rests_o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edgeagent.board import dla, parse, surroundings, witness
@@ -17,10 +17,11 @@ from edgeagent.board.findings import Finding, list_findings
 from edgeagent.board.surroundings import Surroundings, Virtual
 from edgeagent.board.witness import Decision, Evidence, decide
 
-__all__ = ["Evidence", "Finding", "Identity", "Kind", "decide_identity"]
+__all__ = ["Evidence", "Finding", "Identity", "Kind", "decide_identity", "with_dla_probe"]
 
 Kind = Literal["jetson", "unknown-jetson", "not-a-jetson"]
 _LONGEST_MODEL, _LONGEST_SERIAL = 200, 64
+_PROBED_BY = "num_DLA_cores of TensorRT"
 _NO_ANSWER = dla.DlaAnswer("unknown", None, "not asked")
 
 
@@ -29,8 +30,9 @@ class Identity:
     """A recognised board. "" and None mean unknown.
 
     `memory_mb` is what the kernel can use (MemTotal, MiB), less than the module's nominal size. `dla_cores` is the
-    number declared for the module; `dla` says whether they can be used. `virtual` is "" for real hardware, and nothing
-    may behave differently because of it: it is shown. `rests_on` has for each decided fact the sources that agree.
+    number declared for the module; `dla` says whether they can be used, and what TensorRT says of them. `virtual` is ""
+    for real hardware, and nothing may behave differently because of it: it is shown. `rests_on` has for each decided
+    fact the sources that agree.
     Where `same_machine` is false, `machine` and `onnxruntime` are of the machine that looks and not of the board.
     `contradiction_kinds` says of each of the `contradictions` what it is about.
     """
@@ -121,10 +123,31 @@ def decide_identity(evidence: Evidence) -> Identity:
         virtual=found.virtual,
         same_machine=evidence.same_machine,
         rests_on={fact: sources for fact, sources in _rests_on(evidence, found) if sources},
-        evidence=tuple(list_findings(evidence)),
+        evidence=(*list_findings(evidence), *_declared_dla(module)),
         contradictions=tuple(doubt.text for doubt in doubts),
         contradiction_kinds=tuple(doubt.kind for doubt in doubts),
     )
+
+
+def with_dla_probe(identity: Identity, probe: dla.DlaProbe) -> Identity:
+    """The board with TensorRT's word on the DLA: declared and probed stand in the evidence beside each other."""
+    doubt, rests_on = dla.dla_contradiction(identity.dla, probe), dict(identity.rests_on)
+    if probe.cores is not None:
+        rests_on["dla"] = (*rests_on.get("dla", ()), _PROBED_BY)
+    told = str(probe.cores) if probe.cores is not None else f"could not be probed: {probe.why_not}"
+    return replace(
+        identity,
+        dla=dla.with_probe(identity.dla, probe),
+        rests_on=rests_on,
+        evidence=(*identity.evidence, Finding("DLA cores probed", told, _PROBED_BY)),
+        contradictions=(*identity.contradictions, *([doubt] if doubt else [])),
+        contradiction_kinds=(*identity.contradiction_kinds, *(["DLA"] if doubt else [])),
+    )
+
+
+def _declared_dla(module: Module | None) -> Iterator[Finding]:
+    if module:
+        yield Finding("DLA cores declared", str(module.dla_cores), witness.RECORD)
 
 
 def _decided(evidence: Evidence) -> _Decided:

@@ -53,7 +53,7 @@ def read_memory(proc: Mapping[str, Probe]) -> Memory:
         absent=_why(no_file, total_kb, available_kb),
         swap_absent=_why(no_file, swap_total_kb, swap_free_kb),
         oom_kills_absent=_why(no_vmstat or _no_line(vmstat, b"oom_kill "), oom_kills),
-        pressure_absent=_why("not-given" if no_pressure == "vanished" else no_pressure, percent),
+        pressure_absent=_why(no_pressure, percent),
     )
 
 

@@ -13,8 +13,8 @@ Absent = Literal[
     "", "offline", "powered-down", "permission", "vanished", "unreadable", "slow", "not-given", "first", "still"
 ]
 """Why there is no value. "" = there is one; offline = the kernel said EAGAIN or EBUSY, or gave nothing; powered-down =
-R35's -256 C; permission = closed to this user; vanished = the file or its device went away, or was never there; slow =
-left alone for a while because its last read took long; not-given = this kernel has no file or line for it; first = a
+R35's -256 C; permission = closed to this user; vanished = the file or its device was there and went away; slow = left
+alone for a while because its last read took long; not-given = this system has no file or line for it; first = a
 difference of two readings, and this is the first; still = the counters did not move between the readings; unreadable =
 anything else, an impossible value included."""
 
@@ -100,9 +100,9 @@ class OverCurrent:
 
 
 OVER_CURRENT_MEANINGS = {
-    "oc1": "the input voltage sagged",
+    "oc1": "sags of the input voltage",
     "oc2": "average current or power over the limit",
-    "oc3": "power peak over the limit, common in uncapped modes",
+    "oc3": "power peaks over the limit, common in uncapped modes",
 }
 
 

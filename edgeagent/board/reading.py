@@ -163,7 +163,7 @@ class Reading:
     @property
     def fan(self) -> Fan:
         """The first fan; a board without one has a Fan without values."""
-        return self.fans[0] if self.fans else Fan(absent="vanished")
+        return self.fans[0] if self.fans else Fan(absent="not-given")
 
 
 def flat_measurements(reading: Reading) -> dict[str, dict[str, Measurement]]:

@@ -28,6 +28,7 @@ def head(identity: Identity, uptime_s: float | None) -> Iterable[str]:
         ("serial", [identity.serial]),
         ("chip", [", ".join(_chip(identity))]),
         ("DLA", _dla(identity)),
+        ("", _dla_cores(identity)),
         ("software", [", ".join(_software(identity))]),
         ("runs", [_where(identity), _uptime(uptime_s)]),
     ):
@@ -63,7 +64,7 @@ def _title(identity: Identity) -> str:
 def unknown_board(identity: Identity) -> str:
     """What to call a Tegra without a module: some are in cars and game consoles."""
     if identity.l4t or identity.module_id or speaks_of_a_jetson(identity.model):
-        return "A Jetson that this release does not know"
+        return "A Jetson that this edgeagent does not know"
     return "A Tegra that nothing calls a Jetson"
 
 
@@ -72,7 +73,10 @@ def _model(identity: Identity) -> list[str]:
     if identity.kind != "jetson" or not identity.model:
         return []
     guessed = GUESSED in identity.rests_on.get("module", ())
-    return [identity.model, "(the module is guessed by this, memory and cores)" if guessed else "(shown, not believed)"]
+    return [
+        identity.model,
+        "(the module is guessed by this, memory and cores)" if guessed else "(only shown: the ids above decide)",
+    ]
 
 
 def _chip(identity: Identity) -> Iterable[str]:
@@ -91,13 +95,27 @@ def _chip(identity: Identity) -> Iterable[str]:
 
 
 def _dla(identity: Identity) -> list[str]:
-    """A PC has nothing to say here."""
-    return [f"{identity.dla.answer}:", identity.dla.reason] if identity.kind != "not-a-jetson" else []
+    """A PC has nothing to say here, unless its TensorRT has."""
+    told = identity.kind != "not-a-jetson" or identity.dla.probed
+    return [f"{identity.dla.answer}:", identity.dla.reason] if told else []
+
+
+def _dla_cores(identity: Identity) -> list[str]:
+    """Declared and probed beside each other. That nobody could ask is worth a line only where there may be cores."""
+    found = identity.dla
+    declared = f"cores: {'unknown' if found.declared is None else found.declared} declared,"
+    if found.probed is not None and _dla(identity):
+        return [declared, f"{found.probed} probed"]
+    if found.unprobed and found.declared != 0:
+        return [declared, f"could not be probed: {found.unprobed}"]
+    return []
 
 
 def _software(identity: Identity) -> Iterable[str]:
     if identity.l4t:
         yield f"L4T {identity.l4t}" + (f" (JetPack {identity.jetpack})" if identity.jetpack else "")
+    elif identity.kind != "not-a-jetson":
+        yield "no L4T release to be found"
     if identity.system:
         yield identity.system
     for name, version in (

@@ -16,10 +16,10 @@ WHY: dict[Absent, str] = {
     "offline": "no answer: that part is powered down (normal while it is not in use)",
     "powered-down": "powered down (normal while it is not in use)",
     "permission": "closed to this user",
-    "vanished": "gone since the last look: its driver was unloaded, or never there",
+    "vanished": "gone since an earlier look: its driver was unloaded",
     "unreadable": "the kernel could not read it, or the file holds no number or an impossible one",
     "slow": "left alone for a while: the last answer took too long",
-    "not-given": "this kernel has no file for it",
+    "not-given": "no file of this system gives it",
     "first": "it needs two readings",
     "still": "the kernel's counters did not move between the readings",
 }

@@ -28,6 +28,7 @@ from edgeagent.clock import Clock, SystemClock
 __all__ = ["BoardReader", "Reading", "flat_measurements"]
 
 STATE_DIRECTORY = "/var/lib/edgeagent"
+_NO_FILE = ("vanished", "not-given")
 
 
 class BoardReader:
@@ -118,12 +119,12 @@ class BoardReader:
         return bool(self._root) and layout.proc["uptime"].is_replaced()
 
     def _note_gone(self, reading: Reading) -> None:
-        """A device that went away behind an unchanged directory is looked for once more, at the next call."""
+        """A device without its file behind an unchanged directory is looked for once more, at the next call."""
         gone = frozenset(
-            [zone.name for zone in reading.zones if zone.absent == "vanished"]
-            + [rail.name for rail in reading.rails if rail.absent == "vanished"]
-            + [cooling.name for cooling in reading.cooling if cooling.absent == "vanished"]
-            + [clock.name for clock in reading.clocks if clock.absent == "vanished"]
+            [zone.name for zone in reading.zones if zone.absent in _NO_FILE]
+            + [rail.name for rail in reading.rails if rail.absent in _NO_FILE]
+            + [cooling.name for cooling in reading.cooling if cooling.absent in _NO_FILE]
+            + [clock.name for clock in reading.clocks if clock.absent in _NO_FILE]
         )
         if gone - self._gone:
             self._names = ()

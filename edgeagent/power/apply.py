@@ -17,7 +17,7 @@ from edgeagent.power.state import PowerState
 from edgeagent.power.verify import Mismatch, mode_in_force, verify
 
 Word = Literal["applied", "unverified", "reboot_required", "rebooting", "failed"]
-"""unverified: the calls succeeded, but no file of this board shows whether they did anything."""
+"""unverified: the calls succeeded, but for all or a part of the wish no file of this board shows whether they did."""
 
 _AFTER_ASKING: Mapping[str, Word] = {
     "rebooting": "rebooting",
@@ -103,4 +103,5 @@ def _verified(plan: Plan, conf: PowerConf, state: PowerState, done: tuple[tuple[
         text = "no file of this board shows what is in force"
         return Result("unverified", f"{text}; {notes}" if notes else text, done)
     said = f"{plan.target.mode_name} is in force" + (f"; {notes}" if notes else "")
-    return Result("applied", said, done, verdict.checked, verdict.mismatches)
+    unread = any(mismatch.kind == "unread" for mismatch in verdict.mismatches)
+    return Result("unverified" if unread else "applied", said, done, verdict.checked, verdict.mismatches)

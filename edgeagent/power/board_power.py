@@ -6,6 +6,7 @@ is made; a reboot is written down before it is asked for, so that neither a cras
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,26 @@ from edgeagent.power.plan import Found, Plan, find_state, plan_intent, plan_rest
 from edgeagent.power.profile import Intent, Profile, profile_for
 from edgeagent.power.state import CONF, PowerState, read_power_conf, read_power_state
 from edgeagent.power.verify import Target, Verdict, mode_in_force, verify
+
+
+def _no_conf(path: Path) -> tuple[str, str]:
+    """Why there is no table of power modes, and the mend."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) and path.stat().st_size == 0:
+            return f"{CONF} is empty", "put the release's own file back: the package nvidia-l4t-nvpmodel has it"
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "no ordinary file"
+            return f"{CONF} is {what}", "put the release's own file back: the package nvidia-l4t-nvpmodel has it"
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
+        return f"this board has no {CONF} (yet)", "install the package nvidia-l4t-nvpmodel"
+    except PermissionError:
+        return f"{CONF} is closed to this user", f"sudo chmod a+r {CONF}, and a+x for every directory above it"
+    except OSError as error:
+        return f"{CONF} cannot be read: {(error.strerror or str(error)).lower()}", "look at the disk"
+    return f"{CONF} cannot be read now", "try again"
 
 
 class NoPowerModesError(EdgeAgentError):
@@ -53,6 +74,7 @@ class RebootRule:
     why_not: str = "the operator has not allowed reboots (power.allow_reboot)"
 
 
+RESUME_RULE = RebootRule(why_not="one reboot was made for it already")
 REPAIR_RULE = RebootRule(why_not="nothing is rebooted for a repair")
 
 
@@ -93,9 +115,8 @@ class BoardPower:
         self._refuse_other_machines()
         conf = read_power_conf(self._root)
         if conf is None:
-            raise NoPowerModesError(
-                f"this board has no readable {CONF} (yet)", mend="install the package nvidia-l4t-nvpmodel", retry=True
-            )
+            text, mend = _no_conf(self._root / CONF.lstrip("/"))
+            raise NoPowerModesError(text, mend=mend, retry=True)
         return conf
 
     def look(self) -> PowerState:
@@ -158,6 +179,19 @@ class BoardPower:
                 self._change(lambda old: replace(old, found=None))
             return plan, result
 
+    def resume(self, helper: PowerHelper) -> tuple[Plan, Result] | None:
+        """Carry on what a reboot has interrupted, on behalf of whoever asked for it; None where nothing waits.
+
+        Never reboots.
+        """
+        memory = self.memory()
+        if memory.pending is None or memory.pending.boot_id == self.look().boot_id:
+            return None
+        self._keeper = memory.keeper or self._keeper
+        if memory.pending.wish == "restore":
+            return self.restore(helper, RESUME_RULE, insist=True)
+        return self.apply(memory.pending.wish, helper, RESUME_RULE)
+
     def check(self, target: Target) -> Verdict | None:
         """Whether `target` is still in force; None where its mode is no longer in the board's table."""
         conf = self.conf()
@@ -189,6 +223,10 @@ class BoardPower:
             memory = replace(memory, found=Found(default.id, default.name) if default else None)
             save_memory(self._memory_path, memory)
         return memory
+
+    def recall(self) -> tuple[PowerMemory, str]:
+        """What is remembered, for one who only looks, and what is wrong with it. Writes nothing."""
+        return load_memory(self._memory_path, put_aside=False)
 
     def _change(self, change: Callable[[PowerMemory], PowerMemory]) -> None:
         memory = self.memory()
@@ -226,9 +264,9 @@ class BoardPower:
         if result.word == "reboot_required":
             return self._without_reboot(plan, rule, result, counted)
         if result.word in ("applied", "unverified"):
-            self._change(lambda memory: replace(memory, pending=None, gave_up=""))
+            self._change(lambda memory: replace(memory, pending=None, gave_up="", required=None))
         elif result.word != "rebooting":
-            self._change(lambda memory: replace(memory, pending=None))
+            self._change(lambda memory: replace(memory, pending=None, required=None))
         return result
 
     def _without_reboot(self, plan: Plan, rule: RebootRule, result: Result, counted: int) -> Result:
@@ -236,7 +274,8 @@ class BoardPower:
         last = result.done[-1][1]
         if last.result == "refused":
             self._change(lambda memory: memory.without_reboot() if len(memory.reboots_ms) > counted else memory)
-        self._change(lambda memory: replace(memory, pending=None))
+        required = Pending(plan.wish, plan.target.mode_id, plan.target.mode_name, self.look().boot_id)
+        self._change(lambda memory: replace(memory, pending=None, required=required))
         why = last.detail if last.result == "refused" else self._why_no_reboot(plan, rule)
         return replace(result, detail=f"{plan.target.mode_name} wants a reboot: {why}")
 
@@ -262,7 +301,7 @@ class BoardPower:
         if not self.look().boot_id:
             return "one boot cannot be told from the next here, so none is made"
         if not memory.may_reboot(self._clock.wall_ms(), rule.per_day):
-            return f"the {rule.per_day} that a day allows were used up"
+            return f"the {rule.per_day} that a day allows were used up (power.max_reboots_per_day)"
         return "edgeagent is stopping"
 
     def _note_reboot(self, plan: Plan, rule: RebootRule) -> bool:

@@ -7,7 +7,8 @@ table. The kernel shows what it made of it, so an expected value is a span, not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from edgeagent.power.nvpmodel_conf import NEXT_KERNEL, UNLIMITED, Parameter, PowerConf, PowerMode, Setting
@@ -27,6 +28,15 @@ class Span(NamedTuple):
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, int) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class ClockEnds:
+    """Both ends of one clock of the table, in kHz; `low_khz` 0: as the mode has it."""
+
+    name: str
+    low_khz: int
+    high_khz: int
 
 
 def file_of(parameter: Parameter, argument: str, state: PowerState) -> str:
@@ -102,17 +112,59 @@ def cap_khz(conf: PowerConf, domain: Domain, mhz: int, state: PowerState) -> int
     return None
 
 
-def found_cap_khz(conf: PowerConf, domain: Domain, mode: PowerMode, state: PowerState) -> int | None:
-    """The cap that somebody has set below the mode's own limit, the same for all clocks of a domain; None for none."""
-    caps = set()
-    for parameter in clocks(conf, domain):
-        limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
-        top = value_of(parameter, "MAX_FREQ", state)
-        span = limit_span(parameter, limit, state) if limit else None
-        if top is not None and span is not None and not is_offline(core_of(parameter), state):
-            caps.add(top if top < span.low else None)
-    found = caps.pop() if len(caps) == 1 else None
-    return None if found is None or state.slowed else found // _HZ_PER_KHZ[domain]
+def own_ends(conf: PowerConf, mode: PowerMode, state: PowerState, *, locked: bool) -> tuple[ClockEnds, ...]:
+    """Clocks whose ends somebody has set by hand: the upper or the lower one is not the mode's own.
+
+    Nothing while heat holds clocks down; with `locked`, lower ends are the lock's and not looked at.
+    """
+    found = []
+    for parameter in clocks(conf) if not state.slowed else ():
+        pair, span = _ends(parameter, state), highest_span(parameter, mode, state)
+        if pair is None or span is None:
+            continue
+        moved = not locked and pair[0] != _lowest(parameter, mode, state, pair[0])
+        if pair[1] not in span or moved:
+            unit = _HZ_PER_KHZ[domain_of(parameter) or "cpu"]
+            found.append(ClockEnds(parameter.name, pair[0] // unit if moved else 0, pair[1] // unit))
+    return tuple(found)
+
+
+def highest_span(parameter: Parameter, mode: PowerMode, state: PowerState) -> Span | None:
+    """What the upper end may read in this mode: its limit, or the table's top where it sets none. None: not known."""
+    limit = next((s for s in mode.settings if (s.parameter, s.argument) == (parameter.name, "MAX_FREQ")), None)
+    table = frequency_table(parameter, state)
+    if limit is None:
+        return Span(table[-1], table[-1]) if table else None
+    return limit_span(parameter, limit, state)
+
+
+def within_mode(ends: ClockEnds, conf: PowerConf, mode: PowerMode, state: PowerState) -> ClockEnds:
+    """These ends, the upper one no higher than the mode's own: nothing is set above what a mode allows."""
+    parameter = next((found for found in clocks(conf) if found.name == ends.name), None)
+    span = highest_span(parameter, mode, state) if parameter else None
+    if parameter is None or span is None:
+        return ends
+    unit = _HZ_PER_KHZ[domain_of(parameter) or "cpu"]
+    high = ends.high_khz if ends.high_khz <= span.high // unit else span.low // unit
+    return replace(ends, high_khz=high, low_khz=min(ends.low_khz, high))
+
+
+def has_ends(parameter: Parameter, wanted: ClockEnds, mode: PowerMode, state: PowerState) -> bool | None:
+    """Whether a clock has these ends; None where its files do not say."""
+    pair = _ends(parameter, state)
+    if pair is None:
+        return None
+    unit = _HZ_PER_KHZ[domain_of(parameter) or "cpu"]
+    lowest = _lowest(parameter, mode, state, pair[0])
+    low = pair[0] // unit == wanted.low_khz if wanted.low_khz else pair[0] <= lowest or pair[0] == pair[1]
+    return low and pair[1] // unit == wanted.high_khz
+
+
+def _lowest(parameter: Parameter, mode: PowerMode, state: PowerState, unknown: int) -> int:
+    """The lower end that the mode gives this clock, rounded up into its table."""
+    wanted = mode.value(parameter.name, "MIN_FREQ") or 0
+    table = frequency_table(parameter, state)
+    return min((entry for entry in table if entry >= wanted), default=max(wanted, unknown))
 
 
 def limit_khz(conf: PowerConf, domain: Domain, mode: PowerMode) -> int | None:
@@ -145,12 +197,15 @@ def is_offline(core: int | None, state: PowerState) -> bool:
     return core is not None and state.values.get(f"/sys/devices/system/cpu/cpu{core}/online") == 0
 
 
-def held_clocks(conf: PowerConf, mode: PowerMode | None, state: PowerState) -> list[str]:
-    """Names of the clocks that stand at one value although the mode and their table leave them room."""
+def held_clocks(conf: PowerConf, mode: PowerMode | None, state: PowerState, but: Collection[str] = ()) -> list[str]:
+    """Names of the clocks that stand at one value although the mode and their table leave them room; without `but`."""
     return [
         parameter.name
         for parameter in clocks(conf)
-        if (pair := _ends(parameter, state)) and pair[0] == pair[1] and _has_room(parameter, mode, state)
+        if parameter.name not in but
+        and (pair := _ends(parameter, state))
+        and pair[0] == pair[1]
+        and _has_room(parameter, mode, state)
     ]
 
 

@@ -559,6 +559,19 @@ class Clock:
     top: int
     low: int
 
+    @property
+    def bottom(self) -> int:
+        return self.table[0] if self.table else self.low
+
+    @property
+    def highest(self) -> int:
+        """What the kernel may show for `top`: itself, or the entry above it."""
+        return min((entry for entry in self.table if entry >= self.top), default=self.top)
+
+    def value(self, khz: int, unit: int) -> int:
+        """`khz` in the unit of the files: the entry that begins with it, where there is one."""
+        return next((known for known in (*self.table, self.low, self.top) if known // unit == khz), khz * unit)
+
 
 def clocks_of(board: Board, *domains: str) -> list[Clock]:
     """The clocks of "cpu", "gpu" or both that are there now. Raises EndError (refused) where there is none."""
@@ -571,6 +584,14 @@ def clocks_of(board: Board, *domains: str) -> list[Clock]:
     if not clocks:
         refuse(f"{NVPMODEL_CONF} names no {' or '.join(domains)} clock that is there", "board")
     return list(clocks.values())
+
+
+def clocks_by_name(board: Board) -> dict[str, tuple[str, Clock]]:
+    """Name in the table -> domain and clock, of the processor's and the GPU's clocks that are there now."""
+    conf = load_conf(board)
+    mode = mode_in_force(board, conf)
+    known = {name: (_domain(files), _clock(board, name, files, mode)) for name, files in conf.clocks.items()}
+    return {name: (domain, clock) for name, (domain, clock) in known.items() if domain and clock}
 
 
 def _domain(files: dict[str, str]) -> str:
@@ -784,6 +805,26 @@ class Helper:
         khz = max(clock.top for clock in clocks) // DOMAINS[domain]
         return Reply("done", f"{domain} may use what its power mode allows", facts={"files": len(clocks), "khz": khz})
 
+    def ends(self, clock: str, low_khz: int, high_khz: int) -> Reply:
+        """Both ends of one clock of the table; `low_khz` 0: the mode's own.
+
+        Any value within the clock's range: the kernel also keeps one between two entries, and that may be what was
+        found. Upwards the power mode is the limit, or the entry above it where it lies between two.
+        """
+        names = clocks_by_name(self._board)
+        found = names.get(clock)
+        if found is None:
+            refuse(f"there is no clock {clock!a} here; clocks: {_show(', '.join(names))}", "argument")
+        domain, there = found
+        unit = DOMAINS[domain]
+        high = there.value(high_khz, unit)
+        low = min(there.low, high) if low_khz == 0 else there.value(low_khz, unit)
+        if not there.bottom <= low <= high <= there.highest:
+            refuse(f"{clock} may have {there.bottom // unit} to {there.highest // unit} kHz here", "argument")
+        set_span(self._board, there, high, None)
+        self._board.write_sysfs(there.min_file, low)
+        return Reply("done", f"{clock} has {low // unit} to {high // unit} kHz", facts={"files": 1})
+
     def fan(self, profile: str) -> Reply:
         text = self._board.read(FAN_CONF, "/etc")
         if not text:
@@ -896,6 +937,7 @@ VERBS = {
     "release-clocks": Verb(Helper.release_clocks),
     "cap": Verb(Helper.cap, {"domain": str, "khz": int}),
     "uncap": Verb(Helper.uncap, {"domain": str}),
+    "ends": Verb(Helper.ends, {"clock": str, "low_khz": int, "high_khz": int}),
     "fan": Verb(Helper.fan, {"profile": str}),
     "reboot": Verb(Helper.reboot),
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 from edgeagent.durable import replace_file
 from edgeagent.errors import EdgeAgentError
+from edgeagent.power.clocks import ClockEnds
 from edgeagent.power.plan import Found
 
 MEMORY_FILE = "power.json"  # in the state directory
@@ -46,6 +47,8 @@ class Pending:
 class PowerMemory:
     """`reboots_ms`: wall clock of edgeagent's own reboots; `gave_up`: the mode that a reboot did not bring.
 
+    `required`: a mode that wants a reboot, and none was made.
+
     `keeper`: who changed the board last, "agent" or "person". What a person has set is not the agent's to undo.
     """
 
@@ -54,6 +57,7 @@ class PowerMemory:
     reboots_ms: tuple[int, ...] = ()
     gave_up: str = ""
     keeper: str = ""
+    required: Pending | None = None
 
     def may_reboot(self, now_ms: int, per_day: int) -> bool:
         """Whether the budget has one more: nothing recent is forgotten, whatever the clock says."""
@@ -61,7 +65,7 @@ class PowerMemory:
 
     def with_reboot(self, pending: Pending, now_ms: int) -> PowerMemory:
         dated = self.dated(now_ms)
-        return replace(dated, pending=pending, reboots_ms=(*dated.reboots_ms, now_ms))
+        return replace(dated, pending=pending, required=None, reboots_ms=(*dated.reboots_ms, now_ms))
 
     def without_reboot(self) -> PowerMemory:
         """The last reboot was refused: it does not count."""
@@ -79,8 +83,9 @@ class PowerMemory:
         return replace(self, reboots_ms=tuple(at for at in moved if now_ms - at < DAY_MS))
 
 
-def load_memory(path: Path) -> tuple[PowerMemory, str]:
-    """The memory, and what is wrong with its file ("" for nothing). A damaged file is put aside as `.damaged`."""
+def load_memory(path: Path, *, put_aside: bool = True) -> tuple[PowerMemory, str]:
+    """The memory, and what is wrong with its file ("" for nothing). A damaged file is put aside as `.damaged`, unless
+    one only looks. Raises PowerMemoryError for one that cannot be read."""
     try:
         raw = _read_plain(path)
     except FileNotFoundError:
@@ -90,9 +95,11 @@ def load_memory(path: Path) -> tuple[PowerMemory, str]:
     try:
         return _parsed(json.loads(raw)), ""
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        if not put_aside:
+            return PowerMemory(), f"{path} is damaged"
         with contextlib.suppress(OSError):
             path.replace(path.with_suffix(".damaged"))
-        return PowerMemory(), f"{path} was damaged and is put aside"
+        return PowerMemory(), f"{path} was damaged and is put aside as {path.with_suffix('.damaged').name}"
 
 
 def _read_plain(path: Path) -> bytes:
@@ -117,19 +124,24 @@ def save_memory(path: Path, memory: PowerMemory) -> None:
 def _parsed(data: Any) -> PowerMemory:  # noqa: ANN401  JSON; wrong types raise here and nowhere else
     if data["schema"] != _SCHEMA:
         raise ValueError("another schema")
-    found, pending = data["found"], data["pending"]
+    found, pending, required = data["found"], data["pending"], data.get("required")
     return PowerMemory(
         found=None if found is None else _checked_found(found),
         pending=None if pending is None else _checked_pending(pending),
         reboots_ms=tuple(int(at) for at in data["reboots_ms"]),
         gave_up=str(data["gave_up"]),
         keeper=str(data["keeper"]),
+        required=None if required is None else _checked_pending(required),
     )
 
 
 def _checked_found(data: dict[str, Any]) -> Found:
-    caps = (None if data[key] is None else int(data[key]) for key in ("cpu_khz", "gpu_khz"))
-    return Found(int(data["mode_id"]), str(data["mode_name"]), bool(data["clocks_locked"]), str(data["fan"]), *caps)
+    cpu, gpu = (None if data[key] is None else int(data[key]) for key in ("cpu_khz", "gpu_khz"))
+    ends = tuple(
+        ClockEnds(str(one["name"]), int(one["low_khz"]), int(one["high_khz"])) for one in data.get("ends", ())
+    )  # older files have none
+    mode = int(data["mode_id"]), str(data["mode_name"])
+    return Found(*mode, bool(data["clocks_locked"]), str(data["fan"]), cpu, gpu, ends)
 
 
 def _checked_pending(data: dict[str, Any]) -> Pending:

@@ -187,6 +187,8 @@ def _default_id(sections: Sequence[Section], modes: Sequence[PowerMode], notes: 
     known = ", ".join(f"{mode.id} ({mode.name})" for mode in modes[:20]) or "none"
     if section:
         notes.wrong(section, f"the default mode {shown(text)} is not in the file", f"modes here: {known}")
+    elif not modes:
+        notes.wrong(0, "has no power mode", "put the release's own file back: the package nvidia-l4t-nvpmodel has it")
     elif not any(one.keyword == "PM_CONFIG" for one in sections):
         notes.wrong(0, "has no PM_CONFIG", f"add < PM_CONFIG DEFAULT=ID > with one of the modes {known}")
     return -1

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgeagent.power.clocks import Domain, cap_khz, clocks, clocks_locked, found_cap_khz, held_clocks, limit_khz
+from edgeagent.power.clocks import (
+    ClockEnds,
+    Domain,
+    cap_khz,
+    clocks,
+    clocks_locked,
+    held_clocks,
+    limit_khz,
+    own_ends,
+    within_mode,
+)
 from edgeagent.power.nvpmodel_conf import PowerConf, PowerMode
 from edgeagent.power.profile import Intent, choose_mode
 from edgeagent.power.state import PowerState
@@ -45,7 +55,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """The board's state before edgeagent first changed it: what `restore` goes back to."""
+    """The board's state before edgeagent first changed it: what `restore` goes back to.
+
+    `ends`: clocks that had ends of their own. Files of earlier releases have one cap a domain instead.
+    """
 
     mode_id: int
     mode_name: str
@@ -53,6 +66,7 @@ class Found:
     fan: str = ""
     cpu_khz: int | None = None
     gpu_khz: int | None = None
+    ends: tuple[ClockEnds, ...] = ()
 
 
 def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) -> Plan:
@@ -73,11 +87,15 @@ def plan_intent(intent: Intent, conf: PowerConf, state: PowerState, soc: str) ->
 
 
 def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> Plan:
-    """Back to the state of the first start. A mode that the table no longer has stays as it is, and a note says so."""
+    """Back to the state of the first start. A mode that the table no longer has stays as it is, and a note says so;
+    what its clocks were set to means nothing in another."""
     notes = []
     mode = conf.mode_by_name(found.mode_name) or conf.mode_by_id(state.mode_id if state.mode_id is not None else -1)
     if mode is None or mode.name != found.mode_name:
         notes.append(f"the mode {found.mode_name} is no longer in {', '.join(m.name for m in conf.modes)}")
+        found = replace(found, cpu_khz=None, gpu_khz=None, ends=())
+    else:
+        found = _within_mode(found, mode, conf, state, notes)
     target = Target(
         mode_id=mode.id if mode else found.mode_id,
         mode_name=mode.name if mode else found.mode_name,
@@ -85,8 +103,24 @@ def plan_restore(found: Found, conf: PowerConf, state: PowerState, soc: str) -> 
         cpu_khz=found.cpu_khz,
         gpu_khz=found.gpu_khz,
         fan=found.fan if found.fan in state.fan_profiles else "",
+        ends=found.ends,
     )
     return plan_target("restore", target, conf, state, soc, notes, fan_first=True)
+
+
+def _within_mode(found: Found, mode: PowerMode, conf: PowerConf, state: PowerState, notes: list[str]) -> Found:
+    """What can be brought back where somebody had let a clock above what the mode allows; a note says so.
+
+    A board that is as it was found is left so.
+    """
+    if mode_in_force(mode, conf, state) and own_ends(conf, mode, state, locked=found.clocks_locked) == found.ends:
+        return found
+    ends = tuple(within_mode(one, conf, mode, state) for one in found.ends)
+    for old, new in zip(found.ends, ends, strict=True):
+        if new.high_khz < old.high_khz:
+            text = f"{old.name} was let up to {old.high_khz / 1000:g} MHz by hand, above what {mode.name} allows"
+            notes.append(f"{text}: it gets {new.high_khz / 1000:g}")
+    return replace(found, ends=ends)
 
 
 def find_state(conf: PowerConf, state: PowerState) -> Found | None:
@@ -94,8 +128,9 @@ def find_state(conf: PowerConf, state: PowerState) -> Found | None:
     mode = (conf.mode_by_id(state.mode_id) if state.mode_id is not None else None) or conf.default
     if mode is None:
         return None
-    caps = (found_cap_khz(conf, domain, mode, state) for domain in DOMAINS)
-    return Found(mode.id, mode.name, bool(clocks_locked(conf, state)), state.fan_profile, *caps)
+    locked = bool(clocks_locked(conf, state))
+    ends = own_ends(conf, mode, state, locked=locked)
+    return Found(mode.id, mode.name, locked, state.fan_profile, ends=ends)
 
 
 def retarget(target: Target, conf: PowerConf) -> Target | None:
@@ -124,14 +159,18 @@ def plan_target(
 def _steps(target: Target, mode: PowerMode | None, conf: PowerConf, state: PowerState, reboot: str) -> Iterator[Step]:
     changes_mode = mode is not None and not mode_in_force(mode, conf, state)
     caps = [] if mode is None else list(_caps(target, conf, state, changes_mode=changes_mode))
-    locked, held = bool(clocks_locked(conf, state)), bool(held_clocks(conf, mode, state)) and not state.slowed
-    if (locked and (changes_mode or caps)) or (held and target.clocks == "release"):
+    ends = list(_own_ends(target, conf, state, all_of_them=changes_mode or bool(caps)))
+    locked, held = bool(clocks_locked(conf, state)), bool(held_clocks(conf, mode, state, target.held))
+    held = held and not state.slowed
+    if (locked and (changes_mode or caps or ends)) or (held and target.clocks == "release"):
         yield Step("release-clocks", {}, "let the clocks follow the load")
         locked = False
+        ends = list(_own_ends(target, conf, state, all_of_them=True))
     if changes_mode and mode is not None:
         words = f"set the power mode {mode.name}" + (f" (wants a reboot: {reboot})" if reboot else "")
         yield Step("set-mode", {"id": mode.id, "reboot": False}, words)
     yield from caps
+    yield from ends
     keeps = target.clocks == "keep" and bool(clocks_locked(conf, state))
     if (target.clocks == "lock" or keeps) and not locked:
         yield Step("lock-clocks", {}, "lock the clocks at their highest")
@@ -151,6 +190,21 @@ def _caps(target: Target, conf: PowerConf, state: PowerState, *, changes_mode: b
             yield Step("cap", {"domain": domain, "khz": cap}, f"cap the {domain.upper()} at {cap / 1000:g} MHz")
         elif cap is None and domain in low:
             yield Step("uncap", {"domain": domain}, f"give the {domain.upper()} the mode's own highest clock")
+
+
+def _own_ends(target: Target, conf: PowerConf, state: PowerState, *, all_of_them: bool) -> Iterator[Step]:
+    """Ends of single clocks, where they are not so already or will not be any more."""
+    wrong = {fault.what for fault in verify(target, conf, state).faults}
+    for ends in target.ends:
+        if all_of_them or f"the ends of {ends.name}" in wrong:
+            low = f"{ends.low_khz / 1000:g}" if ends.low_khz else "lowest"
+            words = f"give {ends.name} its ends {low} to {ends.high_khz / 1000:g} MHz"
+            arguments: dict[str, str | int | bool] = {
+                "clock": ends.name,
+                "low_khz": ends.low_khz,
+                "high_khz": ends.high_khz,
+            }
+            yield Step("ends", arguments, words)
 
 
 def _wrong_clocks(target: Target, conf: PowerConf, state: PowerState) -> set[Domain]:

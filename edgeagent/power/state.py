@@ -34,7 +34,8 @@ class PowerState:
 
     `values` holds the number in every file that the board's nvpmodel.conf names, by the file's absolute path on the
     board; a file that is missing or unreadable has no entry. `tables` holds the frequency tables in the same way.
-    `slowed` names the cooling devices that hold a clock down now. `fan_profiles` are those that nvfancontrol knows.
+    `slowed` names the cooling devices that hold a clock down now. `fan_profiles` are those that nvfancontrol knows;
+    `fan_noted`: it has noted itself which it uses, else `fan_profile` is the default of its file.
     """
 
     boot_id: str = ""
@@ -44,6 +45,7 @@ class PowerState:
     slowed: tuple[str, ...] = ()
     fan_profile: str = ""
     fan_profiles: tuple[str, ...] = ()
+    fan_noted: bool = True
 
 
 def read_power_conf(root: Path) -> PowerConf | None:
@@ -61,11 +63,12 @@ def read_power_state(root: Path, conf: PowerConf) -> PowerState:
     fan_conf, fan_status = read_bytes(_under(root, FAN_CONF)), read_bytes(_under(root, FAN_STATUS), 4096)
     return PowerState(
         boot_id=read_boot_id(root),
-        mode_id=_noted_mode(read_bytes(_under(root, STATUS), 256)),
+        mode_id=noted_mode(root),
         values={path: value for path in sorted(paths) if (value := _number(root, path)) is not None},
         tables={path: table for path in sorted(tables) if (table := _table(root, path))},
         slowed=_slowed(root),
         fan_profile=_first_word(_NOTED_PROFILE, fan_status) or _first_word(_DEFAULT_PROFILE, fan_conf),
+        fan_noted=bool(_first_word(_NOTED_PROFILE, fan_status)),
         fan_profiles=tuple(name.decode("utf-8", "replace") for name in _PROFILE.findall(fan_conf)),
     )
 
@@ -73,6 +76,11 @@ def read_power_state(root: Path, conf: PowerConf) -> PowerState:
 def read_boot_id(root: Path) -> str:
     """A text that differs from boot to boot."""
     return parse_text(read_bytes(_under(root, BOOT_ID), 64))
+
+
+def noted_mode(root: Path) -> int | None:
+    """The id of the mode that nvpmodel has noted; None where it never did."""
+    return _noted_mode(read_bytes(_under(root, STATUS), 256))
 
 
 def _under(root: Path, path: str) -> str:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edgeagent.power.clocks import (
+    ClockEnds,
     Domain,
     cap_in_files,
     clocks,
     clocks_locked,
     core_of,
     domain_of,
+    has_ends,
     held_clocks,
     is_offline,
     limit_span,
@@ -36,6 +38,7 @@ from edgeagent.power.state import PowerState
 
 ClockState = Literal["lock", "release", "keep"]
 _CORE = re.compile(r"/cpu(\d+)/online$")
+NOTED = "the mode that nvpmodel noted"
 _HEAT = "held down by heat"
 _LOCKED = {True: "locked", False: "free"}
 _SOCS_THAT_REBOOT_FOR_CORES = ("t210", "t186", "t194")
@@ -43,7 +46,10 @@ _SOCS_THAT_REBOOT_FOR_CORES = ("t210", "t186", "t194")
 
 @dataclass(frozen=True)
 class Target:
-    """What shall be in force. `cpu_khz` and `gpu_khz` are caps below the mode's own; `fan` "" leaves the fan alone."""
+    """What shall be in force. `cpu_khz` and `gpu_khz` are caps below the mode's own; `fan` "" leaves the fan alone.
+
+    `ends` are single clocks with ends of their own, which outweigh the caps.
+    """
 
     mode_id: int
     mode_name: str
@@ -51,9 +57,18 @@ class Target:
     cpu_khz: int | None = None
     gpu_khz: int | None = None
     fan: str = ""
+    ends: tuple[ClockEnds, ...] = ()
 
     def cap(self, domain: Domain) -> int | None:
         return self.cpu_khz if domain == "cpu" else self.gpu_khz
+
+    def ends_of(self, clock: str) -> ClockEnds | None:
+        return next((ends for ends in self.ends if ends.name == clock), None)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Clocks that shall stand at one value although the others follow the load."""
+        return tuple(ends.name for ends in self.ends if ends.low_khz == ends.high_khz)
 
 
 class Mismatch(NamedTuple):
@@ -133,9 +148,12 @@ def _noted_results(
     if mode is None:
         yield Mismatch("the table of power modes", f"one with {target.mode_name}", "without it")
     if state.mode_id is not None:
-        yield _equal("the mode that nvpmodel noted", target.mode_name, _name(conf, state.mode_id))
+        yield _equal(NOTED, target.mode_name, _name(conf, state.mode_id))
     if target.fan and state.fan_profile:
         yield _equal("the fan's profile", target.fan, state.fan_profile)
+        if state.fan_profile == target.fan and not state.fan_noted:
+            excuse = "nvfancontrol has not noted it: whether it was restarted cannot be told"
+            yield Mismatch("the fan's profile in force", target.fan, "not known", "unread", excuse)
 
 
 def _mode_results(target: Target, mode: PowerMode, conf: PowerConf, state: PowerState) -> Iterator[Mismatch | None]:
@@ -155,11 +173,21 @@ def _limit(target: Target, mode: PowerMode, parameter: Parameter, state: PowerSt
     if found is None or is_offline(core_of(parameter), state):
         return
     span = limit_span(parameter, limit, state) if limit else None
-    if cap is not None:
+    if (ends := target.ends_of(parameter.name)) is not None:
+        yield _own_ends(parameter, ends, mode, state)
+    elif cap is not None:
         wanted = cap_in_files(parameter, cap, state)
         yield _clock(parameter.name, min(wanted, span.high) if span else wanted, None, found, state)
     elif span is not None:
         yield _clock(parameter.name, span.low, span.high, found, state)
+
+
+def _own_ends(parameter: Parameter, ends: ClockEnds, mode: PowerMode, state: PowerState) -> Mismatch | None:
+    if has_ends(parameter, ends, mode, state) is not False:
+        return None
+    found = "/".join(str(value_of(parameter, end, state)) for end in ("MIN_FREQ", "MAX_FREQ"))
+    wanted = f"{ends.low_khz or 'lowest'} to {ends.high_khz} kHz"
+    return Mismatch(f"the ends of {parameter.name}", wanted, found, excuse=_HEAT if state.slowed else "")
 
 
 def _switch(conf: PowerConf, setting: Setting, state: PowerState) -> Mismatch | Literal[False] | None:
@@ -198,7 +226,7 @@ def _lock_results(
         excuse = "no file shows it"
         yield Mismatch("the state of the clocks", _LOCKED[wanted], "not known", "unread", excuse)
         return
-    held = held_clocks(conf, mode, state)
+    held = held_clocks(conf, mode, state, target.held)
     if (wanted and all_locked) or (not wanted and not held):
         yield None
         return

@@ -3,7 +3,8 @@
 Each pair gets a fresh board and a fresh helper process. Where a mode wants a reboot, the board is rebooted and the
 intent applied once more, as the agent does after a boot. "restored" compares every file of sysfs and of /etc with what
 it was before, but for the clocks' speeds of the moment; after a reboot, which renumbers devices, it compares every
-value that the board's table of power modes names, the noted mode and the fan.
+value that the board's table of power modes names, the noted mode and the fan. A pair may also be refused: that is right
+for a few, and only when nothing of the board has changed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgeagent.board.evidence import read_identity
@@ -30,7 +31,11 @@ from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board, vir
 
 INTENTS = ("max-performance", "balanced", "low-power", "build")
 NO_MODES = {"container", "pc"}
-REFUSED = {("unknown-module", "max-performance"), ("unknown-module", "low-power")}
+REFUSED = {
+    *((name, intent) for name in NO_MODES for intent in INTENTS),
+    ("unknown-module", "max-performance"),
+    ("unknown-module", "low-power"),
+}
 """Where refusing is right: a container, a PC, and a table whose names do not tell which mode is the highest."""
 MOMENTARY = {"cur_freq", "scaling_cur_freq", "rate", "clk_rate", "clk_update_rate"}
 _RULE = RebootRule(allowed=True, per_day=10)
@@ -44,14 +49,28 @@ _SHORT = {
     "fan": "fan",
 }
 
+_TITLES = (
+    "board",
+    "intent",
+    "mode",
+    "planned",
+    "calls",
+    "reboots",
+    "applied",
+    "verified",
+    "restored",
+    "right",
+    "reason",
+)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One board and one intent. `ok`: everything that can be asked of this board came out right."""
+    """One board and one intent. `ok`: it came out as it should; `reason`: why it was refused, or is wrong."""
 
     board: str
     intent: str
-    plan: str
+    plan: str = ""
     before: str = ""
     planned: str = ""
     after: str = ""
@@ -60,6 +79,7 @@ class Row:
     applied: str = ""
     verified: str = ""
     restored: str = ""
+    reason: str = ""
     ok: bool = False
 
 
@@ -72,88 +92,127 @@ def run_matrix(names: Sequence[str], as_json: bool) -> tuple[int, str]:
 
 
 def board_rows(name: str) -> list[Row]:
-    """The rows of one board: one for each intent, or a single one where there is nothing to set."""
+    """The rows of one board: one for each intent."""
     rows = []
     for intent in INTENTS:
         with tempfile.TemporaryDirectory(prefix="edgeagent-matrix-") as folder:
             board = make_board(name, Path(folder) / "board", seed=7)
-            row = _run(board, intent)
-        rows.append(row)
-        if row.intent == "-":
-            break
+            rows.append(judged(_run(board, intent)))
     return rows
 
 
+def judged(row: Row) -> Row:
+    """A row that came through, or was refused cleanly, is wrong all the same where the other would have been right."""
+    should = (row.board, row.intent) in REFUSED
+    if should == (row.planned == "refused"):
+        return row
+    why = f"should {'' if should else 'not '}have been refused"
+    return replace(row, ok=False, reason="; ".join(part for part in (why, row.reason) if part))
+
+
 def render_rows(rows: Sequence[Row]) -> str:
-    """A table of plain text, one line a row."""
-    titles = ("board", "intent", "mode", "planned", "calls", "reboots", "applied", "verified", "restored", "")
-    cells = [titles, *(_cells(row) for row in rows if row.before)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
+    """A table of plain text, one line a row, and what came of all of them."""
+    cells = [_TITLES, *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_TITLES))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    lines += [
-        f"{row.board}{'' if row.intent == '-' else f', {row.intent}'}: {row.plan}" for row in rows if not row.before
+    return "\n".join([*lines, "", _summary(rows)])
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    right = [row for row in rows if row.ok]
+    refused = sum(row.planned == "refused" for row in right)
+    wrong = len(rows) - len(right)
+    parts = [
+        f"{len(right) - refused} applied, verified and restored" if len(right) > refused else "",
+        f"{refused} refused as they should be" if refused else "",
+        f"{wrong} WRONG" if wrong else "none wrong",
     ]
-    wrong = sum(not row.ok for row in rows)
-    pairs = sum(row.intent != "-" for row in rows)
-    verdict = f"{wrong} of them wrong" if wrong else "every one as it should be"
-    return "\n".join([*lines, "", f"{len({row.board for row in rows})} boards, {pairs} pairs: {verdict}"])
+    boards = len({row.board for row in rows})
+    pairs = f"{boards} board{'' if boards == 1 else 's'}, {len(rows)} pairs"
+    return f"{pairs}: {', '.join(part for part in parts if part)}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    mode = row.before if row.before == row.after else f"{row.before} -> {row.after}"
-    counts = str(row.calls), str(row.reboots)
     return (
         row.board,
         row.intent,
-        mode,
+        row.before if row.after in ("", row.before) else f"{row.before} -> {row.after}",
         row.planned,
-        *counts,
+        str(row.calls),
+        str(row.reboots),
         row.applied,
         row.verified,
         row.restored,
-        "" if row.ok else "WRONG",
+        "yes" if row.ok else "WRONG",
+        row.reason,
     )
 
 
 def _run(board: VirtualBoard, intent: str) -> Row:
-    power = _power(board)
+    untouched, power = _files(board), _power(board)
     try:
         before = power.look()
         return _through(board, intent, before, power.plan(intent))
     except NoPowerModesError as error:
-        return Row(board.name, "-", error.message, ok=board.name in NO_MODES)
+        return _refused(board, intent, untouched, "-", error.message)
     except IntentError:
         names = [mode.name for mode in power.conf().modes]
-        text = f"no mode of {', '.join(names)} satisfies it"
-        return Row(board.name, intent, text, planned="refused", ok=(board.name, intent) in REFUSED)
+        reason = f"no mode of {', '.join(names)} satisfies it"
+        return _refused(board, intent, untouched, _mode_name(board, power.look()), reason)
     except EdgeAgentError as error:
-        return Row(board.name, intent, error.line(), applied="error")
+        return Row(board.name, intent, before="?", planned="?", applied="error", reason=error.line())
+
+
+def _refused(board: VirtualBoard, intent: str, untouched: dict[str, bytes], mode: str, reason: str) -> Row:
+    """Nothing was asked of the board, and nothing of it has changed."""
+    same = untouched == _files(board)
+    return Row(
+        board.name,
+        intent,
+        before=mode,
+        planned="refused",
+        after=mode,
+        applied="no",
+        verified="-",
+        restored="untouched" if same else "no",
+        reason=reason if same else f"{reason}, yet its files have changed",
+        ok=same,
+    )
 
 
 def _through(board: VirtualBoard, intent: str, before: PowerState, plan: Plan) -> Row:
-    conf, untouched = _power(board).conf(), _files(board)
+    untouched = _files(board)
     calls, reboots, result = _applied(board, intent)
     after = _power(board).look()
     verdict = _power(board).check(_power(board).plan(intent).target)
     back_calls, back_reboots, back = _restored(board)
     same = _same(before, _power(board).look()) if reboots + back_reboots else untouched == _files(board)
     restored = back.word == "applied" and same
-    names = [mode.name if mode else "?" for mode in (conf.mode_by_id(_id(before)), conf.mode_by_id(_id(after)))]
     verified = result.word == "applied" and verdict is not None and bool(verdict.checked) and not verdict.faults
     return Row(
         board.name,
         intent,
         plan.line(),
-        before=names[0],
+        before=_mode_name(board, before),
         planned=", ".join(_SHORT[step.verb] for step in plan.steps) or "nothing",
-        after=names[1],
+        after=_mode_name(board, after),
         calls=calls + back_calls,
         reboots=reboots + back_reboots,
         applied=result.word,
-        verified=f"yes, {verdict.checked} values" if verdict and verified else f"no: {result.detail}",
-        restored="yes" if restored else f"no: {back.detail}",
+        verified=f"yes, {verdict.checked} values" if verdict and verified else "no",
+        restored="yes" if restored else "no",
+        reason=_wrong(result if not verified else None, back if not restored else None),
         ok=verified and restored,
     )
+
+
+def _wrong(result: Result | None, back: Result | None) -> str:
+    """Why a pair did not come through, of the change and of the way back."""
+    told = [
+        f"not verified: {result.detail}" if result else "",
+        f"not restored: {back.detail or 'its files differ'}" if back else "",
+    ]
+    return "; ".join(part for part in told if part)
 
 
 def _applied(board: VirtualBoard, intent: str) -> tuple[int, int, Result]:
@@ -196,8 +255,9 @@ def _power(board: VirtualBoard) -> BoardPower:
     return BoardPower(board.root, facts, profiles, board.root / "var/lib/edgeagent" / MEMORY_FILE, SystemClock())
 
 
-def _id(state: PowerState) -> int:
-    return -1 if state.mode_id is None else state.mode_id
+def _mode_name(board: VirtualBoard, state: PowerState) -> str:
+    mode = None if state.mode_id is None else _power(board).conf().mode_by_id(state.mode_id)
+    return mode.name if mode else "?"
 
 
 def _files(board: VirtualBoard) -> dict[str, bytes]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -218,6 +221,67 @@ def test_what_a_person_has_set_is_not_the_agents_to_undo(tmp_path: Path) -> None
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_S) == 0
     assert status.read_text() == "pmode:0002"
+
+
+def test_a_plan_that_a_person_began_is_finished_after_the_boot(tmp_path: Path) -> None:
+    """Its clocks are locked after the boot only; the agent's config names no intent of its own."""
+    board, profiles = a_board(tmp_path), tmp_path / "profiles"
+    profiles.mkdir()
+    text = '[intent.night]\nmodes = ["7W"]\nclocks = "lock"\nreboot = true\n'
+    (profiles / "own.toml").write_text('schema = "edgeagent/profile/1"\nfamily = "Orin Nano"\n' + text)
+    (board.root / "proc/uptime").write_text("4000.0 1.0\n")
+    where = ["--root", str(board.root), "--profiles", str(profiles)]
+    asked = command_line("power", "apply", "night", "--allow-reboot", *where, family=Family())
+    assert "after the reboot" in asked.stdout
+    assert command_line("simulate", "reboot", "--root", str(board.root), family=Family()).returncode == 0
+    cpu = board.root / "sys/devices/system/cpu/cpu0/cpufreq"
+    memory = board.root / "var/lib/edgeagent/power.json"
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, profiles_dir=str(profiles)) as (watcher, process),
+    ):
+        watcher.ever(Status, lambda s: s.state == "ready")
+        until = time.monotonic() + 30
+        while json.loads(memory.read_text())["pending"] is not None:
+            assert time.monotonic() < until
+            os.sched_yield()
+        assert (cpu / "scaling_min_freq").read_text() == (cpu / "scaling_max_freq").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+    assert json.loads(memory.read_text())["keeper"] == "person"
+    assert (board.root / "var/lib/nvpmodel/status").read_text() == "pmode:0003"
+
+
+def test_an_agents_own_plan_is_undone_where_the_config_has_lost_its_intent_over_the_boot(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    with (
+        helper(board, tmp_path / "power.sock"),
+        running(tmp_path, board, intent="low-power", allow_reboot=True) as (watcher, process),
+    ):
+        watcher.ever(Info, power_state("rebooting"))
+        process.kill()
+        process.wait()
+    reboot_board(board.root)
+    after = tmp_path / "after"
+    after.mkdir()
+    with helper(board, after / "power.sock"), running(after, board) as (watcher, _):
+        info = watcher.ever(Info, lambda i: i.power is not None and "back to before" in i.power.reason)
+        assert "25W wants a reboot" in info.power.reason
+
+
+def test_a_persons_plan_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
+    board = a_board(tmp_path)
+    asked = command_line("power", "apply", "low-power", "--allow-reboot", "--root", str(board.root), family=Family())
+    assert asked.returncode == 0
+    reboot_board(board.root)
+    memory = board.root / "var/lib/edgeagent/power.json"
+    memory.write_text(memory.read_text().replace('"wish": "low-power"', '"wish": "night"'))
+    after = tmp_path / "after"
+    after.mkdir()
+    with running(after, board) as (watcher, _):
+        info = watcher.ever(Info, lambda i: i.power is not None and "was not finished" in i.power.reason)
+        assert "no intent 'night'" in info.power.reason
+        watcher.ever(Health, component("power", "degraded"))
 
 
 def test_an_intent_is_found_in_a_profile_that_is_written_later(tmp_path: Path) -> None:

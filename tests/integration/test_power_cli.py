@@ -75,6 +75,119 @@ def test_a_mode_that_wants_a_reboot_is_exit_1_and_names_the_option(board: Virtua
     assert "7W is in force" in power(board, "apply", "low-power").stdout
 
 
+def test_a_required_reboot_is_shown_everywhere_until_it_has_come(board: VirtualBoard):
+    said = "reboot  required for 7W, none was made: sudo edgeagent power apply low-power --allow-reboot"
+    assert power(board, "apply", "low-power").returncode == 1
+    assert run("simulate", "reboot", "--root", board.root).returncode == 0  # a plain reboot does not bring it
+    assert said in power(board, "show").stdout
+    assert said in power(board, "list").stdout
+    assert said in run("board", "--root", board.root).stdout
+    assert "reboot required for the power mode 7W" in run("doctor", "--root", board.root).stdout
+    for command in (["power", "show"], ["power", "list"], ["board"]):
+        shown = json.loads(run(*command, "--root", board.root, "--json").stdout)
+        assert shown["reboot_required"]["mode_name"] == "7W"
+    assert power(board, "apply", "balanced").returncode == 0
+    assert "required" not in power(board, "show").stdout
+
+
+def test_the_noted_mode_is_not_taken_for_the_one_in_force(board: VirtualBoard):
+    (board.root / "misbehave.json").write_text('{"nvpmodel": ["chroot"]}')
+    assert power(board, "apply", "max-performance").returncode == 1
+    text = power(board, "show").stdout
+    assert "MAXN_SUPER is what nvpmodel noted; 25W is in force" in text
+    assert "the highest clock of GPU is 918000000, not 1020000000" in text
+    listed = power(board, "list").stdout
+    assert "MAXN_SUPER  (noted by nvpmodel, not in force)" in listed
+    assert "25W  (default, now)" in listed
+    shown = json.loads(power(board, "show", "--json").stdout)
+    assert (shown["mode"], shown["mode_in_force"]) == ("MAXN_SUPER", "25W")
+
+
+def test_until_the_boot_has_come_the_mode_of_before_is_in_force(board: VirtualBoard):
+    (board.root / "proc/uptime").write_text("4000.0 1.0\n")
+    asked = power(board, "apply", "low-power", "--allow-reboot", "--json")
+    assert (asked.returncode, json.loads(asked.stdout)["state"]) == (0, "rebooting")
+    assert "7W is what nvpmodel noted; 25W is in force" in power(board, "show").stdout
+    modes = {mode["name"]: mode for mode in json.loads(power(board, "list", "--json").stdout)["modes"]}
+    assert (modes["7W"]["noted"], modes["7W"]["in_force"], modes["25W"]["in_force"]) == (True, False, True)
+    assert run("simulate", "reboot", "--root", board.root).returncode == 0
+    assert "mode    7W\n" in power(board, "show").stdout
+
+
+def test_ends_of_single_clocks_that_were_there_before_come_back(board: VirtualBoard):
+    cpus = board.root / "sys/devices/system/cpu"
+    capped, raised = cpus / "cpu0/cpufreq/scaling_max_freq", cpus / "cpu4/cpufreq/scaling_min_freq"
+    capped.write_text("960000\n")
+    raised.write_text("883200\n")
+    assert power(board, "apply", "max-performance").returncode == 0
+    assert "2 clocks with ends of their own" in power(board, "show").stdout
+    assert power(board, "restore").returncode == 0
+    assert (capped.read_text().strip(), raised.read_text().strip()) == ("960000", "883200")
+
+
+def test_a_damaged_memory_is_told_and_a_look_writes_nothing(board: VirtualBoard):
+    assert power(board, "apply", "max-performance").returncode == 0
+    memory = board.root / "var/lib/edgeagent/power.json"
+    memory.write_text("{")
+    for command in (["show"], ["list"], ["apply", "build", "--dry-run"]):
+        assert "power.json is damaged; what the board was before is not known" in power(board, *command).stdout
+        assert "is damaged" in json.loads(power(board, *command, "--json").stdout)["memory_problem"]
+    assert memory.read_text() == "{"
+    assert [path.name for path in memory.parent.iterdir()] == ["power.json"]
+    done = power(board, "restore")
+    assert "put aside as power.damaged" in done.stdout
+    assert "leaves the fan alone" in done.stdout
+    assert (memory.parent / "power.damaged").read_text() == "{"
+
+
+def test_reboots_of_a_person_count_against_the_configs_limit(board: VirtualBoard):
+    (board.root / "proc/uptime").write_text("4000.0 1.0\n")
+    assert power(board, "apply", "low-power", "--allow-reboot").returncode == 0
+    assert run("simulate", "reboot", "--root", board.root).returncode == 0
+    (board.root / "proc/uptime").write_text("4000.0 1.0\n")
+    refused = power(board, "restore", "--allow-reboot")
+    assert refused.returncode == 1
+    assert "the 1 that a day allows were used up (power.max_reboots_per_day)" in refused.stdout
+    config = board.root / "etc/edgeagent/config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("[power]\nmax_reboots_per_day = 20\n")
+    wrong = power(board, "restore", "--allow-reboot")
+    assert (wrong.returncode, "power.max_reboots_per_day" in wrong.stderr) == (2, True)  # and no other limit is taken
+    config.write_text("[power]\nmax_reboots_per_day = 2\n")
+    assert power(board, "restore", "--allow-reboot").returncode == 0
+
+
+def test_a_named_socket_is_asked_even_by_the_owner_of_the_root(board: VirtualBoard, tmp_path: Path):
+    done = power(board, "apply", "max-performance", "--socket", str(tmp_path / "nobody"))
+    assert done.returncode == 1
+    assert str(tmp_path / "nobody") in done.stdout
+    assert not (board.root / "run/edgeagent-power").exists()
+
+
+def test_the_machines_own_helper_is_never_asked_for_another_board(board: VirtualBoard):
+    done = power(board, "apply", "max-performance", "--socket", "/run/edgeagent-power.sock")
+    assert done.returncode == 2
+    assert "is another board" in done.stderr
+    assert not (board.root / "var/lib/edgeagent/power.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["empty", "directory", "pipe", "gone"])
+def test_why_there_is_no_table_of_modes_is_told(board: VirtualBoard, kind: str):
+    conf = board.root / "etc/nvpmodel.conf"
+    conf.unlink()
+    if kind == "empty":
+        conf.touch()
+    elif kind == "directory":
+        conf.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(conf)
+    words = {"empty": "is empty", "directory": "is a directory", "pipe": "is no ordinary file", "gone": "has no /etc"}
+    done = power(board, "show")
+    assert done.returncode == 1
+    assert words[kind] in done.stderr
+    assert ("install the package" in done.stderr) == (kind == "gone")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -271,6 +271,29 @@ def test_a_cap_is_written_and_taken_back(orin: VirtualBoard, domain: str, khz: i
     assert [ends(orin, clock)[1] for clock in clocks] == [1344000 if domain == "cpu" else 918000000] * len(clocks)
 
 
+def test_the_ends_of_one_clock_are_written(orin: VirtualBoard) -> None:
+    with helper(orin) as root:
+        assert root.call("ends", clock="CPU_A78_4", low_khz=806400, high_khz=960000).facts == {"files": 1}
+        assert ends(orin, CPU4) == (806400, 960000)
+        assert ends(orin, CPU0) == (729600, 1344000)
+        assert root.call("ends", clock="CPU_A78_4", low_khz=0, high_khz=1344000).result == "done"
+        for low_khz, high_khz in ((0, 1728000), (115199, 960000), (960000, 729600)):  # the mode, the table, the order
+            refused = root.call("ends", clock="CPU_A78_4", low_khz=low_khz, high_khz=high_khz)
+            assert refused.detail == "CPU_A78_4 may have 115200 to 1344000 kHz here"
+        assert ends(orin, CPU4) == (729600, 1344000)
+        between = root.call("ends", clock="CPU_A78_4", low_khz=115200, high_khz=1000000)  # kernels keep such values
+        assert between.result == "done"
+    assert ends(orin, CPU4) == (115200, 1000000)
+
+
+def test_an_end_between_two_entries_may_be_the_one_above_the_modes(orin: VirtualBoard) -> None:
+    conf = orin.root / "etc/nvpmodel.conf"
+    conf.write_text(conf.read_text().replace("CPU_A78_4 MAX_FREQ 1344000", "CPU_A78_4 MAX_FREQ 1300000"))
+    with helper(orin) as root:
+        assert root.call("ends", clock="CPU_A78_4", low_khz=0, high_khz=1344000).result == "done"
+        assert root.call("ends", clock="CPU_A78_4", low_khz=0, high_khz=1420800).result == "refused"
+
+
 def test_a_cap_below_the_lower_end_takes_that_along_and_brings_it_back(orin: VirtualBoard) -> None:
     with helper(orin) as root:
         assert root.call("cap", domain="cpu", khz=115200).result == "done"

@@ -20,7 +20,7 @@ from edgeagent.power.memory import load_memory
 from edgeagent.power.profile_files import load_profiles, shipped_profiles_dir
 from edgeagent.simulate.board import make_board, reboot_board, virtual_boards
 from edgeagent.simulate.listing import write_misbehaviour
-from edgeagent.simulate.matrix import INTENTS, MOMENTARY, NO_MODES, board_rows
+from edgeagent.simulate.matrix import INTENTS, MOMENTARY, REFUSED, board_rows
 from edgeagent.simulate.tools.misbehaviour import MISBEHAVIOURS
 
 TOOL_TIMEOUT_S = 6.0  # above what a slow tool takes
@@ -88,7 +88,8 @@ def bench(tmp_path: Path) -> Bench:
 def test_every_intent_is_planned_applied_verified_and_restored(name: str):
     rows = board_rows(name)
     assert [row for row in rows if not row.ok] == []
-    assert len(rows) == (1 if name in NO_MODES else len(INTENTS))
+    assert [row.intent for row in rows] == list(INTENTS)
+    assert {row.intent for row in rows if row.planned == "refused"} == {i for board, i in REFUSED if board == name}
 
 
 def test_the_same_mode_is_never_set_twice(bench: Bench):
@@ -338,13 +339,21 @@ ENDS = {
     ("systemctl", "flood"): "applied",
     ("systemctl", "junk"): "applied",
     ("systemctl", "orphan"): "applied",
-    ("systemctl", "lie"): "applied",  # the profile stands in the file; that nvfancontrol reads it cannot be seen here
+    ("systemctl", "lie"): "unverified",  # the profile stands in the file, and nvfancontrol has not noted it
 }
 
 
 def test_every_misbehaviour_of_the_tools_that_are_called_is_in_the_table():
     called = {(tool, word) for tool in ("nvpmodel", "jetson_clocks", "systemctl") for word in MISBEHAVIOURS[tool]}
     assert called == set(ENDS)
+
+
+def test_a_fan_that_was_not_restarted_is_told(bench: Bench):
+    bench.misbehave("systemctl=lie")
+    result = bench.apply("max-performance", timeout_s=TOOL_TIMEOUT_S)
+    assert result.word == "unverified"
+    assert "the fan's profile in force is not known, not cool" in result.detail
+    assert bench.apply("max-performance").word == "unverified"  # nor does asking again make it known
 
 
 @pytest.mark.slow
@@ -355,7 +364,7 @@ def test_a_tool_that_misbehaves_ends_in_a_clear_state_within_its_time(bench: Ben
     assert result.word == ENDS[tool, word]
     assert result.detail
     assert "\n" not in result.detail
-    assert (result.word == "applied") == (
+    assert (result.word in ("applied", "unverified")) == (
         bench.power().check(bench.power().plan("max-performance").target).faults == ()
     )
 
@@ -371,9 +380,18 @@ def test_the_table_is_printed_by_one_command():
     family = Family()
     done = command_line("simulate", "matrix", "--board", "orin-nano", "--board", "pc", family=family)
     assert done.returncode == 0, done.stderr
-    assert "2 boards, 4 pairs: every one as it should be" in done.stdout
+    *table, blank, summary = done.stdout.splitlines()
+    assert (blank, summary) == (
+        "",
+        "2 boards, 8 pairs: 4 applied, verified and restored, 4 refused as they should be, none wrong",
+    )
+    assert [line.split()[:2] for line in table[1:]] == [[name, i] for name in ("orin-nano-r36", "pc") for i in INTENTS]
     as_json = command_line("simulate", "matrix", "--board", "pc", "--json", family=family)
-    assert json.loads(as_json.stdout)[0]["board"] == "pc"
+    rows = json.loads(as_json.stdout)
+    assert [(row["board"], row["intent"], row["planned"], row["ok"]) for row in rows] == [
+        ("pc", intent, "refused", True) for intent in INTENTS
+    ]
+    assert rows[0]["reason"] == "this is not a Jetson: there is no power mode to set"
 
 
 def test_stopping_ends_a_change_after_the_call_that_runs_and_restore_waits_for_it(bench: Bench):

@@ -30,6 +30,7 @@ SHAPES: dict[str, dict[str, type]] = {
     "release-clocks": {},
     "cap": {"domain": str, "khz": int},
     "uncap": {"domain": str},
+    "ends": {"clock": str, "low_khz": int, "high_khz": int},
     "fan": {"profile": str},
     "reboot": {},
 }
@@ -42,6 +43,7 @@ SAMPLES: tuple[dict[str, Any], ...] = (
     {"verb": "release-clocks"},
     {"verb": "cap", "domain": "gpu", "khz": 612000},
     {"verb": "uncap", "domain": "cpu"},
+    {"verb": "ends", "clock": "CPU_A78_0", "low_khz": 0, "high_khz": 960000},
     {"verb": "fan", "profile": "cool"},
     {"verb": "reboot"},
 )
@@ -59,6 +61,12 @@ FOREIGN: tuple[dict[str, Any], ...] = (  # right in shape, wrong for this board
     {"verb": "cap", "domain": "cpu", "khz": 9999999},
     {"verb": "cap", "domain": "dla", "khz": 612000},
     {"verb": "uncap", "domain": "emc"},
+    {"verb": "ends", "clock": "EMC", "low_khz": 0, "high_khz": 960000},
+    {"verb": "ends", "clock": "CPU_A78_0", "low_khz": 0, "high_khz": 9999999},
+    {"verb": "ends", "clock": "CPU_A78_0", "low_khz": 1, "high_khz": 960000},
+    {"verb": "ends", "clock": "CPU_A78_0", "low_khz": 960000, "high_khz": 729600},
+    {"verb": "ends", "clock": "CPU_A78_0", "low_khz": -1, "high_khz": 960000},
+    {"verb": "ends", "clock": "../cpu0", "low_khz": 0, "high_khz": 960000},
     {"verb": "fan", "profile": "loud"},
     {"verb": "reboot"},
 )

@@ -78,6 +78,20 @@ def test_heat_raises_an_alarm_that_ends_a_little_further_down(link: Memory, tmp_
     assert seen == [[False], [False, True], [False, True], [False, True, False]]
 
 
+def test_heat_past_the_limit_is_told_as_such(link: Memory, tmp_path: Path) -> None:
+    watching = watch(link, tmp_path)
+    board = OneReading(at(95.0))
+    watching._reader = board  # type: ignore[assignment]
+    told = []
+    for celsius in (95.0, 99.5, 98.0, 96.0):  # past 99 C, and not below it by 2 C until the last
+        board.reading = at(celsius)
+        watching.sample()
+        told.append((link.last("a/hot")["severity"], link.last("a/hot")["text"]))
+    near = ("warning", "the board is less than 8 C below throttling")
+    past = ("error", "the board is past the temperature at which it throttles")
+    assert told == [near, past, past, near]
+
+
 def test_throttling_is_an_alarm_however_cool_it_looks(link: Memory, tmp_path: Path) -> None:
     watching = watch(link, tmp_path)
     watching._reader = OneReading(at(50.0, alert=1))  # type: ignore[assignment]

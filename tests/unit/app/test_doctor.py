@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,13 +80,19 @@ def test_a_root_that_is_not_there_is_refused(tmp_path: Path) -> None:
         run_doctor(tmp_path / "nowhere", True)
 
 
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """Not below pytest's own directory, which every other run of pytest closes again."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run the doctor as somebody else")
-def test_a_root_that_is_closed_to_us_is_refused(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+def test_a_root_that_is_closed_to_us_is_refused(open_to_all: Path) -> None:
+    closed = open_to_all / "closed"
     closed.mkdir(0o000)
     (closed / "in").mkdir()
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
     program = (
         "import os, sys; from pathlib import Path; from edgeagent.app.doctor import run_doctor\n"
         "from edgeagent.errors import OperatorError\n"

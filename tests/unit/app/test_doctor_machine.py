@@ -238,8 +238,10 @@ def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
     ("memory", "boot_id", "says"),
     [
         (b'{"pending": {"mode_name": "7W", "boot_id": "a"}, "gave_up": ""}', "a", "waits for a reboot: 7W"),
-        (b'{"pending": {"mode_name": "7W", "boot_id": "a"}}', "b", "no agent has looked since"),
+        (b'{"pending": {"mode_name": "7W", "boot_id": "a"}}', "b", "nobody has looked since"),
         (b'{"pending": null, "gave_up": "MAXN"}', "a", "did not bring the power mode MAXN"),
+        (b'{"required": {"wish": "low-power", "mode_id": 3, "mode_name": "7W", "boot_id": "a"}}', "a", "required for"),
+        (b'{"required": {"wish": "low-power", "mode_id": 3, "mode_name": "7W", "boot_id": "a"}}', "b", "required for"),
         (b'{"pending": [1], "gave_up": ""}', "a", ""),
         (b'{"pending": null, "gave_up": ""}', "a", ""),
         (b"[1, 2]", "a", "is damaged"),

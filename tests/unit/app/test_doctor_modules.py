@@ -137,6 +137,7 @@ def test_under_another_root_this_machines_gpu_contradicts_nothing() -> None:
     assert check("pycuda", same=False, **another).state == "ok"
     assert check("DLA", same=False, tensorrt=Probe("tensorrt", {"num_dla_cores": 0})).text.startswith("yes: ")
     assert check("tensorrt", same=False, tensorrt=NOTHING["tensorrt"]).state == "ok"
+    assert check("cv2", same=False, cv2=Probe("cv2", {"version": "4", "file": "/c", "gstreamer": "NO"})).state == "ok"
 
 
 def test_jtop_wants_its_service_and_its_group() -> None:

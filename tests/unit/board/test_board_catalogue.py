@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 
-from edgeagent.board.catalogue import COMPUTE_CAPABILITY, MODULES, L4t, find_module, jetpack_of
+from edgeagent.board.catalogue import COMPUTE_CAPABILITY, MODULES, L4t, exact_jetpack_of, find_module, jetpack_of
 
 
 def test_every_id_belongs_to_one_module() -> None:
@@ -51,20 +52,67 @@ def test_an_unknown_id_is_no_module() -> None:
     assert find_module("") is None
 
 
+CAPTURED = {
+    "4.5.1": ("32.5.1",),
+    "4.6.6": ("32.7.6",),
+    "5.1": ("35.2.1",),
+    "5.1.1": ("35.3.1",),
+    "5.1.2": ("35.4.1",),
+    "5.1.3": ("35.5.0",),
+    "5.1.6": ("35.6.4",),
+    "6.0": ("36.3.0",),
+    "6.1": ("36.4.0",),
+    "6.2": ("36.4.3",),
+    "6.2.1": ("36.4.4", "36.4.7"),
+    "6.2.2": ("36.5.0",),
+    "6.2.3": ("36.5.2",),
+    "7.0": tuple(f"38.2.{patch}" for patch in range(12)),
+    "7.1": ("38.4.0",),
+    "7.2": ("39.2.0",),
+    "7.2.1": ("39.2.1",),
+    "7.2.2": ("39.2.2",),
+}
+"""JetPack: its releases of Jetson Linux, from devices' own files and the table of jetson-stats 7.2.2."""
+
+PUBLISHED = {
+    "4.4": ("32.4.3",),
+    "4.4.1": ("32.4.4",),
+    "4.5": ("32.5.0",),
+    "4.6": ("32.6.1",),
+    "4.6.1": ("32.7.1",),
+    "4.6.2": ("32.7.2",),
+    "4.6.3": ("32.7.3",),
+    "4.6.4": ("32.7.4",),
+    "4.6.5": ("32.7.5",),
+    "5.0.2": ("35.1.0",),
+    "5.1.4": ("35.6.0",),
+    "5.1.5": ("35.6.1",),
+}
+"""The same of old releases, with no capture behind it: where the tables of two public projects agree."""
+
+RELEASES = {l4t: jetpack for table in (CAPTURED, PUBLISHED) for jetpack, l4ts in table.items() for l4t in l4ts}
+
+
+def test_every_release_has_the_jetpack_that_ships_it_and_no_other_release_has_any() -> None:
+    every = (L4t(*numbers) for numbers in product(range(28, 42), range(12), range(12)))
+    assert {str(l4t): jetpack for l4t in every if (jetpack := exact_jetpack_of(l4t))} == RELEASES
+
+
 @pytest.mark.parametrize(
     ("l4t", "jetpack"),
     [
-        (L4t(32, 7, 6), "4.6.6"),
-        (L4t(35, 4, 1), "5.1.2"),
-        (L4t(36, 3, 0), "6.0"),
         (L4t(36, 4, 7), "6.2.1"),
-        (L4t(38, 4, 0), "7.1"),
-        (L4t(39, 2, 1), "7.2.1"),
+        (L4t(32, 1, 0), "4.x"),
+        (L4t(34, 1, 1), "5.x"),
+        (L4t(35, 6, 5), "5.x"),
         (L4t(36, 9, 9), "6.x"),
+        (L4t(38, 2, 2), "7.0"),
+        (L4t(38, 9, 0), "7.x"),
+        (L4t(39, 3, 0), "7.x"),
         (L4t(99, 0, 0), ""),
     ],
 )
-def test_jetpack_of(l4t: L4t, jetpack: str) -> None:
+def test_a_release_that_the_table_lacks_has_the_jetpack_of_its_line(l4t: L4t, jetpack: str) -> None:
     assert jetpack_of(l4t) == jetpack
 
 

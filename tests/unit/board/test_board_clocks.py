@@ -54,7 +54,7 @@ def test_thor_has_two_gpu_clocks_and_no_load(tree: Tree) -> None:
 
 def test_a_board_without_a_gpu_says_so(tree: Tree) -> None:
     gpu = tree.read().gpu
-    assert (gpu.absent, gpu.load_absent, gpu.freq_khz) == ("vanished", "vanished", None)
+    assert (gpu.absent, gpu.load_absent, gpu.freq_khz) == ("not-given", "not-given", None)
 
 
 def test_a_load_that_is_not_there_now_says_why(tree: Tree) -> None:
@@ -153,7 +153,7 @@ def test_dla_states_on_every_release(tree: Tree, bus: str) -> None:
 
 def test_a_dla_that_does_not_say_its_state_is_there_all_the_same(tree: Tree) -> None:
     (tree.root / "sys/devices/platform/host1x/15880000.nvdla0").mkdir(parents=True)
-    assert [(dla.name, dla.state, dla.absent) for dla in tree.read().dla] == [("dla0", "", "vanished")]
+    assert [(dla.name, dla.state, dla.absent) for dla in tree.read().dla] == [("dla0", "", "not-given")]
 
 
 @pytest.mark.parametrize(("per_mille", "percent"), [("1000", 100.0), ("1100", 100.0), ("1101", None), ("-1", None)])

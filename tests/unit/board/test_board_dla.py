@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgeagent.board.catalogue import MODULES, find_module
-from edgeagent.board.dla import Software, decide_dla, probed
+from edgeagent.board.dla import DlaProbe, Software, decide_dla, dla_contradiction, with_probe
 
 NANO_8, NX_16, AGX_64, XAVIER_NX = "p3767-0005", "p3767-0000", "p3701-0005", "p3668-0001"
 
@@ -79,9 +81,42 @@ def test_no_module_without_cores_ever_gets_a_yes(module, tensorrt: str) -> None:
 
 def test_what_tensorrt_reports_is_the_last_word() -> None:
     declared = decide_dla(find_module(AGX_64), True, Software("10.3.0", "6.2.1"))
-    assert probed(declared, 2).answer == "yes"
-    assert "INT8 by calibration" in probed(declared, 2).reason
-    assert probed(declared, 0).answer == "no"
-    assert "TensorRT reports no DLA core (Jetson AGX Orin 64GB has 2 DLA cores" in probed(declared, 0).reason
+    both, none = with_probe(declared, DlaProbe(2)), with_probe(declared, DlaProbe(0))
+    assert (both.answer, both.cores, both.declared, both.probed) == ("yes", 2, 2, 2)
+    assert "INT8 by calibration" in both.reason
+    assert (none.answer, none.cores, none.declared, none.probed) == ("no", 0, 2, 0)
+    assert "TensorRT reports no DLA core (Jetson AGX Orin 64GB has 2 DLA cores" in none.reason
     unknown = decide_dla(find_module(NX_16), True, Software("11.4.1", "7.2.2"))
-    assert (probed(unknown, 2).answer, probed(unknown, 2).cores) == ("yes", 2)
+    assert (with_probe(unknown, DlaProbe(2)).answer, with_probe(unknown, DlaProbe(2)).cores) == ("yes", 2)
+
+
+def test_what_could_not_be_probed_stays_as_declared_and_says_why() -> None:
+    declared = decide_dla(find_module(NX_16), True, Software("10.3.0", "6.2.1"))
+    assert (declared.declared, declared.probed, declared.unprobed) == (2, None, "")
+    assert with_probe(declared, DlaProbe(why_not="it hangs")) == replace(declared, unprobed="it hangs")
+
+
+@pytest.mark.parametrize(
+    ("module_id", "jetpack", "tensorrt", "cores", "contradicts"),
+    [
+        (AGX_64, "6.2.1", "10.3.0", 2, False),
+        (AGX_64, "6.2.1", "10.3.0", 0, True),
+        (AGX_64, "6.2.1", "10.3.0", 1, True),
+        (AGX_64, "7.2", "10.16.2", 0, False),  # this TensorRT drives none: as expected
+        (AGX_64, "7.2", "10.16.2", 2, True),
+        (NX_16, "7.2.2", "11.4.1", 0, False),  # nobody knows
+        (NX_16, "7.2.2", "11.4.1", 2, False),
+        (NX_16, "7.2.2", "11.4.1", 1, True),
+        (NANO_8, "6.2.1", "10.3.0", 0, False),
+        (NANO_8, "6.2.1", "10.3.0", 1, True),
+        ("p9999-0000", "6.2.1", "10.3.0", 3, False),
+    ],
+)
+def test_what_was_declared_and_what_is_probed_contradict_each_other(
+    module_id: str, jetpack: str, tensorrt: str, cores: int, contradicts: bool
+) -> None:
+    declared = decide_dla(find_module(module_id), True, Software(tensorrt, jetpack))
+    told = dla_contradiction(declared, DlaProbe(cores))
+    assert bool(told) == contradicts
+    assert not contradicts or (f"DLA: {declared.cores} declared" in told and f"{cores} probed" in told)
+    assert dla_contradiction(declared, DlaProbe(why_not="it hangs")) == ""

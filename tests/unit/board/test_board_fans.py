@@ -61,7 +61,7 @@ def test_several_fans_are_paired_by_their_devices(tree: Tree, order: tuple[int, 
 
 def test_no_fan(tree: Tree) -> None:
     reading = tree.read()
-    assert (reading.fans, reading.fan.rpm, reading.fan.absent) == ((), None, "vanished")
+    assert (reading.fans, reading.fan.rpm, reading.fan.absent) == ((), None, "not-given")
 
 
 @pytest.mark.parametrize(("pwm", "rpm"), [("256", "100001"), ("99999999999", "9" * 20), ("-1", "-1"), ("?", "?")])

@@ -66,7 +66,7 @@ def test_reasons(number: int, reason: str) -> None:
 
 
 def test_a_missing_file_a_directory_and_a_strange_name(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "none", "vanished"), (tmp_path, "unreadable"), ("a\0b", "vanished")):
+    for path, reason in ((tmp_path / "none", "not-given"), (tmp_path, "unreadable"), ("a\0b", "not-given")):
         probe = Probe(str(path))
         assert probe.read() == (b"", reason)
         probe.close()
@@ -101,7 +101,7 @@ def test_open_files_close_together(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("7 mv\n")
     files = OpenFiles()
     probe, missing = files.open(str(tmp_path / "a")), files.open(str(tmp_path / "none"))
-    assert (probe.read_int(), missing.read_int(), len(files)) == ((7, ""), (None, "vanished"), 1)
+    assert (probe.read_int(), missing.read_int(), len(files)) == ((7, ""), (None, "not-given"), 1)
     files.close()
     assert (probe.read_int(), len(files)) == ((None, "vanished"), 0)
 

@@ -45,7 +45,7 @@ def test_a_developer_kit_is_recognised_without_contradiction() -> None:
     assert (identity.module, identity.module_id) == ("Jetson Orin Nano 8GB", "p3767-0005")
     assert identity.carrier == "p3768-0000 (jetson-orin-nano-devkit-super)"
     assert (identity.soc, identity.compute_capability) == ("t234", "8.7")
-    assert identity.dla == DlaAnswer("no", 0, "Jetson Orin Nano 8GB has no DLA")
+    assert identity.dla == DlaAnswer("no", 0, "Jetson Orin Nano 8GB has no DLA", declared=0)
     assert (identity.cpus, identity.memory_mb, identity.serial) == (6, 7607, "1420000000001")
     assert (identity.l4t, identity.jetpack) == ("36.4.7", "6.2.1")
     assert (identity.tensorrt, identity.cuda, identity.onnxruntime) == ("10.3.0", "12.6.68", "1.23.0")
@@ -94,7 +94,7 @@ def test_an_unknown_module_keeps_its_soc_and_has_unknown_dla() -> None:
     identity = decide_identity(Evidence(compatible=b"acme,p9999-0000\0nvidia,p9999-0042\0nvidia,tegra234\0"))
     assert (identity.kind, identity.module, identity.module_id) == ("unknown-jetson", "", "p9999-0042")
     assert (identity.soc, identity.compute_capability, identity.dla_cores) == ("t234", "8.7", None)
-    assert (identity.dla.answer, "ask TensorRT" in identity.dla.reason) == ("unknown", True)
+    assert (identity.dla.answer, "num_DLA_cores tells" in identity.dla.reason) == ("unknown", True)
 
 
 def test_a_new_soc_has_no_compute_capability() -> None:

@@ -97,7 +97,7 @@ def test_r32_without_a_power_file_multiplies_and_leaves_out_nc(tree: Tree) -> No
     assert [(rail.name, rail.milliwatts) for rail in tree.read().rails] == [("VDD_IN", 9500.0)]
 
 
-@pytest.mark.parametrize(("current", "absent"), [("?", "unreadable"), (None, "vanished")])
+@pytest.mark.parametrize(("current", "absent"), [("?", "unreadable"), (None, "not-given")])
 def test_a_rail_without_current_says_why_and_spoils_the_total(tree: Tree, current: str | None, absent: str) -> None:
     directory = tree.hwmon(0, "ina3221", in1_label="VDD_GPU_SOC", in1_input=5000)
     if current is not None:

@@ -59,7 +59,7 @@ def test_the_whole_page() -> None:
         "Power                9.12 W in all (VDD_IN)\n"
         "  VDD_IN             9.12 W\n"
         "  VDD_SOC               -  closed to this user\n"
-        "  oc3       4 over-current events since boot (power peak over the limit, common in uncapped modes)\n"
+        "  oc3       4 over-current events since boot (power peaks over the limit, common in uncapped modes)\n"
         "\n"
         "Work\n"
         "  cpu       (load: it needs two readings) at 1344 MHz\n"
@@ -99,8 +99,8 @@ def test_a_pc() -> None:
 def test_an_unknown_jetson_shows_its_model_text() -> None:
     identity = decide_identity(Evidence(compatible=b"nvidia,tegra999\0", model=b"NVIDIA Jetson Next\0"))
     text = render_board_text(identity, Reading())
-    assert text.startswith("A Jetson that this release does not know: NVIDIA Jetson Next\n")
-    assert "  DLA       unknown: this release does not know the module" in text
+    assert text.startswith("A Jetson that this edgeagent does not know: NVIDIA Jetson Next\n")
+    assert "  DLA       unknown: this edgeagent does not know the module" in text
 
 
 def test_json_survives_a_round_trip() -> None:

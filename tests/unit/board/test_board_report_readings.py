@@ -74,18 +74,18 @@ def test_a_whole_reading() -> None:
         "  VDD_GPU_SOC        4.00 W\n"
         "  VDD_CPU_CV         3.00 W\n"
         "  VIN_SYS_5V0           -  left alone for a while: the last answer took too long\n"
-        "  oc1       0 over-current events since boot (the input voltage sagged)\n"
+        "  oc1       0 over-current events since boot (sags of the input voltage)\n"
         "  oc3       90 over-current events since boot, 15.0 a second now "
-        "(power peak over the limit, common in uncapped modes)\n"
+        "(power peaks over the limit, common in uncapped modes)\n"
         "  oc9       closed to this user\n"
         "\n"
         "Work\n"
         "  cpu        12.5 % busy\n"
-        "  gpu       (load: this kernel has no file for it) at 918 MHz\n"
+        "  gpu       (load: no file of this system gives it) at 918 MHz\n"
         "  clocks    locked: none of them moves\n"
         "  emc       3199 MHz, 12 % busy (the memory's clock)\n"
         "  dla0      suspended\n"
-        "  dla1      gone since the last look: its driver was unloaded, or never there\n"
+        "  dla1      gone since an earlier look: its driver was unloaded\n"
         "  nvenc     435 MHz\n"
         "  ofa       off\n"
         "  memory    3906 MB of 7607 MB available\n"
@@ -134,7 +134,7 @@ def test_json_has_every_part_and_what_follows_from_it() -> None:
     assert found["zones"][0]["trips"] == [
         {"kind": "passive", "celsius": 70.0, "hysteresis_c": 8.0, "bound": ["hot-surface-alert"]}
     ]
-    assert found["over_current"][0]["meaning"] == "the input voltage sagged"
+    assert found["over_current"][0]["meaning"] == "sags of the input voltage"
     assert (found["power_total_mw"], found["power_total_source"]) == (9000.0, "VDD_IN")
     assert (found["clocks"][0]["lock"], found["clocks_locked"], found["throttle_source"]) == ("locked", True, "trip")
     assert (found["gpu"]["load_percent"], found["fans"], found["slowed"]) == (None, [], [])
@@ -198,7 +198,7 @@ CPU = ClockDomain("cpu0", None, cores=(0,), absent="permission", limits_absent="
         (
             "gpu",
             Reading(gpu=Gpu(None, None, "permission", "not-given")),
-            "gpu       (load: this kernel has no file for it; clock: closed to this user)",
+            "gpu       (load: no file of this system gives it; clock: closed to this user)",
         ),
         ("gpu", Reading(gpu=Gpu(5.0, None, "permission")), "gpu         5.0 % busy (clock: closed to this user)"),
         ("memory", Reading(memory=Memory(absent="permission")), "memory    (closed to this user)"),

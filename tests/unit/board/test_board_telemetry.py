@@ -10,6 +10,7 @@ import pytest
 from sysfs_kit import CPUFREQ, THERMAL, Tree, as_nobody, open_directory
 
 from edgeagent.board.reading import Disk
+from edgeagent.board.report_readings import readings_text
 from edgeagent.board.telemetry import BoardReader
 
 
@@ -32,6 +33,14 @@ def test_an_empty_root_is_an_empty_reading(tree: Tree) -> None:
     assert isinstance(reading.disk, Disk)
 
 
+def test_what_was_never_there_has_not_gone_away(tree: Tree) -> None:
+    with BoardReader(tree.root) as reader:
+        for _ in range(2):  # the second look has an earlier one, and nothing to miss either
+            page = "\n".join(line for lines in readings_text(reader.read()) for line in lines)
+            assert "gone since" not in page
+            assert "  gpu       (load and clock: no file of this system gives it)" in page
+
+
 def test_a_zone_that_goes_away_is_vanished_and_comes_back(tree: Tree) -> None:
     tree.zone(0, "cpu-thermal")
     tree.zone(1, "gpu-thermal", "50000\n")
@@ -48,7 +57,7 @@ def test_a_zone_without_its_file_is_looked_for_once_more(tree: Tree) -> None:
     path = tree.zone(0, "cpu-thermal")
     path.unlink()
     with BoardReader(tree.root) as reader:
-        assert reader.read().zones[0].absent == "vanished"
+        assert reader.read().zones[0].absent == "not-given"
         tree.zone(0, "cpu-thermal")
         assert reader.read().zones[0].temperature_c == 40.0
 
@@ -56,9 +65,9 @@ def test_a_zone_without_its_file_is_looked_for_once_more(tree: Tree) -> None:
 def test_a_rail_that_stays_away_is_not_looked_for_for_ever(tree: Tree) -> None:
     tree.hwmon(0, "ina3221", in1_label="VDD_IN", in1_input=5000)
     with BoardReader(tree.root) as reader:
-        assert [reader.read().rails[0].absent for _ in range(3)] == ["vanished"] * 3
+        assert [reader.read().rails[0].absent for _ in range(3)] == ["not-given"] * 3
         tree.write("sys/class/hwmon/hwmon0/curr1_input", 1000)
-        assert reader.read().rails[0].absent == "vanished"
+        assert reader.read().rails[0].absent == "not-given"
 
 
 def test_cpu_load_is_the_difference_of_two_readings(tree: Tree) -> None:
@@ -93,7 +102,7 @@ def test_a_cluster_whose_files_are_gone_has_no_clock(tree: Tree) -> None:
     tree.policy(0, "0", 1_344_000, 729_600, 1_728_000)
     (tree.root / CPUFREQ / "policy0/scaling_cur_freq").unlink()
     clock = tree.read().clocks[0]
-    assert (clock.freq_khz, clock.absent, clock.max_khz) == (None, "vanished", 1_728_000)
+    assert (clock.freq_khz, clock.absent, clock.max_khz) == (None, "not-given", 1_728_000)
 
 
 def open_files() -> int:

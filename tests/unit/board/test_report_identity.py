@@ -60,7 +60,7 @@ def test_a_virtual_machine_is_another_word() -> None:
 
 def test_the_model_text_is_shown_and_not_believed() -> None:
     copied = dataclasses.replace(SEEN, model=b"NVIDIA Jetson Orin NX Developer Kit\0")
-    assert "  model     NVIDIA Jetson Orin NX Developer Kit (shown, not believed)" in head(
+    assert "  model     NVIDIA Jetson Orin NX Developer Kit (only shown: the ids above decide)" in head(
         decide_identity(copied), None
     )
     bare = Evidence(compatible=b"nvidia,tegra234\0", meminfo=b"MemTotal: 16011264 kB\n", model=copied.model)
@@ -105,5 +105,8 @@ def test_a_program_gets_the_same() -> None:
         "cores": 2,
         "reason": "Jetson Orin NX 16GB has 2 DLA cores, TensorRT 10.3.0.30 drives them: FP16, or INT8 by calibration "
         "(no Q/DQ)",
+        "declared": 2,
+        "probed": None,
+        "unprobed": "",
     }
     assert (found["virtual"], found["system"]) == ("virtual-board", "Ubuntu 22.04.5 LTS")

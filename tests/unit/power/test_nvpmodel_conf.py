@@ -241,7 +241,7 @@ def test_the_last_setting_of_a_mode_counts() -> None:
         (GOOD.replace("15W", "15\0W"), "line 21: holds a NUL byte"),
         ("#" * (MAX_SIZE + 1), f"the file: is larger than {MAX_SIZE} characters"),
         (GOOD + "\n" * MAX_LINES, f"line {MAX_LINES + 1}: is more than {MAX_LINES} lines"),
-        ("", "the file: has no PM_CONFIG (add < PM_CONFIG DEFAULT=ID > with one of the modes none)"),
+        ("", "the file: has no power mode (put the release's own file back"),
         ("\x7fELF\x02\x01\n", r"line 1: holds characters that are no text: '\x7fELF\x02\x01'"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeagent.power.clocks import ClockEnds
 from edgeagent.power.memory import DAY_MS, Pending, PowerMemory, PowerMemoryError, load_memory, save_memory
 from edgeagent.power.plan import Found
 
@@ -18,13 +19,29 @@ def _document(reboots: bytes, pending: bytes) -> bytes:
     return head + b'"reboots_ms": ' + reboots + b', "pending": ' + pending + b"}"
 
 
-FULL = PowerMemory(Found(1, "25W", True, "quiet", 960_000, None), PENDING, (5, 6), "7W", "agent")
+FOUND = Found(1, "25W", True, "quiet", 960_000, None, (ClockEnds("CPU_A78_0", 0, 960_000),))
+FULL = PowerMemory(FOUND, PENDING, (5, 6), "7W", "agent", PENDING)
 
 
 @pytest.mark.parametrize("memory", [PowerMemory(), FULL])
 def test_what_is_saved_is_loaded(tmp_path: Path, memory: PowerMemory):
     save_memory(tmp_path / "deep" / "power.json", memory)
     assert load_memory(tmp_path / "deep" / "power.json") == (memory, "")
+
+
+def test_a_file_of_an_earlier_release_has_neither_ends_nor_a_required_reboot(tmp_path: Path):
+    found = (
+        '{"mode_id": 1, "mode_name": "25W", "clocks_locked": false, "fan": "quiet", "cpu_khz": null, "gpu_khz": null}'
+    )
+    old = _document(b"[]", b"null").replace(b'"found": null', b'"found": ' + found.encode())
+    (tmp_path / "power.json").write_bytes(old)
+    assert load_memory(tmp_path / "power.json") == (PowerMemory(Found(1, "25W", False, "quiet")), "")
+
+
+def test_one_who_only_looks_leaves_a_damaged_file_where_it_is(tmp_path: Path):
+    (tmp_path / "power.json").write_bytes(b"{")
+    assert load_memory(tmp_path / "power.json", put_aside=False) == (PowerMemory(), f"{tmp_path}/power.json is damaged")
+    assert [path.name for path in tmp_path.iterdir()] == ["power.json"]
 
 
 def test_nothing_is_left_beside_the_file(tmp_path: Path):

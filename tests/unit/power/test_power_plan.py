@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from power_kit import CPU, GPU, board_conf, board_state
 
+from edgeagent.power.clocks import ClockEnds
 from edgeagent.power.plan import Found, find_state, plan_intent, plan_restore, plan_target, retarget
 from edgeagent.power.profile import Intent, IntentError
 from edgeagent.power.verify import Target
@@ -109,9 +110,68 @@ def test_restore_goes_back_from_everywhere(now, locked):
 def test_a_cap_that_was_there_before_comes_back():
     low = {f"{CPU}/cpu{core}/cpufreq/scaling_max_freq": 960_000 for core in (0, 1)}
     found = find_state(CONF, board_state(1, values=low))
-    assert found == Found(1, "25W", False, "quiet", cpu_khz=960_000)
+    ends = tuple(ClockEnds(f"CPU_A78_{core}", 0, 960_000) for core in (0, 1))
+    assert found == Found(1, "25W", False, "quiet", ends=ends)
+    assert verbs(plan_restore(found, CONF, board_state(2), "t234")) == ["set-mode", "ends", "ends"]
+
+
+def test_a_cap_in_the_memory_of_an_earlier_release_comes_back():
+    found = Found(1, "25W", False, "quiet", cpu_khz=960_000)
     steps = plan_restore(found, CONF, board_state(2), "t234").steps
     assert [(step.verb, step.arguments.get("khz")) for step in steps] == [("set-mode", None), ("cap", 960_000)]
+
+
+def test_ends_of_single_clocks_come_back_from_any_mode():
+    """A cap on one core only, and a lower end that somebody has raised: one number a domain does not say them."""
+    by_hand = {
+        f"{CPU}/cpu0/cpufreq/scaling_max_freq": 960_000,
+        f"{CPU}/cpu1/cpufreq/scaling_min_freq": 960_000,
+    }
+    before = board_state(1, values=by_hand)
+    found = find_state(CONF, before)
+    assert found.ends == (ClockEnds("CPU_A78_0", 0, 960_000), ClockEnds("CPU_A78_1", 960_000, 1_344_000))
+    assert plan_restore(found, CONF, before, "t234").steps == ()
+    steps = plan_restore(found, CONF, board_state(2, locked=True), "t234").steps
+    assert [step.verb for step in steps] == ["release-clocks", "set-mode", "ends", "ends"]
+    assert dict(steps[2].arguments) == {"clock": "CPU_A78_0", "low_khz": 0, "high_khz": 960_000}
+    only_lost = plan_restore(found, CONF, board_state(1), "t234").steps
+    assert [step.verb for step in only_lost] == ["ends", "ends"]
+
+
+def test_a_clock_held_by_hand_stays_held_and_the_others_are_freed():
+    by_hand = {f"{CPU}/cpu0/cpufreq/scaling_{end}_freq": 960_000 for end in ("min", "max")}
+    before = board_state(1, values=by_hand)
+    found = find_state(CONF, before)
+    assert found.ends == (ClockEnds("CPU_A78_0", 960_000, 960_000),)
+    assert plan_restore(found, CONF, before, "t234").steps == ()
+    assert verbs(plan_restore(found, CONF, board_state(1, locked=True), "t234")) == ["release-clocks", "ends"]
+
+
+def test_a_lower_end_below_the_modes_own_and_a_value_between_two_entries_come_back_too():
+    by_hand = {f"{CPU}/cpu0/cpufreq/scaling_max_freq": 1_000_000, f"{GPU}/min_freq": 408_000_000}
+    found = find_state(CONF, board_state(1, values=by_hand))
+    assert found.ends == (ClockEnds("CPU_A78_0", 0, 1_000_000), ClockEnds("GPU", 408_000, 918_000))
+    lowered = board_state(1, values={f"{CPU}/cpu1/cpufreq/scaling_min_freq": 700_000})
+    assert find_state(CONF, lowered).ends == (ClockEnds("CPU_A78_1", 700_000, 1_344_000),)
+
+
+def test_a_clock_that_was_let_above_its_mode_gets_the_modes_own_end_and_a_note_says_so():
+    before = board_state(1, values={f"{CPU}/cpu0/cpufreq/scaling_max_freq": 1_728_000})
+    found = find_state(CONF, before)
+    assert plan_restore(found, CONF, before, "t234").steps == ()  # as it was found
+    plan = plan_restore(found, CONF, board_state(2), "t234")
+    assert plan.notes == ("CPU_A78_0 was let up to 1728 MHz by hand, above what 25W allows: it gets 1344",)
+    assert dict(plan.steps[-1].arguments) == {"clock": "CPU_A78_0", "low_khz": 0, "high_khz": 1_344_000}
+
+
+def test_ends_mean_nothing_in_another_mode():
+    found = Found(0, "GONE", False, "quiet", cpu_khz=960_000, ends=(ClockEnds("CPU_A78_0", 0, 960_000),))
+    assert plan_restore(found, CONF, board_state(1), "t234").steps == ()
+
+
+def test_heat_is_not_taken_for_ends_of_their_own():
+    low = {f"{CPU}/cpu0/cpufreq/scaling_max_freq": 960_000}
+    assert find_state(CONF, board_state(1, values=low, slowed=("cpufreq-cpu0",))).ends == ()
 
 
 def test_a_noted_mode_that_the_table_does_not_have_is_taken_for_the_default():
