@@ -260,7 +260,13 @@ class Agent:
             self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
 
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
-        await self._infer.serve(wanted.pipeline, ready.entry.manifest, str(ready.entry.plan_path))
+        await self._infer.serve(
+            wanted.pipeline,
+            ready.entry.manifest,
+            str(ready.entry.plan_path),
+            dla_core=ready.candidate.dla_core,
+            plugins=self._config.engines.plugins,
+        )
         self._publish_info()
         self._troubles.serves(ready.entry.manifest.key)
 

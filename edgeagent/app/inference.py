@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -83,8 +83,10 @@ class InferDesk:
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
 
-    async def serve(self, name: str, manifest: Manifest, plan: str) -> None:
-        """Let the pipeline run on this engine from now on."""
+    async def serve(
+        self, name: str, manifest: Manifest, plan: str, *, dla_core: int = 0, plugins: Sequence[str] = ()
+    ) -> None:
+        """Let the pipeline run on this engine from now on. `dla_core`: where one made for a DLA runs."""
         served = self._pipelines[name]
         settings = served.settings
         keep = [served.classes.index(c) for c in settings.classes] if settings.classes else None
@@ -100,6 +102,8 @@ class InferDesk:
             iou=settings.iou if manifest.network is None or manifest.network.nms else None,
             max_detections=settings.max_detections,
             min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
+            dla_core=dla_core if manifest.placement == "dla" else None,
+            plugins=tuple(plugins),
         )
         await self.supervisor.send(LoadPipeline(pipeline=served.start))
 
