@@ -44,7 +44,7 @@ def _add_plan(actions: Every, common: argparse.ArgumentParser) -> None:
 
 def _add_build(actions: Every, common: argparse.ArgumentParser, state: argparse.ArgumentParser) -> None:
     build = actions.add_parser("build", parents=[common, state], help="get a model's engine: store, registry, build")
-    build.add_argument("model", metavar="MODEL", help="a model's directory, or sample:conveyor")
+    build.add_argument("model", metavar="MODEL", help="a model's directory, registry:DIGEST, or sample:conveyor")
     build.add_argument("--images", type=Path, metavar="DIR", help="pictures to calibrate with and to compare on")
     build.add_argument("--source", metavar="SPEC", help="camera to collect frames from, where no --images are given")
     build.add_argument("--precision", choices=PRECISIONS, help="default: the config's")

@@ -27,6 +27,7 @@ from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk, Wanted
 from edgeagent.app.groups import first_error
 from edgeagent.app.logs import configure_logs
+from edgeagent.app.models import local_path
 from edgeagent.app.wiring import engine_fingerprint
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.telemetry import BoardReader
@@ -35,7 +36,8 @@ from edgeagent.clock import Clock, SystemClock
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.errors import EngineError, OperatorError
+from edgeagent.engine.registry.layout import digest_in
+from edgeagent.errors import EngineError, ModelError, OperatorError
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -93,11 +95,23 @@ def _asked(options: argparse.Namespace) -> Asked:
     source = parse_source(options.source) if options.source else None
     known = _pipeline_of(config, options.model)
     model = config.models[known[1]].path if known else options.model
+    model = _here(model, Path(config.device.state_dir))
     asked = Asked(config, model, _bundle(model), images, source)
     if source is not None or images is not None or known is None:
         return _with_something_to_see(asked)
     name, _, camera = known
     return Asked(config, model, asked.bundle, None, config.cameras[camera].source, camera, name)
+
+
+def _here(model: str, state_dir: Path) -> str:
+    """The bundle's own path, also of a model `registry:DIGEST` that was pulled. Raises OperatorError for one that was
+    not."""
+    try:
+        return local_path(model, state_dir)
+    except ModelError as error:
+        raise OperatorError(
+            error.message, mend=f"edgeagent engine pull --model {digest_in(model)}", code=error.error_code
+        ) from error
 
 
 def _bundle(model: str) -> ModelBundle:

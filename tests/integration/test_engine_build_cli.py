@@ -83,6 +83,17 @@ def test_for_a_script(family: Family, config: Path, tmp_path: Path, pictures: Pa
     assert told["manifest"]["agreement"]["value"] >= 0.99
 
 
+def test_a_model_from_a_registry_is_named_by_its_digest(
+    family: Family, config: Path, tmp_path: Path, pictures: Path
+) -> None:
+    digest = "ab" * 32
+    words = (f"registry:{digest}", "--images", pictures, "--precision", "fp32")
+    refused = build(family, config, *words, code=2)
+    assert f"edgeagent engine pull --model {digest}" in refused.stderr
+    shutil.copytree(SAMPLE, tmp_path / "state" / "models" / digest)
+    assert "was built" in build(family, config, *words).stdout
+
+
 def test_a_new_picture_is_other_data(family: Family, config: Path, tmp_path: Path, pictures: Path) -> None:
     more = Path(shutil.copytree(pictures, tmp_path / "more"))
     build(family, config, "sample:conveyor", "--images", more)
