@@ -233,7 +233,7 @@ def _checked(kind: TypeAdapter[str], text: str, name: str) -> str:
 def _line(facts: Facts) -> str:
     """`engine 0123... fetched from file:///srv/engines (12.3 MB, signed by 0011...)`."""
     what = f"model {facts.get('digest') or facts['model']}" if "model" in facts else f"engine {facts['key']}"
-    where = facts.get("registry") or "this device"
+    where = facts.get("registry") or ("a registry" if facts["outcome"] == "fetched" else "this device")
     size = f"{facts['bytes'] / 1_000_000:.1f} MB" if "bytes" in facts else ""
     by = f"key {facts['key_id']}" if "key_id" in facts else ""
     end = ", ".join(part for part in (size, by) if part)
