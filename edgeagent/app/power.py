@@ -181,11 +181,19 @@ class PowerDesk:
                 log.error("restore", reason=error.line())
                 return
             if ended is not None:
-                log.info("restore", state=ended[1].word, reason=ended[1].detail)
-                self._publisher.clear_alarm(REBOOT_ALARM)
-                self._show(PowerView("left_alone", reason=f"back to before: {ended[1].detail}"), "ok")
+                self._show_restored(ended[1])
         if scope.cancelled_caught:
             log.error("restore", reason=f"not done within {RESTORE_S:g} s")
+
+    def _show_restored(self, result: Result) -> None:
+        log.info("restore", state=result.word, reason=result.detail)
+        waits, reason = result.word == "reboot_required", f"back to before: {result.detail}"
+        if waits:
+            self._publisher.alarm(REBOOT_ALARM, "warning", reason)
+        else:
+            self._publisher.clear_alarm(REBOOT_ALARM)
+        good = result.word in GOOD
+        self._show(PowerView("reboot_required" if waits else "left_alone", reason=reason), "ok" if good else "degraded")
 
     async def _apply(self, intent: str) -> float:
         """Plan and apply; returns the seconds until the next look."""

@@ -267,6 +267,8 @@ def test_an_agents_own_plan_is_undone_where_the_config_has_lost_its_intent_over_
     with helper(board, after / "power.sock"), running(after, board) as (watcher, _):
         info = watcher.ever(Info, lambda i: i.power is not None and "back to before" in i.power.reason)
         assert "25W wants a reboot" in info.power.reason
+        assert info.power.state == "reboot_required"
+        watcher.ever(Alarm, lambda a: a.type == "reboot-required" and "25W wants a reboot" in a.text)
 
 
 def test_a_persons_plan_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
