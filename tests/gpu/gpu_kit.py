@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 for room in (Path(__file__).parent, ROOT / "tests/unit/engine"):
     sys.path.append(str(room))
 
+from yolov8n import HELD_OUT, camera, write_yolov8n  # noqa: E402
+
 from edgeagent.engine.build.backend import BackendJob, BackendOutcome, BuilderOptions  # noqa: E402
 from edgeagent.engine.build.compare import compare  # noqa: E402
 from edgeagent.engine.bundle import load_bundle  # noqa: E402
@@ -38,7 +40,6 @@ FP32, FP16 = Variant("fp32", "none", "gpu"), Variant("fp16", "none", "gpu")
 CALIBRATED, QDQ = Variant("int8", "calibrator", "gpu"), Variant("int8", "qdq", "gpu")
 FORMS = {"fp32": FP32, "fp16": FP16, "calibrated": CALIBRATED, "qdq": QDQ}
 CALIBRATION_PICTURES = int(os.environ.get("EDGEAGENT_GPU_PICTURES", "64"))
-HELD_OUT = 24
 
 
 def require_gpu() -> None:
@@ -65,7 +66,6 @@ class Subject:
     """A model with both its networks on disk, and pictures."""
 
     name: str
-    side: int
     plain: Path
     qdq: Path
     to_calibrate: list[np.ndarray]
@@ -75,13 +75,21 @@ class Subject:
         return self.qdq if form == "qdq" else self.plain
 
 
-def prepare(name: str, where: str, folder: Path, side: int) -> Subject:
-    """Graft the bundle at `where`, make its Q/DQ form, draw pictures."""
+def prepare_conveyor(folder: Path) -> Subject:
+    return prepare("conveyor", "sample:conveyor", folder, pictures(CALIBRATION_PICTURES, 320, 1), pictures(24, 320, 2))
+
+
+def prepare_yolov8n(folder: Path) -> Subject:
+    to_calibrate = camera(range(CALIBRATION_PICTURES))
+    return prepare("yolov8n", str(write_yolov8n(folder / "bundle")), folder, to_calibrate, camera(HELD_OUT))
+
+
+def prepare(name: str, where: str, folder: Path, shown: list[np.ndarray], held_out: list[np.ndarray]) -> Subject:
+    """Graft the bundle at `where`, make its Q/DQ form."""
     grafted = graft_bundle(load_bundle(where))
-    shown, held_out = pictures(CALIBRATION_PICTURES, side, 1), pictures(HELD_OUT, side, 2)
     onnx.save(grafted, str(folder / f"{name}.onnx"))
     onnx.save(quantise(grafted, shown, 4, lambda percent: None), str(folder / f"{name}-qdq.onnx"))
-    return Subject(name, side, folder / f"{name}.onnx", folder / f"{name}-qdq.onnx", shown, held_out)
+    return Subject(name, folder / f"{name}.onnx", folder / f"{name}-qdq.onnx", shown, held_out)
 
 
 @dataclass
@@ -171,19 +179,19 @@ def count(names: Sequence[str]) -> dict[str, int]:
     return {name: list(names).count(name) for name in sorted(set(names))}
 
 
-def judged(subject: Subject, plan: Path, form: str) -> Agreement:
+def judged(subject: Subject, plan: Path, form: str, backend: str = "tensorrt") -> Agreement:
     """The plan against the FP32 network on ONNX Runtime, as the acceptance gate does it, on held-out pictures."""
-    found = {}
-    for backend, path in (("tensorrt", plan), ("onnxruntime", subject.plain)):
-        session = open_session(backend, path, 8)
+    found = []
+    for runs_on, path in ((backend, plan), ("onnxruntime", subject.plain)):
+        session = open_session(runs_on, path, 8)
         times, results = [], []
         for picture in [subject.held_out[0], *subject.held_out]:
             started = time.perf_counter()
             results.extend(session.run(picture[None]))
             times.append((time.perf_counter() - started) * 1000)
         session.close()
-        found[backend] = (results[1:], float(np.median(times[1:])))
-    (engine, engine_ms), (reference, reference_ms) = found["tensorrt"], found["onnxruntime"]
+        found.append((results[1:], float(np.median(times[1:]))))
+    (engine, engine_ms), (reference, reference_ms) = found
     verdict = compare(engine, reference, engine_ms, reference_ms)
     report("agreement", model=subject.name, form=form, **verdict.model_dump())
     return verdict

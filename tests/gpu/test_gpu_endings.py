@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from gpu_kit import Subject, make, prepare, report, require_gpu
+from gpu_kit import Subject, make, prepare_conveyor, report, require_gpu
 
 from edgeagent.engine.build.outcome import Ending, classify
 from edgeagent.engine.store import EngineStore
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     require_gpu()
-    return prepare("conveyor", "sample:conveyor", tmp_path_factory.mktemp("subject"), 320)
+    return prepare_conveyor(tmp_path_factory.mktemp("subject"))
 
 
 def start(subject: Subject, form: str, plan: Path, *options: str) -> subprocess.Popen[str]:

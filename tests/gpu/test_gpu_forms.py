@@ -11,38 +11,32 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from gpu_kit import FORMS, Made, Subject, judged, make, prepare, report, require_gpu
-from yolov8n import write_yolov8n
+from gpu_kit import FORMS, Made, Subject, judged, make, prepare_conveyor, prepare_yolov8n, report, require_gpu
 
 from edgeagent.engine.scales import parse_cache
 from edgeagent.inference.session import open_session
 
 MACS = 186_846_400  # of the sample model
 pytestmark = pytest.mark.timeout(900)
-# What an engine must reach against the FP32 network on ONNX Runtime: (agreement, mean IoU, score difference). The
-# YOLOv8n has random weights: hundreds of boxes lie at 0.35 and beside each other, so the least difference moves one
-# across and lets NMS choose another; its agreement says little, its scores and boxes do.
+# What an engine must reach against the FP32 network on ONNX Runtime: (agreement, mean IoU, score difference).
 BOUNDS = {
     ("conveyor", "fp32"): (0.99, 0.98, 0.005),
     ("conveyor", "fp16"): (0.98, 0.97, 0.01),
     ("conveyor", "calibrated"): (0.90, 0.85, 0.05),
     ("conveyor", "qdq"): (0.90, 0.85, 0.05),
     ("yolov8n", "fp32"): (0.98, 0.97, 0.005),
-    ("yolov8n", "fp16"): (0.60, 0.95, 0.01),
-    ("yolov8n", "calibrated"): (0.30, 0.70, 0.05),
-    ("yolov8n", "qdq"): (0.30, 0.65, 0.05),
+    ("yolov8n", "fp16"): (0.95, 0.95, 0.05),
 }
+# Eight bits cost the random YOLOv8n much, and how much is a matter of the pictures: ONNX Runtime loses as much with the
+# Q/DQ network. So its INT8 engines must come as close to FP32 as ONNX Runtime does, but for this.
+LEFT_TO_CHANCE = 0.10
 
 
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
     require_gpu()
     folder = tmp_path_factory.mktemp("subjects")
-    yolov8n = write_yolov8n(folder / "bundle")
-    return {
-        "conveyor": prepare("conveyor", "sample:conveyor", folder, 320),
-        "yolov8n": prepare("yolov8n", str(yolov8n), folder, 640),
-    }
+    return {"conveyor": prepare_conveyor(folder), "yolov8n": prepare_yolov8n(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +48,15 @@ def once(made: dict[tuple[str, str], Made], subjects: dict[str, Subject], model:
     if (model, form) not in made:
         made[model, form] = make(subjects[model], form, folder / f"{model}-{form}.plan")
     return made[model, form]
+
+
+def as_onnx_runtime(subject: Subject) -> tuple[float, float, float]:
+    lost = judged(subject, subject.qdq, "qdq on ONNX Runtime", "onnxruntime")
+    return (
+        lost.value - LEFT_TO_CHANCE,
+        (lost.mean_iou or 0) - LEFT_TO_CHANCE,
+        (lost.mean_score_difference or 0) + LEFT_TO_CHANCE,
+    )
 
 
 @pytest.mark.parametrize("form", list(FORMS))
@@ -69,7 +72,7 @@ def test_it_says_what_onnx_runtime_says(
         pytest.skip("minutes of building for a form that the sample model shows as well")
     engine = once(made, subjects, model, form, tmp_path_factory.mktemp("plans"))
     found = judged(subjects[model], engine.plan, form)
-    agreement, iou, difference = BOUNDS[model, form]
+    agreement, iou, difference = BOUNDS.get((model, form)) or as_onnx_runtime(subjects[model])
     assert found.basis == "detections" and found.reference_detections > 50
     assert found.value >= agreement and (found.mean_iou or 0) >= iou
     assert (found.mean_score_difference or 0) <= difference

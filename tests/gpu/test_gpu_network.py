@@ -9,12 +9,11 @@ import numpy as np
 import onnx
 
 sys.path.append(str(Path(__file__).parent))
-from yolov8n import write_yolov8n, yolov8n
+from yolov8n import HELD_OUT, camera, write_yolov8n, yolov8n
 
 from edgeagent.engine.bundle import load_bundle
 from edgeagent.engine.graft import graft_bundle
 from edgeagent.inference.onnxruntime_session import OnnxRuntimeSession
-from edgeagent.simulate.scenes import draw_scene
 
 
 def test_it_is_as_large_as_yolov8n() -> None:
@@ -29,7 +28,8 @@ def test_it_is_as_large_as_yolov8n() -> None:
 def test_it_can_be_grafted_and_sees_something(tmp_path: Path) -> None:
     onnx.save(graft_bundle(load_bundle(str(write_yolov8n(tmp_path, 128)))), str(tmp_path / "grafted.onnx"))
     session = OnnxRuntimeSession(tmp_path / "grafted.onnx", 1)
-    (found,) = session.run(draw_scene(np.random.default_rng(5), 128, 128)[0][None])
+    found = [session.run(picture[None])[0] for picture in camera(HELD_OUT, 128)]
     session.close()
-    assert len(found) == 300 and np.isfinite(found.boxes).all()
-    assert found.scores[0] > 0.35 > found.scores[-1]
+    assert all(len(one) == 300 and np.isfinite(one.boxes).all() for one in found)
+    seen = [int((one.scores > 0.35).sum()) for one in found]
+    assert max(seen) > 1 and np.median(seen) < 20  # few, as with a trained network

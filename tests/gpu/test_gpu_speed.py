@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
-from gpu_kit import Subject, level, make, prepare, report, require_gpu
-from yolov8n import write_yolov8n
+from gpu_kit import Subject, level, make, prepare_yolov8n, report, require_gpu
 
 from edgeagent.inference.session import open_session
 from edgeagent.inference.tensorrt_session import TensorRtSession
@@ -27,8 +26,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     require_gpu()
-    folder = tmp_path_factory.mktemp("speed")
-    return prepare("yolov8n", str(write_yolov8n(folder / "bundle")), folder, 640)
+    return prepare_yolov8n(tmp_path_factory.mktemp("speed"))
 
 
 def plain(subject: Subject, form: str, plan: Path, workspace_mb: int, cache: Path | None) -> None:

@@ -2,27 +2,32 @@
 
 Backbone, SPPF, PAN neck and a head with distributed box sides, as Ultralytics published them (v8.0, yolov8.yaml, scale
 n: depth 0.33, width 0.25) and as their exporter writes them at opset 17: SiLU as Sigmoid and Mul, chunks as Split,
-nearest Resize by two. Input (1, 3, 640, 640), output (1, 84, 8400), 3.18 million weights. The weights are drawn so that
-signals keep their size from layer to layer; the last ones are scaled by what they give on a few pictures, so that
-hundreds of boxes pass 0.35. They mean nothing, but detections can be compared.
+nearest Resize by two. Input (1, 3, 640, 640), output (1, 84, 8400), 3.18 million weights. The weights are random, drawn
+so that signals keep their size from layer to layer, and find nothing that a person would. The last ones are settled by
+what they give on a few pictures, so that detections are few and clear as those of a trained network are: every third
+class is seen on one level only, where a cell passes 0.5 as seldom as one in PEAK, its boxes are some six cells wide
+and tall, and the classes from SEEN on are never seen.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeagent.simulate.scenes import draw_scene
+from edgeagent.simulate.scenes import ConveyorStream
 
 SIDE, CLASSES, BINS = 640, 80, 16
 STRIDES = (8, 16, 32)
-SILU_GAIN = 1.68  # a SiLU behind a unit normal leaves 1 / 1.68 of its root mean square
-LOGITS = (1.6, -6.5)  # spread and mean of the class logits
-DISTRIBUTION = (2.0, 0.0)  # of the box sides' logits
+HELD_OUT = range(500, 692, 8)  # frames of the camera
+SILU_GAIN = 1.68
+SEEN, PEAK, STEEP = 12, 1 / 4000, 4.0  # classes seen; share of cells that see one; logits a standard deviation
+NEVER = (0.5, -12.0)  # spread and mean of the logits of what is never seen
+SIDES = (0.5, 11.0)  # spread of the logits of a box side; the bin they favour
 OPSET = 17
 
 
@@ -153,16 +158,14 @@ def _head(w: _Writer, levels: list[str]) -> None:
 
 
 def settle(model: onnx.ModelProto, pictures: list[np.ndarray]) -> None:
-    """Scale and shift the head's last convolutions so that each channel has the mean and spread wanted on `pictures`.
+    """Scale and shift the head's last convolutions by what they give on `pictures`, so that detections are few.
 
     pictures: float32 (1, 3, side, side) each.
     """
     import onnxruntime
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    last = [
-        node for node in model.graph.node if node.op_type == "Conv" and ("box2" in node.name or "cls2" in node.name)
-    ]
+    last = [node for node in model.graph.node if node.output[0].endswith(("box2", "cls2"))]
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]
@@ -170,12 +173,25 @@ def settle(model: onnx.ModelProto, pictures: list[np.ndarray]) -> None:
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
     found = [session.run(None, {"images": picture}) for picture in pictures]
     for node, outputs in zip(last, zip(*found, strict=True), strict=True):
-        values = np.concatenate(outputs)
-        spread, mean = LOGITS if "cls2" in node.name else DISTRIBUTION
-        scale = spread / (values.std((0, 2, 3)) + 1e-3)
+        values = np.concatenate(outputs).swapaxes(0, 1)
+        values = values.reshape(len(values), -1)
+        scale, shift = _settled(values, int(node.output[0].split(".")[2]), "box2" in node.output[0])
         weights, bias = (constants[name] for name in node.input[1:])
         _replace(weights, numpy_helper.to_array(weights) * scale[:, None, None, None])
-        _replace(bias, (numpy_helper.to_array(bias) - values.mean((0, 2, 3))) * scale + mean)
+        _replace(bias, numpy_helper.to_array(bias) * scale + shift)
+
+
+def _settled(values: np.ndarray, level: int, box: bool) -> tuple[np.ndarray, np.ndarray]:
+    """By what to multiply each channel, and what to add then. values: (channels, cells of all pictures)."""
+    spread, mean = values.std(1) + 1e-3, values.mean(1)
+    if box:
+        bins = np.tile(np.arange(BINS), 4)
+        scale = SIDES[0] / spread
+        return scale, -mean * scale - 0.25 * (bins - SIDES[1]) ** 2
+    number = np.arange(CLASSES)
+    seen = (number < SEEN) & (number % len(STRIDES) == level)
+    scale = np.where(seen, STEEP, NEVER[0]) / spread
+    return scale, np.where(seen, -np.quantile(values, 1 - PEAK, axis=1) * scale, NEVER[1] - mean * scale)
 
 
 def _replace(tensor: onnx.TensorProto, array: np.ndarray) -> None:
@@ -207,12 +223,17 @@ def _boxes(w: _Writer) -> str:
     return w.op("Mul", [box, w.const("strides", strides[None, None].astype(np.float32))], "model.22.boxes", 4)
 
 
+def camera(frames: Iterable[int], side: int = SIDE) -> list[np.ndarray]:
+    """uint8 (side, side, 3) BGR frames of one camera above a belt: what the network is settled on, and made for."""
+    stream = ConveyorStream(side, side, 5.0, seed=4)
+    return [stream.frame(frame)[0] for frame in frames]
+
+
 def write_yolov8n(folder: Path, side: int = SIDE, seed: int = 0) -> Path:
     """A bundle of it in `folder`: the ONNX and a model.toml."""
     folder.mkdir(parents=True, exist_ok=True)
     model = yolov8n(seed, side)
-    rng = np.random.default_rng(seed)
-    pictures = [draw_scene(rng, side, side)[0][None] for _ in range(4)]
+    pictures = [picture[None] for picture in camera(HELD_OUT, side)]
     settle(model, [(picture.transpose(0, 3, 1, 2)[:, ::-1] / 255).astype(np.float32) for picture in pictures])
     onnx.save(model, str(folder / "yolov8n.onnx"))
     names = ", ".join(f'"class {index}"' for index in range(CLASSES))
