@@ -6,8 +6,10 @@ The stand-ins have each release's API to the letter (trt_stand_in.py), so a call
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from trt_kit import (
@@ -181,6 +183,26 @@ def test_an_operator_that_cannot_be_read_is_named(world: World, networks: Networ
     assert caught.value.error_code == "unsupported_layer"
     assert (caught.value.facts["layer"], caught.value.facts["operator"]) == (softmax.name, "Softmax")
     assert softmax.name in caught.value.message and world.builds == []
+
+
+@pytest.mark.parametrize("release", WITH_DLA)
+def test_a_reduction_whose_axes_8_6_leaves_unread_is_refused(release: str, networks: Networks, tmp_path: Path) -> None:
+    world = World(release)
+    model = onnx.load(str(networks.plain))
+    head = next(node for node in model.graph.node if node.op_type == "Softmax")
+    axes = onnx.numpy_helper.from_array(np.array([1], np.int64), "some axes")
+    model.graph.initializer.append(axes)
+    node = onnx.helper.make_node("ReduceMean", [head.output[0], axes.name], ["a mean"], name="model/mean")
+    model.graph.node.insert(list(model.graph.node).index(head) + 1, node)
+    onnx.save(model, str(tmp_path / "network.onnx"))
+    job = replace(job_for(networks, FP32, tmp_path), network=tmp_path / "network.onnx")
+    if release == "8.6.0":
+        with pytest.raises(EngineError) as caught:
+            build(world, job)
+        assert caught.value.error_code == "unsupported_layer" and world.builds == []
+        assert (caught.value.facts["layer"], caught.value.facts["operator"]) == ("model/mean", "ReduceMean")
+    else:
+        assert build(world, job).layers
 
 
 @pytest.mark.parametrize("timing", ["corrupt", "mismatch", "refused"])

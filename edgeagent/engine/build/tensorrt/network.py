@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     import onnx
 
 FRAMES = "frames"
+# From opset 18 on these take their axes as an input, which the parser of 8.6 leaves unread: it reduces over all axes
+# and says nothing (seen with 8.6.0). ReduceSum has had them as an input since 13, and is read.
+AXES_UNREAD = frozenset(
+    f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+)
+AXES_READ_FROM = (10,)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ def parse_network(
 ) -> Parsed:
     """Parse `model` into `network`. Raises EngineError `unsupported_layer`, which names the layer, and
     `build_refused` where the network does not take uint8 frames of a fixed size."""
+    _check_axes(capabilities, model)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
         raise _not_parsed(capabilities, parser, model)
@@ -59,6 +66,20 @@ def parse_network(
             code="build_refused",
         )
     return Parsed(network, parser, *shape[:3])
+
+
+def _check_axes(capabilities: Capabilities, model: onnx.ModelProto) -> None:
+    if capabilities.version >= AXES_READ_FROM:
+        return
+    for node in model.graph.node:
+        if node.op_type in AXES_UNREAD and len(node.input) > 1 and node.input[1]:
+            name = node.name or node.output[0]
+            raise EngineError(
+                f"TensorRT {capabilities.release} misreads layer {name} ({node.op_type}): it reduces over all axes",
+                mend="export the model with opset 17, or use a later JetPack",
+                facts={"layer": name, "operator": node.op_type},
+                code="unsupported_layer",
+            )
 
 
 def _not_parsed(capabilities: Capabilities, parser: TrtObject, model: onnx.ModelProto) -> EngineError:

@@ -5,7 +5,7 @@ The builder keeps its thread for minutes and lets go of the interpreter meanwhil
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from edgeagent.engine.build.backend import BackendJob, BackendOutcome, PlacedLayer
@@ -98,11 +98,23 @@ def _scales(bench: Bench, parsed: Parsed, found: _Found) -> bytes:
     tensors = scaled_tensors(network_layers(bench.trt, parsed.network))
     cache = bench.job.calibration_cache
     if cache is None:
+        _ask_dla(bench, parsed)
         cache = found.measured = measure_scales(bench, parsed)
     fitting, missing = fitting_scales(cache, tensors, on_dla=bench.settings.dla_core is not None)
     if missing:
         found.notes.append(f"{len(missing)} tensors have no scale and stay in FP16: {named(missing)}")
     return fitting
+
+
+def _ask_dla(bench: Bench, parsed: Parsed) -> None:
+    """Whether a DLA takes the network at all, before minutes are spent on its scales. Asked for FP16, which it computes
+    in too: without scales the answer for INT8 may be another. Raises EngineError `dla_refused`."""
+    settings = bench.settings
+    if settings.dla_core is None:
+        return
+    flags = tuple(flag for flag in settings.builder_flags if flag != "INT8")
+    config = make_config(bench.trt, bench.can, bench.builder, replace(settings, builder_flags=flags))
+    put_on_dla(bench.trt, config, parsed.network, settings.dla_core)
 
 
 def _built(bench: Bench, parsed: Parsed, scales: bytes | None, found: _Found) -> bytes:
