@@ -41,7 +41,8 @@ class EngineSettings(Table):
     quantisation: Literal["auto", "calibrator", "qdq"] = Field(
         default="auto",
         description="Where INT8 scales come from: TensorRT's calibrator (up to 10.x; what a DLA needs there), or Q/DQ "
-        "nodes put into the network (any release, the only way from 11 on); auto takes what the device needs.",
+        "nodes put into the network (any release, the only way from 11 on); auto takes Q/DQ on the GPU, and on a DLA "
+        "what the release needs.",
     )
     calibration_images: AbsolutePath | None = Field(
         default=None,

@@ -24,7 +24,7 @@ MOVES: dict[Kind, tuple[Move, ...]] = {
     "no_calibration": ("wait", "next_precision", "stop"),
     "scales_missing": ("gpu_instead", "next_precision", "stop"),
     "precision_unsupported": ("next_precision", "stop"),
-    "disagrees": ("next_precision", "stop"),
+    "disagrees": ("gpu_instead", "next_precision", "stop"),
     "driver_error": ("again", "wait"),
     "refused": ("smaller_workspace", "lower_level", "gpu_instead", "next_precision", "wait"),
     "crash": ("again", "lower_level", "gpu_instead", "wait"),

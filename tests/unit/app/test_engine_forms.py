@@ -40,7 +40,7 @@ def test_forms_follow_from_the_device() -> None:
     wish = EngineSettings()
     assert lines(wish, CPU) == ["INT8 on the CPU, Q/DQ"]
     assert [one.variant.placement for one in candidates_for(wish, ORIN, SAMPLE)] == ["dla", "gpu"]
-    assert [one.variant.quantisation for one in candidates_for(wish, ORIN, SAMPLE)] == ["calibrator", "calibrator"]
+    assert [one.variant.quantisation for one in candidates_for(wish, ORIN, SAMPLE)] == ["calibrator", "qdq"]
     assert [one.variant.quantisation for one in candidates_for(wish, THOR, SAMPLE)] == ["qdq"]
 
 

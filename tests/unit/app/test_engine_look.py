@@ -74,8 +74,12 @@ def test_the_form_that_was_gone_on_with_is_found(store: EngineStore, tmp_path: P
 
 def test_one_that_a_registry_gave_is_good_for_other_frames_too(store: EngineStore, tmp_path: Path) -> None:
     key = put(store, INT8, "a" * 64, signed=True)
+    assert look(store, tmp_path).find([INT8]) is None, "not before it was proven here"
+    here = Agreement(value=0.96, basis="detections", frames=16, reference_detections=9, engine_ms=1.0, reference_ms=2.0)
+    store.note_proven(key, here)
     found = look(store, tmp_path).find([INT8])
     assert found is not None and found.entry.manifest.key == key
+    assert found.agreement == here
 
 
 def test_one_that_was_built_here_on_other_frames_is_not(store: EngineStore, tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ def refused(ground: dict[str, Any], **wish: Any) -> EngineError:
 @pytest.mark.parametrize(
     ("ground", "wanted"),
     [
-        ({}, ["INT8 on a DLA, calibrated", "INT8 on the GPU, calibrated"]),
-        ({"tensorrt": (8, 6, 2)}, ["INT8 on a DLA, calibrated", "INT8 on the GPU, calibrated"]),
+        ({}, ["INT8 on a DLA, calibrated", "INT8 on the GPU, Q/DQ"]),
+        ({"tensorrt": (8, 6, 2)}, ["INT8 on a DLA, calibrated", "INT8 on the GPU, Q/DQ"]),
         ({"tensorrt": (10, 13, 3), **NO_DLA}, ["INT8 on the GPU, Q/DQ"]),
         ({"tensorrt": (11, 4, 1)}, ["INT8 on a DLA, Q/DQ", "INT8 on the GPU, Q/DQ"]),
         ({"tensorrt": (11, 4, 0), **NO_DLA}, ["INT8 on the GPU, Q/DQ"]),
-        ({"tensorrt": (10, 3, 0), **NO_DLA}, ["INT8 on the GPU, calibrated"]),
-        ({"dla": "unknown"}, ["INT8 on the GPU, calibrated"]),
-        ({"tensorrt": (), **NO_DLA}, ["INT8 on the GPU, calibrated"]),
+        ({"tensorrt": (10, 3, 0), **NO_DLA}, ["INT8 on the GPU, Q/DQ"]),
+        ({"dla": "unknown"}, ["INT8 on the GPU, Q/DQ"]),
+        ({"tensorrt": (), **NO_DLA}, ["INT8 on the GPU, Q/DQ"]),
         ({"backend": "onnxruntime"}, ["INT8 on the CPU, Q/DQ"]),
         ({"own_qdq": True}, ["INT8 on a DLA, the model's own Q/DQ", "INT8 on the GPU, the model's own Q/DQ"]),
         ({"backend": "onnxruntime", "own_qdq": True}, ["INT8 on the CPU, the model's own Q/DQ"]),
@@ -47,7 +47,7 @@ def test_what_auto_means(ground: dict[str, Any], wanted: list[str]) -> None:
 def test_fallbacks_come_after_everything_of_the_wanted_precision() -> None:
     assert lines({}, precision_fallback=("fp16", "fp32")) == [
         "INT8 on a DLA, calibrated",
-        "INT8 on the GPU, calibrated",
+        "INT8 on the GPU, Q/DQ",
         "FP16 on a DLA",
         "FP16 on the GPU",
         "FP32 on the GPU",
