@@ -14,7 +14,7 @@ from edgeagent.fleet.measurements import PowerMeasurement
 from edgeagent.fleet.states import Alarm, Health, Status
 from edgeagent.simulate.board import VirtualBoard
 
-pytestmark = [needs_mosquitto, pytest.mark.timeout(150)]
+pytestmark = [needs_mosquitto, pytest.mark.slow, pytest.mark.timeout(150)]
 
 
 def cleared(kind: str) -> Callable[[tuple[str, object, bytes]], bool]:

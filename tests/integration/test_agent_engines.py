@@ -20,7 +20,7 @@ from edgeagent.fleet.measurements import CameraMeasurement
 from edgeagent.fleet.results import Event, Result
 from edgeagent.fleet.states import EngineState, Health
 
-pytestmark = [needs_mosquitto, pytest.mark.timeout(240)]
+pytestmark = [needs_mosquitto, pytest.mark.slow, pytest.mark.timeout(240)]
 
 FEW = {"calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.0}
 OR_FP32 = {**FEW, "precision_fallback": ["fp32"]}

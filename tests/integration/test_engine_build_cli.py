@@ -18,7 +18,7 @@ from agent_kit import Family, command_line, entries, shared_memory
 from test_build_kit import belt_frames
 from test_link_kit import Ear, program
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 SAMPLE = Path(sys.modules["edgeagent"].__file__ or "").parent / "simulate" / "sample_model"
 
