@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Callable
 
@@ -24,8 +25,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(command(options))
     except EdgeAgentError as error:
+        code = f" [{error.error_code}]" if _is_engine(options) else ""
         for line in _lines_of(error):
-            sys.stderr.write(f"edgeagent: {line}\n")
+            sys.stderr.write(f"edgeagent: {line}{code}\n")
+        if _is_engine(options) and options.json:
+            print(json.dumps({"ok": False, "error": error.facts_for_json()}, indent=1))  # noqa: T201
         sys.exit(2 if isinstance(error, OperatorError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -36,6 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"edgeagent: {where}{(error.strerror or str(error)).lower()}\n")
         sys.exit(1)
+
+
+def _is_engine(options: argparse.Namespace) -> bool:
+    """The engine commands tell the codes of docs/models.md and docs/registry.md; scripts go by them."""
+    return bool(getattr(options, "engine_action", False))
 
 
 def _print_anything() -> None:

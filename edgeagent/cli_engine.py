@@ -17,6 +17,7 @@ PLACEMENTS = ["auto", "gpu", "dla", "dla0", "dla1"]
 
 def add_engine(every: Every) -> None:
     engine = every.add_parser("engine", help="engines: plan, build, look at, prove, share")
+    engine.set_defaults(engine_action=True)
     actions = engine.add_subparsers(required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true")

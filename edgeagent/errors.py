@@ -38,6 +38,10 @@ class EdgeAgentError(Exception):
         self.retry = retry
         self.error_code = code or self.code
 
+    def facts_for_json(self) -> dict[str, str | bool]:
+        """The error for a script."""
+        return {"code": self.error_code, "message": self.message, "mend": self.mend, "retry": self.retry}
+
     def line(self) -> str:
         """The error as one line: what is wrong, then the mend."""
         text = " ".join(self.message.split())

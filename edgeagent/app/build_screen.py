@@ -29,6 +29,8 @@ class BuildScreen:
         self._task: TaskID | None = None
         self._said = ""
         self._tenth = -1
+        self._percent = 0.0
+        self.failure: tuple[str, str] | None = None  # code and reason of the last one
         self.on_camera_failed: Callable[[str], bool] = lambda reason: False  # True: somebody else says it
         self._wants_bar = not plain and sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
 
@@ -57,7 +59,10 @@ class BuildScreen:
 
     def engine(self, pipeline: str, **values: object) -> None:
         """A state of the engine: the bar moves, or a line is printed."""
-        state, percent = str(values.get("state", "")), float(str(values.get("percent") or 0.0))
+        state = str(values.get("state", ""))
+        if state == "failed":  # how far it came stays
+            values = {**values, "percent": self._percent}
+        percent = self._percent = float(str(values.get("percent") or 0.0))
         text = str(values.get("phase") or values.get("reason") or state)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=percent, description=text[:60])
@@ -82,7 +87,9 @@ class BuildScreen:
             self._say(f"      {reason}")
 
     def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
-        """Events stand in the states already."""
+        """Events stand in the states already, but for a failure's code."""
+        if kind == "engine-failed":
+            self.failure = (str(facts.get("code") or ""), text)
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

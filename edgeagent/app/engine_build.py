@@ -72,12 +72,24 @@ def run_build(options: argparse.Namespace) -> int:
     except BaseExceptionGroup as group:
         raise first_error(group) from group
     if not isinstance(ready, Ready):
-        return ready
+        return _failed(asked, screen, ready, as_json=options.json)
     if options.json:
         print(json.dumps(_facts(ready), indent=1))  # noqa: T201
     else:
         print(_lines(ready))  # noqa: T201
     return 0
+
+
+def _failed(asked: Asked, screen: BuildScreen, code: int, *, as_json: bool) -> int:
+    """Tell a failure's code, and with --json all of it; a model or pictures that are no good are a wrong request."""
+    if screen.failure is None or code != 1:
+        return code
+    failure, reason = screen.failure
+    if as_json:
+        print(json.dumps({"ok": False, "error": {"code": failure, "message": reason}}, indent=1))  # noqa: T201
+    sys.stderr.write(f"edgeagent: there is no engine [{failure}]\n")
+    wrong_request = failure.startswith("model") or (failure == "no_calibration" and asked.images is not None)
+    return 2 if wrong_request else 1
 
 
 def _asked(options: argparse.Namespace) -> Asked:

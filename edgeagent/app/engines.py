@@ -37,7 +37,7 @@ from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.engine.build.gate import Go, Need, decide_start, is_low
 from edgeagent.engine.build.ledger import Ledger
 from edgeagent.engine.build.messages import BuildStart, CalibrationWish
-from edgeagent.engine.bundle import ModelBundle
+from edgeagent.engine.bundle import ModelBundle, data_files
 from edgeagent.engine.calibration import sweep_sets
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.store import EngineStore, store_error
@@ -258,8 +258,8 @@ class EngineDesk:
         entry = await anyio.to_thread.run_sync(self.store().find, built.key)
         if entry is None:
             raise StoreError(f"the engine {built.key} is not in the store after its build", retry=True)
-        if built.origin == "build":
-            self.on_built(built.key)
+        if built.origin == "build" and course.workspace_divisor == 1 and course.level is None:
+            self.on_built(built.key)  # a lowered one has the key of a full one: it stays on this device
         return Ready(entry, built.origin, candidate, built.agreement)
 
     async def _gate(self, job: Job) -> Go:
@@ -282,7 +282,8 @@ class EngineDesk:
 
     def _need(self, bundle: ModelBundle) -> Need:
         try:
-            model_mb = bundle.onnx_path.stat().st_size / 1e6
+            files = [bundle.onnx_path, *data_files(bundle.onnx_path)]
+            model_mb = sum(path.stat().st_size for path in files) / 1e6
         except OSError:
             model_mb = 0.0  # the build says what is wrong with it
         return Need(self._site.backend, model_mb, self._settings.min_disk_free_mb)

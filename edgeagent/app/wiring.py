@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgeagent.app.inference import Served
@@ -35,7 +36,8 @@ def engine_fingerprint(identity: Identity, backend: str, root: Path) -> dict[str
     board = board_fingerprint(identity)
     if backend == "onnxruntime":
         return {**board, "onnxruntime": identity.onnxruntime or "none"}
-    return {**board, "gpu_parts": read_gpu_parts(root) or "none"}
+    tactics = os.environ.get("EDGEAGENT_TENSORRT_TACTICS", "")  # which libraries' kernels a build may take
+    return {**board, "gpu_parts": read_gpu_parts(root) or "none", **({"tactics": tactics} if tactics else {})}
 
 
 def module_facts(identity: Identity) -> dict[str, object]:

@@ -137,8 +137,9 @@ def test_a_network_that_is_none(
     family: Family, config: Path, tmp_path: Path, pictures: Path, network: bytes | None, told: str
 ) -> None:
     bundle = bundle_with(tmp_path / "bundle", network)
-    done = build(family, config, bundle, "--images", pictures, code=1 if network else 2)
+    done = build(family, config, bundle, "--images", pictures, code=2)
     assert done.stdout == "" and told in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("[model_not_onnx]" if network else "[model_missing]")
     assert not (tmp_path / "state" / "engines").exists() or entries(tmp_path / "state") == []
 
 
@@ -156,6 +157,14 @@ def test_requests_that_are_wrong(family: Family, config: Path, words: list[str],
     done = build(family, config, *words, code=2)
     assert told in done.stderr and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_plan_of_what_is_no_network_tells_its_code_to_a_script(family: Family, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"these are words\n" * 50)
+    done = command_line("engine", "plan", str(tmp_path / "net.onnx"), "--json", family=family)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "model_not_onnx"
+    assert "[model_not_onnx]" in done.stderr
 
 
 def fill_nothing(folder: Path) -> None:
@@ -191,15 +200,17 @@ def test_pictures_that_are_none(family: Family, config: Path, tmp_path: Path, fi
     folder = tmp_path / "bad"
     folder.mkdir()
     fill(folder)
-    done = build(family, config, "sample:conveyor", "--images", folder, code=1)
-    assert told in done.stderr and done.stdout == ""
+    done = build(family, config, "sample:conveyor", "--images", folder, "--json", code=2)
+    assert told in done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "no_calibration"
+    assert told in json.loads(done.stdout)["error"]["message"]
     assert entries(tmp_path / "state") == []
     assert [path.name for path in (tmp_path / "state" / "calibration").rglob("*.png")] == []
 
 
 @pytest.mark.parametrize("where", ["/nowhere/pictures", "/dev/null"])
 def test_a_directory_that_is_none(family: Family, config: Path, tmp_path: Path, where: str) -> None:
-    done = build(family, config, "sample:conveyor", "--images", where, code=1)
+    done = build(family, config, "sample:conveyor", "--images", where, code=2)
     assert f"the calibration pictures in {where} cannot be read" in done.stderr
 
 

@@ -13,6 +13,7 @@ The codes that a build ends with, and what each means for the next step (policy.
     crash, hung, timeout   died, fell silent, took too long
     disk_full, store       the store could not take it
     model                  the network itself is at fault
+    cancelled              somebody wanted it no longer
     lost                   stopped from outside or not started: nothing was learned
 """
 
@@ -25,7 +26,7 @@ from typing import Literal, get_args
 Kind = Literal[
     "out_of_memory", "unsupported_layer", "dla_refused", "no_calibration", "scales_missing", "precision_unsupported",
     "disagrees", "driver_error", "refused", "crash", "hung", "timeout", "disk_full", "store", "model", "quarantined",
-    "lost",
+    "cancelled", "lost",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -56,7 +57,7 @@ KIND_OF_CODE: dict[str, Kind] = {
     "store": "store",
     "engine_quarantined": "quarantined",
     "not_started": "lost",
-    "cancelled": "lost",
+    "cancelled": "cancelled",
 }
 
 

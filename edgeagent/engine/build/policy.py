@@ -34,6 +34,7 @@ MOVES: dict[Kind, tuple[Move, ...]] = {
     "store": ("wait",),
     "model": ("stop",),
     "quarantined": ("gpu_instead", "next_precision", "stop"),
+    "cancelled": ("wait",),
     "lost": ("wait",),
 }
 
@@ -93,7 +94,7 @@ def decide_next(
             text = _text(move, changed, candidates)
             told = replace(changed, steps=(*changed.steps, _step(course, kind, text, candidates))[-20:])
             return Decision(move, told, _pause_s(course, move, kind, max_attempts), text)
-    return Decision("stop", course, 0.0, "only another model or another setting can help")
+    return Decision("stop", course, 0.0, "not tried again until the model, its pictures or a setting changes")
 
 
 def _changed(

@@ -76,7 +76,7 @@ def read_small(transport: Transport, path: str, most: int) -> bytes | None:
         if body is None:
             return None
         content = bytearray()
-        for chunk in body.chunks:
+        for chunk in body.chunks if (body.total or 0) <= most else ():
             content += chunk
             if len(content) > most:
                 break

@@ -145,7 +145,8 @@ def _judge_signature(offer: Offer, trusted: Sequence[str]) -> str:
             "registry_oversized", f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes", mend=""
         )
     if not offer.manifest.startswith(b"{"):
-        raise RegistryDataError("registry_not_manifest", "what lies in its manifest's place is no manifest")
+        what = "is a web page" if offer.manifest.lstrip()[:1] == b"<" else "is no manifest"
+        raise RegistryDataError("registry_not_manifest", f"what lies in its manifest's place {what}")
     return verify_signature(offer.manifest, offer.signature, trusted)
 
 
