@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_told_with_its_code(place: Ground, tmp_path: Path) ->
     with serving(place.registry) as server:
         server.trick = on("", lambda handler: handler.answer(200, b"<html>hello</html>"))
         out, errors = run("pull", KEY, *device[:2], "--registry", server.url, "--trust", public, code=1)
-        assert len(errors.splitlines()) == 1 and "is no manifest" in errors, "progress is not among the errors"
+        assert len(errors.splitlines()) == 1 and "is a web page" in errors, "progress is not among the errors"
 
 
 @pytest.mark.parametrize(

@@ -558,7 +558,7 @@ def test_every_mirrors_reason_is_kept(place, server):
 def test_bad_data_leads_on_to_the_next_mirror(place, server):
     server.trick = on("", lambda handler: handler.answer(200, HTML))
     fetched = place.fetch(server.url, place.url)
-    assert fetched is not None and fetched.registry == place.url and "no manifest" in fetched.notes[0]
+    assert fetched is not None and fetched.registry == place.url and "is a web page" in fetched.notes[0]
 
 
 def test_nobody_knows_whether_there_is_one_when_a_mirror_failed(place, server):
