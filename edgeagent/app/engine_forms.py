@@ -74,6 +74,8 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
     }
     if on_dla:
         facts |= {"dla_max_gpu_layers": settings.dla_max_gpu_layers, "dla_max_gpu_macs": settings.dla_max_gpu_macs}
+    if candidate.variant.quantisation == "calibrator":
+        facts |= {"calibration_ranges": settings.calibration_ranges}
     return BuilderWish(
         facts=facts,
         optimization_level=settings.optimization_level,
@@ -85,6 +87,7 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
         own_scales_apart=on_dla and site.tensorrt < DLA_TAKES_SCALES_BEFORE,
         plugins=tuple(plugins),
         plugin_digests={Path(path).name: digest for path, digest in plugins.items()},
+        calibration_ranges=settings.calibration_ranges,
     )
 
 

@@ -44,6 +44,11 @@ class EngineSettings(Table):
         "nodes put into the network (any release, the only way from 11 on); auto takes Q/DQ on the GPU, and on a DLA "
         "what the release needs.",
     )
+    calibration_ranges: Literal["extremes", "entropy"] = Field(
+        default="extremes",
+        description="What the scales of a calibrated engine cover: extremes, all that the calibration frames gave; "
+        "entropy, what TensorRT's calibrator leaves of it, which may be far too little.",
+    )
     calibration_images: AbsolutePath | None = Field(
         default=None,
         description="Directory of pictures to calibrate with, in place of frames from the camera.",

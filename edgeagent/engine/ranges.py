@@ -7,7 +7,7 @@ frame's numbers to the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -18,6 +18,8 @@ from onnx import TensorProto, helper
 
 from edgeagent.engine.graft import FRAMES, PREFIX
 from edgeagent.engine.network import first_line
+from edgeagent.engine.scale_flow import tensors_without_scale
+from edgeagent.engine.scales import scale_of
 from edgeagent.errors import ModelError
 
 Frames = npt.NDArray[np.uint8]
@@ -76,6 +78,20 @@ class RangeMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._session
+
+
+def extreme_scales(
+    network: onnx.ModelProto, frames: Sequence[Frames], threads: int, progress: Callable[[float], None]
+) -> dict[str, float]:
+    """The scale of each activation of a grafted network's body, from the largest value that it had on `frames`, uint8
+    (H, W, 3) BGR; 0 for what never was anything but 0. `progress` is told percent. Raises ModelError like RangeMeter.
+    """
+    with RangeMeter(network, tensors_without_scale(network, {}), threads) as meter:
+        for index, frame in enumerate(frames):
+            progress(100.0 * index / len(frames))
+            meter.show(frame)
+        progress(100.0)
+        return {name: scale_of(float(low), float(high)) for name, (low, high) in meter.ranges().items()}
 
 
 def _watched(network: onnx.ModelProto, tensors: list[str]) -> onnx.ModelProto:

@@ -31,7 +31,7 @@ from trt_stand_in import RELEASES
 from trt_world import World
 
 from edgeagent.engine.build.backend import BuilderOptions
-from edgeagent.engine.scales import parse_cache
+from edgeagent.engine.scales import CalibrationCache, parse_cache, write_cache
 from edgeagent.engine.variant import Variant
 from edgeagent.errors import EngineError
 
@@ -107,6 +107,40 @@ def test_scales_that_were_measured_before_are_used(release: str, networks: Netwo
     )
     assert len(world.builds) == 1 and world.builds[0].cache
     assert again.calibration_cache == first.calibration_cache
+
+
+def _without(cache: bytes, name: str) -> bytes:
+    parsed = parse_cache(cache)
+    kept = {tensor: 2 * scale for tensor, scale in parsed.scales.items() if tensor != name}
+    return write_cache(CalibrationCache(parsed.version, parsed.algorithm, kept))
+
+
+@pytest.mark.parametrize("release", WITH_FLAGS)
+def test_tensorrt_measures_only_what_the_scales_do_not_name(release: str, networks: Networks, tmp_path: Path) -> None:
+    theirs = build(World(release), job_for(networks, CALIBRATED, tmp_path)).calibration_cache
+    assert theirs is not None
+    ours = _without(theirs, "edgeagent/image")
+    world = World(release)
+    outcome = build(world, job_for(networks, CALIBRATED, tmp_path, calibration_cache=ours))
+    measuring, building = world.builds
+    assert measuring.pictures and building.pictures == [] and outcome.calibration_cache is not None
+    kept, before = parse_cache(outcome.calibration_cache).scales, parse_cache(ours).scales
+    assert before.items() < kept.items() and set(kept) - set(before) == {"edgeagent/image"}
+    assert kept["edgeagent/image"] == parse_cache(theirs).scales["edgeagent/image"]
+    again = World(release)
+    build(again, job_for(networks, CALIBRATED, tmp_path, calibration_cache=outcome.calibration_cache))
+    assert len(again.builds) == 1
+
+
+def test_a_tensor_that_never_was_anything_but_zero_is_not_measured_again(networks: Networks, tmp_path: Path) -> None:
+    cache = build(World("8.6.0"), job_for(networks, CALIBRATED, tmp_path)).calibration_cache
+    assert cache is not None
+    parsed = parse_cache(cache)
+    told = write_cache(CalibrationCache(parsed.version, parsed.algorithm, {**parsed.scales, "edgeagent/image": 0.0}))
+    world = World("8.6.0")
+    with pytest.raises(EngineError) as caught:
+        build(world, job_for(networks, CALIBRATED, tmp_path, calibration_cache=told))
+    assert caught.value.error_code == "scales_missing" and world.builds == []
 
 
 def test_explicit_int8(world: World, networks: Networks, tmp_path: Path) -> None:

@@ -32,13 +32,16 @@ from edgeagent.engine.bundle import load_bundle  # noqa: E402
 from edgeagent.engine.graft import graft_bundle  # noqa: E402
 from edgeagent.engine.manifest import Agreement  # noqa: E402
 from edgeagent.engine.quantise import quantise  # noqa: E402
+from edgeagent.engine.ranges import extreme_scales  # noqa: E402
+from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache  # noqa: E402
 from edgeagent.engine.variant import Variant  # noqa: E402
 from edgeagent.inference.session import open_session  # noqa: E402
 from edgeagent.simulate.scenes import draw_scene  # noqa: E402
 
 FP32, FP16 = Variant("fp32", "none", "gpu"), Variant("fp16", "none", "gpu")
 CALIBRATED, QDQ = Variant("int8", "calibrator", "gpu"), Variant("int8", "qdq", "gpu")
-FORMS = {"fp32": FP32, "fp16": FP16, "calibrated": CALIBRATED, "qdq": QDQ}
+FORMS = {"fp32": FP32, "fp16": FP16, "calibrated": CALIBRATED, "entropy": CALIBRATED, "qdq": QDQ}
+"""`calibrated` has the scales that edgeagent measures, `entropy` those of TensorRT's own calibrator."""
 CALIBRATION_PICTURES = int(os.environ.get("EDGEAGENT_GPU_PICTURES", "64"))
 
 
@@ -144,7 +147,8 @@ def _make(subject: Subject, form: str, plan: Path) -> Made:
         network=subject.network(form),
         variant=FORMS[form],
         plan=plan,
-        pictures=subject.to_calibrate if form == "calibrated" else (),
+        pictures=subject.to_calibrate if form in ("calibrated", "entropy") else (),
+        calibration_cache=scales_of(subject) if form == "calibrated" else None,
         options=BuilderOptions(threads=4, optimization_level=level()),
     )
     outcome = TensorRtBackend().build(job, heard)
@@ -166,6 +170,14 @@ def _make(subject: Subject, form: str, plan: Path) -> Made:
         errors_in_log=outcome.log.count(b"[E]"),
     )
     return Made(plan, outcome, seconds, heard.words)
+
+
+def scales_of(subject: Subject) -> bytes:
+    """A calibration cache as the build child makes one."""
+    import tensorrt
+
+    scales = extreme_scales(onnx.load(str(subject.plain)), subject.to_calibrate, 4, lambda percent: None)
+    return write_cache(CalibrationCache(cache_version_line(tensorrt.__version__), scales=scales))
 
 
 def first_of_each_phase(words: Sequence[tuple[float, str, float, str]]) -> dict[str, float]:

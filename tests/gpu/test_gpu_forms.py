@@ -23,6 +23,7 @@ BOUNDS = {
     ("conveyor", "fp32"): (0.99, 0.98, 0.005),
     ("conveyor", "fp16"): (0.98, 0.97, 0.01),
     ("conveyor", "calibrated"): (0.90, 0.85, 0.05),
+    ("conveyor", "entropy"): (0.90, 0.85, 0.05),
     ("conveyor", "qdq"): (0.90, 0.85, 0.05),
     ("yolov8n", "fp32"): (0.98, 0.97, 0.005),
     ("yolov8n", "fp16"): (0.95, 0.95, 0.05),
@@ -68,7 +69,7 @@ def test_it_says_what_onnx_runtime_says(
     made: dict[tuple[str, str], Made],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    if (model, form) == ("yolov8n", "fp32"):
+    if (model, form) in (("yolov8n", "fp32"), ("yolov8n", "entropy")):
         pytest.skip("minutes of building for a form that the sample model shows as well")
     engine = once(made, subjects, model, form, tmp_path_factory.mktemp("plans"))
     found = judged(subjects[model], engine.plan, form)
@@ -78,13 +79,13 @@ def test_it_says_what_onnx_runtime_says(
     assert (found.mean_score_difference or 0) <= difference
 
 
-@pytest.mark.parametrize("form", ["fp16", "calibrated", "qdq"])
+@pytest.mark.parametrize("form", ["fp16", "calibrated", "entropy", "qdq"])
 def test_a_build_tells_how_far_it_is_and_where_its_layers_run(
     form: str, subjects: dict[str, Subject], made: dict[tuple[str, str], Made], tmp_path: Path
 ) -> None:
     engine = once(made, subjects, "conveyor", form, tmp_path)
     phases = list(dict.fromkeys(phase for _, phase, _, _ in engine.words))
-    assert phases == ["preparing", *(["calibrating"] if form == "calibrated" else []), "building"]
+    assert phases == ["preparing", *(["calibrating"] if form == "entropy" else []), "building"]
     for phase in phases:
         percents = [percent for _, name, percent, _ in engine.words if name == phase]
         assert percents == sorted(percents)

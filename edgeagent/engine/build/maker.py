@@ -98,7 +98,7 @@ class Maker:
             variant=start.variant,
             plan=staging / PLAN,
             pictures=found.to_calibrate() if start.quantisation == "calibrator" else (),
-            calibration_cache=own or self._scales_before(wish),
+            calibration_cache=own or self._scales_before(wish) or self._scales_here(shaped, found),
             timing_cache=self._store.load_timing_cache(start.fingerprint) if start.builder.timing_cache else None,
             plugins=tuple(Path(path) for path in start.builder.plugins),
             options=self._options(),
@@ -159,7 +159,6 @@ class Maker:
         """The scales as a calibration cache: the model's own, and measured ones where it has none."""
         from edgeagent.engine.own_qdq import complete_scales
         from edgeagent.engine.scale_flow import tensors_without_scale
-        from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache
 
         whole = complete_scales(
             plain,
@@ -176,15 +175,36 @@ class Maker:
                 code="scales_missing",
                 facts={"tensors": len(missing), "first": missing[0]},
             )
-        return write_cache(CalibrationCache(cache_version_line(self._tensorrt), "EntropyCalibration2", whole))
+        return self._cache(whole)
 
     def _scales_before(self, wish: EngineWish) -> bytes | None:
         """Scales that an earlier build has measured on these frames: another placement need not measure again."""
         if wish.quantisation != "calibrator":
             return None
-        return self._store.load_calibration_cache(
-            wish.model_digest, wish.calibration_digest, self._tensorrt, wish.options
+        return self._store.load_calibration_cache(*self._where_scales_lie(wish))
+
+    def _scales_here(self, plain: onnx.ModelProto, found: CalibrationSet) -> bytes | None:
+        """Scales that cover all that the frames gave, measured with ONNX Runtime. None where TensorRT shall measure."""
+        if self._start.quantisation != "calibrator" or self._start.builder.calibration_ranges == "entropy":
+            return None
+        from edgeagent.engine.ranges import extreme_scales
+
+        scales = extreme_scales(
+            plain,
+            found.to_calibrate(),
+            self._start.threads,
+            lambda percent: self._report.tell("calibrating", percent, "measuring INT8 ranges"),
         )
+        return self._cache(scales)
+
+    def _cache(self, scales: dict[str, float]) -> bytes:
+        from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache
+
+        return write_cache(CalibrationCache(cache_version_line(self._tensorrt), scales=scales))
+
+    def _where_scales_lie(self, wish: EngineWish) -> tuple[str, str, str, dict[str, object]]:
+        made_from = {**wish.options, "calibration_ranges": self._start.builder.calibration_ranges}
+        return wish.model_digest, wish.calibration_digest, self._tensorrt, made_from
 
     @property
     def _tensorrt(self) -> str:
@@ -192,8 +212,7 @@ class Maker:
 
     def _keep_for_later(self, wish: EngineWish, outcome: BackendOutcome) -> None:
         if wish.quantisation == "calibrator" and outcome.calibration_cache:
-            where = (wish.model_digest, wish.calibration_digest, self._tensorrt, wish.options)
-            self._store.save_calibration_cache(*where, outcome.calibration_cache)
+            self._store.save_calibration_cache(*self._where_scales_lie(wish), outcome.calibration_cache)
         if self._start.builder.timing_cache and outcome.timing_cache and not self._report.disturbed:
             self._store.save_timing_cache(self._start.fingerprint, outcome.timing_cache)
 

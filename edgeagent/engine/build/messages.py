@@ -48,6 +48,7 @@ class BuilderWish(_Part):
     """How to build: `facts` go into the engine key, the rest follows from what the device has free. Sizes in MB.
 
     `own_scales_apart`: the model's own Q/DQ nodes are taken out and their scales given beside it, as a DLA wants it.
+    `calibration_ranges`: whether a calibrated engine's scales are measured here, or by TensorRT's entropy.
     """
 
     facts: dict[str, int | float | str | bool] = Field(default_factory=dict)
@@ -60,6 +61,7 @@ class BuilderWish(_Part):
     own_scales_apart: bool = False
     plugins: tuple[str, ...] = ()
     plugin_digests: dict[str, str] = Field(default_factory=dict)
+    calibration_ranges: Literal["extremes", "entropy"] = "extremes"
 
 
 class BuildStart(Message):

@@ -59,7 +59,9 @@ def test_builder_options_count_for_tensorrt_only() -> None:
     assert gpu.facts == {"optimization_level": 2, "workspace_mb": 512}
     assert (gpu.optimization_level, gpu.workspace_mb, gpu.own_scales_apart) == (2, 512, False)
     dla = builder_for(settings, ORIN, on_dla, {})
-    assert dla.facts == {**gpu.facts, "dla_max_gpu_layers": 0.5, "dla_max_gpu_macs": 0.2}
+    assert dla.facts == {
+        **gpu.facts, "dla_max_gpu_layers": 0.5, "dla_max_gpu_macs": 0.2, "calibration_ranges": "extremes",
+    }  # fmt: skip
     assert dla.own_scales_apart, "before 10.8 a DLA refuses Q/DQ nodes"
 
 

@@ -8,6 +8,22 @@ from edgeagent.engine.scales import CalibrationCache, missing_scales, parse_cach
 from edgeagent.errors import EngineError
 
 
+def unmeasured(cache: bytes, tensors: ScaledTensors) -> tuple[str, ...]:
+    """The wanted tensors that the cache does not name: those that TensorRT's parser put in, which nobody else can
+    measure. One that is named with 0 was measured and never was anything else."""
+    known = parse_cache(cache).scales
+    return tuple(name for name in tensors.wanted if name not in known)
+
+
+def with_measured(cache: bytes | None, measured: bytes, tensors: ScaledTensors) -> bytes:
+    """The cache with what TensorRT measured of the tensors that it did not name: 0 where that is nothing."""
+    if cache is None:
+        return measured
+    parsed, theirs = parse_cache(cache), parse_cache(measured).scales
+    added = {name: theirs.get(name, 0.0) for name in unmeasured(cache, tensors)}
+    return write_cache(CalibrationCache(parsed.version, parsed.algorithm, {**parsed.scales, **added}))
+
+
 def fitting_scales(cache: bytes, tensors: ScaledTensors, *, on_dla: bool) -> tuple[bytes, tuple[str, ...]]:
     """The cache cut down to the tensors that are wanted in eight bits, and the names of those it lacks.
 

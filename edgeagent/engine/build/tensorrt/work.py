@@ -32,7 +32,7 @@ from edgeagent.engine.build.tensorrt.measure import measure_scales
 from edgeagent.engine.build.tensorrt.network import Parsed, create_network, network_layers, parse_network
 from edgeagent.engine.build.tensorrt.progress import PhaseProgress
 from edgeagent.engine.build.tensorrt.scaled import scaled_tensors
-from edgeagent.engine.build.tensorrt.scales import fitting_scales
+from edgeagent.engine.build.tensorrt.scales import fitting_scales, unmeasured, with_measured
 from edgeagent.engine.build.tensorrt.settings import FreeMemory, decide_settings
 from edgeagent.errors import EngineError
 
@@ -97,9 +97,9 @@ def _scales(bench: Bench, parsed: Parsed, found: _Found) -> bytes:
     """The scales to build with, measured first where that was not done before."""
     tensors = scaled_tensors(network_layers(bench.trt, parsed.network))
     cache = bench.job.calibration_cache
-    if cache is None:
+    if cache is None or (bench.job.pictures and unmeasured(cache, tensors)):
         _ask_dla(bench, parsed)
-        cache = found.measured = measure_scales(bench, parsed)
+        cache = found.measured = with_measured(cache, measure_scales(bench, parsed), tensors)
     fitting, missing = fitting_scales(cache, tensors, on_dla=bench.settings.dla_core is not None)
     if missing:
         found.notes.append(f"{len(missing)} tensors have no scale and stay in FP16: {named(missing)}")
