@@ -40,7 +40,7 @@ class EngineSettings(Table):
     )
     quantisation: Literal["auto", "calibrator", "qdq"] = Field(
         default="auto",
-        description="Where INT8 scales come from: TensorRT's calibrator (up to 10.x; what a DLA needs there), or Q/DQ "
+        description="How INT8 scales are given: as a calibrator's (up to 10.x; what a DLA needs there), or as Q/DQ "
         "nodes put into the network (any release, the only way from 11 on); auto takes Q/DQ on the GPU, and on a DLA "
         "what the release needs.",
     )
@@ -73,7 +73,8 @@ class EngineSettings(Table):
     )
     plugins: Annotated[tuple[AbsolutePath, ...], Field(strict=False)] = Field(
         default=(),
-        description="Libraries of TensorRT plugins that models need.",
+        description="Libraries of TensorRT plugins, which replace TensorRT's own layers. A network with operators that "
+        "ONNX Runtime lacks is refused all the same: there would be nothing to compare its engine with.",
         examples=[["/usr/local/lib/libmyplugins.so"]],
     )
     store_max_mb: int = Field(

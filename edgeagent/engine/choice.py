@@ -6,8 +6,7 @@ nothing here can meet is an error with its mend.
 Which way INT8 comes about follows from TensorRT's release and from the placement:
 
 * a DLA before 10.8 takes INT8 by calibration only, and refuses Q/DQ nodes; from 11.4.1 on it takes nothing else;
-* on the GPU Q/DQ, which every release takes: on a real 8.6.0 its engines agreed with FP32 where those of the entropy
-  calibrator did not (docs/gpu-lab.md), and TensorRT 11 has no calibrator any more;
+* on the GPU Q/DQ, which every release takes, and TensorRT 11 nothing else;
 * ONNX Runtime computes INT8 from Q/DQ nodes.
 """
 

@@ -16,7 +16,7 @@ WAYS = {"none": "", "calibrator": ", calibrated", "qdq": ", Q/DQ", "model": ", t
 class Variant:
     """One form of an engine.
 
-    `quantisation` tells where INT8 scales come from: `calibrator` (TensorRT measures them: 8.6 to 10.x), `qdq` (Q/DQ
+    `quantisation` tells where INT8 scales come from: `calibrator` (a calibration cache: 8.6 to 10.x), `qdq` (Q/DQ
     nodes that our quantiser puts in), `model` (the user's model brought its own); `none` for floating point.
     `placement` names the kind of core: an engine for a DLA runs on any of a device's DLA cores.
     """
