@@ -158,7 +158,7 @@ def test_at_most_five_tensors_are_named(networks: Networks, tmp_path: Path) -> N
     assert first.calibration_cache is not None
     head = first.calibration_cache.splitlines()[0]
     with pytest.raises(EngineError) as caught:
-        build(World("8.6.0"), job_for(networks, CALIBRATED, tmp_path, calibration_cache=head + b"\n"))
+        build(World("8.6.0"), job_for(networks, CALIBRATED, tmp_path, pictures=(), calibration_cache=head + b"\n"))
     assert caught.value.error_code == "scales_missing"
     assert caught.value.facts["missing"] == caught.value.facts["wanted"] or caught.value.message.count(",") <= 4
 
@@ -171,10 +171,10 @@ def test_on_a_dla_every_tensor_needs_its_scale(networks: Networks, tmp_path: Pat
     assert plain in names
     lines = [line for line in first.calibration_cache.splitlines() if not line.startswith(f"{plain}:".encode())]
     cache = b"\n".join(lines) + b"\n"
-    on_gpu = build(World("8.6.0"), job_for(networks, CALIBRATED, tmp_path, calibration_cache=cache))
+    on_gpu = build(World("8.6.0"), job_for(networks, CALIBRATED, tmp_path, pictures=(), calibration_cache=cache))
     assert any(plain in note and "stay in FP16" in note for note in on_gpu.notes)
     with pytest.raises(EngineError) as caught:
-        build(World("8.6.0", dla_cores=1), job_for(networks, DLA, tmp_path, calibration_cache=cache))
+        build(World("8.6.0", dla_cores=1), job_for(networks, DLA, tmp_path, pictures=(), calibration_cache=cache))
     assert caught.value.error_code == "scales_missing"
 
 
