@@ -196,13 +196,36 @@ class PowerSettings(Table):
 
 
 class ThermalSettings(Table):
-    """Watching how hot the board is."""
+    """Watching how hot the board is, and steering builds and inference by it."""
 
     warn_headroom_c: float = Field(
         default=8.0,
         ge=0,
         le=60,
         description="Health is degraded when the hottest zone is nearer than this to its own throttle temperature.",
+    )
+    govern: bool = Field(
+        default=True,
+        description="true slows builds and inference down before heat, power or memory does; false only watches.",
+    )
+    set_point_below_c: float = Field(
+        default=8.0,
+        ge=3,
+        le=40,
+        description="The hottest zone is held this far below its own throttle temperature while an engine is built.",
+    )
+    pace: Literal["auto", "signals", "steps", "off"] = Field(
+        default="auto",
+        description="How a build is slowed: signals stops and continues its processes in slices; steps lets TensorRT "
+        "wait between its own steps, where the release has them, which leaves kernel timings undisturbed; auto takes "
+        "steps where there are any and signals elsewhere; off never slows a build, and only cancels one.",
+    )
+    memory_floor_mb: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_048_576,
+        description="A build is cancelled before less memory than this is available; not set: chosen from the board's.",
+        examples=[256],
     )
 
 
@@ -226,7 +249,10 @@ class Config(Table):
         default_factory=PowerSettings,
         description="The board's power mode, clocks and fan, and watching what it draws.",
     )
-    thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Watching how hot the board is.")
+    thermal: ThermalSettings = Field(
+        default_factory=ThermalSettings,
+        description="Watching how hot the board is, and steering builds and inference by it.",
+    )
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
     registry: RegistrySettings = Field(
         default_factory=RegistrySettings, description="Where finished engines and models come from, and may go to."
