@@ -40,7 +40,7 @@ class LadderRules:
     shed_dwell_s: float = 10.0
     critical_dwell_s: float = 3.0
     calm_s: float = 60.0
-    relapse_s: float = 300.0
+    relapse_s: float = 1200.0
     max_calm_s: float = 1800.0
     forgive_s: float = 3600.0
     stale_s: float = 15.0
@@ -274,6 +274,8 @@ def load(ladders: Sequence[Ladder], state: LadderState) -> float:
     """The estimated share of the full load that still runs, 0..1; 0 with no pipeline. A step down never raises it."""
     if not ladders:
         return 0.0
+    if not state.taken:
+        return 1.0
     mean = sum(_load(ladder, grant(state, ladder.pipeline)) for ladder in ladders) / len(ladders)
     return mean * (RELIEF["power"] if lowered_power(state) else 1.0)
 
