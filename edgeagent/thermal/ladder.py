@@ -6,7 +6,8 @@ what is missing. A step that cannot be taken now (there is no such engine in the
 power already) is passed over, and said so; it is looked at again when its turn comes again.
 
 The way up is the way down backwards: the last step taken is the first one given back. It takes long: the governor must
-have called it nominal for `calm_s` without a break, and as long must have passed since the last change. A step that
+have called it nominal or warm for `calm_s` without a break (a board that a build keeps at its set point is warm), its
+allowance must cover the step, and as long must have passed since the last change. A step that
 has to be taken again soon after one was given back (`relapse_s`) doubles that time, up to `max_calm_s`; after
 `forgive_s` without a step down, each step up halves it. A board whose balance lies between two steps therefore changes
 ever more rarely, and does not swing.
@@ -29,6 +30,7 @@ RELIEF = {"placement": 0.5, "model": 0.5, "power": 0.7}
 
 PER_S_SHARE = 0.5  # of a rate in results a second where the full rate is not known
 SLACK = 0.01
+CALM = ("nominal", "warm")
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class LadderState:
     changed_s: float | None = None
     shed_s: float | None = None
     restored_s: float | None = None
-    nominal_s: float | None = None
+    calm_from_s: float | None = None
     calm_s: float = 0.0
 
 
@@ -130,7 +132,7 @@ def climb(
     state = _noticed(rules, state, verdict, now_s)
     if _wants_less(ladders, state, verdict):
         return _shed(rules, ladders, state, verdict, now_s, cannot)
-    if state.taken and verdict.level == "nominal":
+    if state.taken and verdict.level in CALM:
         return _restore(rules, ladders, state, verdict, now_s)
     return state, None
 
@@ -138,10 +140,10 @@ def climb(
 def _noticed(rules: LadderRules, state: LadderState, verdict: Verdict, now_s: float) -> LadderState:
     """The state with this look's part in the calm spell."""
     gap = state.looked_s is None or now_s - state.looked_s > rules.stale_s
-    nominal_s = None
-    if verdict.level == "nominal":
-        nominal_s = now_s if gap or state.nominal_s is None else state.nominal_s
-    return replace(state, looked_s=now_s, nominal_s=nominal_s)
+    calm_from_s = None
+    if verdict.level in CALM:
+        calm_from_s = now_s if gap or state.calm_from_s is None else state.calm_from_s
+    return replace(state, looked_s=now_s, calm_from_s=calm_from_s)
 
 
 def _wants_less(ladders: Sequence[Ladder], state: LadderState, verdict: Verdict) -> bool:
@@ -176,7 +178,7 @@ def _calm_after_shed(rules: LadderRules, state: LadderState, now_s: float) -> fl
 def _restore(
     rules: LadderRules, ladders: Sequence[Ladder], state: LadderState, verdict: Verdict, now_s: float
 ) -> tuple[LadderState, Change | None]:
-    calm_s = now_s - state.nominal_s if state.nominal_s is not None else 0.0
+    calm_s = now_s - state.calm_from_s if state.calm_from_s is not None else 0.0
     wanted_s = state.calm_s or rules.calm_s
     if calm_s < wanted_s or (state.changed_s is not None and now_s - state.changed_s < wanted_s):
         return state, None

@@ -156,8 +156,8 @@ def test_nothing_comes_back_before_a_minute_of_calm_without_a_break() -> None:
     stairs.look(verdict(), 1)
     for _ in range(20):
         assert stairs.look(CALM, 50) == []
-        assert stairs.look(verdict("warm", 1.0), 1) == []
-    assert stairs.look(CALM, 61) == ["+a rate 50%"]
+        assert stairs.look(verdict("hot", 1.0), 1) == []
+    assert stairs.look(verdict("warm", 1.0), 61) == ["+a rate 50%"]
 
 
 def test_looks_that_did_not_come_are_not_taken_for_calm() -> None:
