@@ -10,8 +10,8 @@ The duty is the one with which the die ends on the set point, less a margin for 
     duty = (-margin - base - slope * (DIE_S + look) - coming) / gain
 
 This is internal model control of a first-order plant (Garcia and Morari, Internal Model Control, 1982). It has no
-integrator, so nothing winds up: what an integrator would sum up is the base, and that is observed with the duty that was
-really applied, whoever chose it. Letting another controller bind and taking over again is therefore without a bump.
+integrator, so nothing winds up: what an integrator would sum up is the base, and that is observed with the duty that
+was really applied, whoever chose it. Letting another controller bind and taking over again is without a bump.
 
 The gain is not known. It starts at the largest that is expected, which makes the first duty small where headroom is
 small, and is learnt while the duty moves (see `gain`).
