@@ -24,6 +24,7 @@ __all__ = ["Air", "Caps", "Load", "PlantSpec", "PlantState", "settle", "start", 
 
 _MAX_SUBSTEP_S = 0.25
 _SETTLED_S = 1800.0
+_BUSY_FROM = 0.01
 _TAU_FAN_S = 3.0
 _TAU_MEMORY_S = 4.0
 _LOCKED_SHARE = 0.08
@@ -32,7 +33,10 @@ _LOCKED_SHARE = 0.08
 
 @dataclass(frozen=True)
 class PlantState:
-    """Temperatures in C, power in W, pwm 0..255. `busy_s` and `idle_s` are CPU seconds of one average core."""
+    """Temperatures in C, power in W, pwm 0..255. `busy_s` and `idle_s` are CPU seconds of one average core.
+
+    `gpu_idle_s`: how long the GPU has had no work.
+    """
 
     spec: PlantSpec
     caps: Caps
@@ -42,6 +46,7 @@ class PlantState:
     cpu_khz: int = 0
     gpu_hz: int = 0
     gpu_busy: float = 0.0
+    gpu_idle_s: float = 1.0
     dla_busy: float = 0.0
     cpu_w: float = 0.0
     gpu_w: float = 0.0
@@ -132,6 +137,7 @@ def _counted(state: PlantState, load: Load) -> PlantState:
     return replace(
         state,
         memory_mb=state.spec.memory_mb + load.memory_mb,
+        gpu_idle_s=0.0 if state.gpu_busy >= _BUSY_FROM else _SETTLED_S,
         uptime_s=_SETTLED_S,
         busy_s=load.cpu * _SETTLED_S,
         idle_s=(1 - load.cpu) * _SETTLED_S,
@@ -159,6 +165,7 @@ def _substep(state: PlantState, load: Load, dt_s: float, air: Air) -> PlantState
         pwm=pwm,
         rpm=rpm,
         memory_mb=_approach(state.memory_mb, spec.memory_mb + load.memory_mb, dt_s, _TAU_MEMORY_S),
+        gpu_idle_s=0.0 if state.gpu_busy >= _BUSY_FROM else state.gpu_idle_s + dt_s,
         uptime_s=state.uptime_s + dt_s,
         busy_s=state.busy_s + load.cpu * dt_s,
         idle_s=state.idle_s + (1 - load.cpu) * dt_s,

@@ -10,8 +10,7 @@ Where they come from. None is a measurement of ours, and a board of yours will d
   (AGX) and 700 g (Thor, PC), a module with its spreader as a quarter to a third of that. With the fan on, an Orin
   Nano's sink then has a time constant of some two minutes, as reports of kits that warm up show.
 * The die against its module: 2.5 s for every part, the size of public step responses of `tj-thermal`.
-* `FANLESS`: a passive box for an Orin Nano, about what data sheets of small fanless enclosures promise: 3 K/W in
-  all, 130 g of fins. No box in particular.
+* `FANLESS`: the Orin Nano kit's sink with its fan taken off, which is the kit's own network with the fan at rest.
 
 K/W of a part is above the module, with all of its heater's power; a `sink` is K/W with the fan at full speed, and what
 standing still adds.
@@ -116,6 +115,6 @@ PC = Network(
     sink_j_per_k=630.0,
 )
 
-FANLESS = replace(ORIN_NANO, sink=(2.7, 0.0), module_j_per_k=30.0, sink_j_per_k=117.0)
+FANLESS = replace(ORIN_NANO, sink=(sum(ORIN_NANO.sink), 0.0))
 COOLERS: dict[str, Network] = {"fanless": FANLESS}
 """Other coolers for boards: what `plant_child --cooler` may name."""
