@@ -29,8 +29,8 @@ class Hearing:
     Heartbeats and faults are understood here; every other line goes to `on_line`. When that raises ValidationError,
     ChildError or LookupError (the child names what its owner does not know), or a line has no end, the child has
     broken its protocol. Any other error of `on_line` comes out of `listen`. `allow_s` is how long the child may stay
-    silent until it says otherwise, by `clock`: for a child that is stopped now and then, one that stands still meanwhile
-    (pace.py).
+    silent until it says otherwise, by `clock`: for a child that is stopped now and then, one that stands still
+    meanwhile (pace.py).
     """
 
     def __init__(self, child: Child, on_line: Callable[[bytes], None], clock: Clock, allow_s: float) -> None:
