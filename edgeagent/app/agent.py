@@ -26,10 +26,12 @@ from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
 from edgeagent.app.engine_troubles import EngineTroubles
-from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.engines import EngineDesk
+from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lineup import Lineup
@@ -49,6 +51,7 @@ from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
+from edgeagent.power.modes import watts_of
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -80,8 +83,27 @@ class Agent:
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
         self._served = self._lineup.pipelines(self._cameras, self._publisher)
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
+        self._power = PowerDesk(
+            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
+        )
+        self._governor = GovernorDesk(
+            config.thermal,
+            clock,
+            heat_expected=self._identity.kind != "not-a-jetson",
+            note=self._publisher.note,
+            measure=partial(self._publisher.measurement, "governor"),
+        )
+        self._publisher.on_summary = self._governor.streams_taken
         self._engines = EngineDesk(
-            config.engines, config.registry, self._state_dir, self._site(), self._publisher, clock
+            config.engines,
+            config.registry,
+            self._state_dir,
+            self._site(),
+            self._publisher,
+            clock,
+            governor=self._governor,
+            power=self._power,
+            pacing=config.thermal.pace,
         )
         self._troubles = EngineTroubles(self._engines, self._infer, self._publisher, self._provide)
         self._board = BoardWatch(
@@ -93,9 +115,7 @@ class Agent:
             config.thermal,
             clock,
         )
-        self._power = PowerDesk(
-            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
-        )
+        self._governor.read = self._board.quick
         self._board.on_reading = self._look
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -116,6 +136,8 @@ class Agent:
     def _look(self, reading: Reading) -> None:
         self._power.look(reading)
         self._engines.surroundings.look(reading)
+        self._governor.power_cap_w = watts_of(self._power.view.mode) if self._power.view.mode else None
+        self._governor.take(reading)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
@@ -155,6 +177,7 @@ class Agent:
                 tasks.start_soon(group.run)
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
+            tasks.start_soon(self._governor.run)
             tasks.start_soon(self._settle)
             if awaited_models(self._config):
                 tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)

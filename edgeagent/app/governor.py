@@ -7,7 +7,7 @@ verdict does to a build is build_steer.py's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 
@@ -99,6 +99,11 @@ class GovernorDesk:
         finally:
             self._building, self._began = False, anyio.Event()
             self._rules = rules_for(self._settings, heat_expected=self._heat_expected)
+
+    def streams_taken(self, pipeline: str, values: Mapping[str, object]) -> None:
+        """A pipeline's summary of its last second."""
+        slowed = self.verdict is not None and self.verdict.allowance < 1.0
+        self.streams.take(pipeline, values, undisturbed=not self._building and not slowed)
 
     def take(self, reading: Reading) -> None:
         """A whole sample of the board."""

@@ -5,7 +5,7 @@ One place that knows topics, retain flags and qualities of service; the desks ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -53,6 +53,7 @@ class Publisher:
         self._doubted: set[str] = set()
         self._quiet: set[str] = set()
         self.results = 0
+        self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -124,6 +125,7 @@ class Publisher:
         topic = self._topics.summary(camera, pipeline)
         header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
         self._pass(topic, Summary.model_validate({**header, **values}))
+        self.on_summary(pipeline, values)
 
     def camera(self, camera: str, values: Mapping[str, object]) -> None:
         topic = self._topics.camera_measurement(camera)

@@ -11,6 +11,7 @@ from edgeagent.fleet.measurements import (
     CameraMeasurement,
     CpuMeasurement,
     FanMeasurement,
+    GovernorMeasurement,
     GpuMeasurement,
     Measurement,
     MemoryMeasurement,
@@ -66,8 +67,11 @@ def _states() -> dict[str, Message]:
             pipeline="people",
             state="building",
             key=_KEY,
-            phase="choosing tactics",
+            phase="choosing tactics · at 62 % pace: cpu-thermal is 0.4 C below its set point of 91 C",
             percent=41.5,
+            reason="cpu-thermal is 0.4 C below its set point of 91 C",
+            duty=0.62,
+            level="warm",
             eta_s=310.0,
             attempt=1,
             precision="int8",
@@ -201,6 +205,9 @@ def _measurements() -> dict[str, Message]:
             link_queue=0,
             link_dropped=0,
             restarts=1,
+        ),
+        TOPICS.measurement("governor"): GovernorMeasurement(
+            **_HEADER, level=1, allowance=1.0, build_duty=0.62, headroom_c=8.4, set_point_c=91.0, frames_kept=0.99
         ),
         TOPICS.measurement("disk"): _with_extras(Measurement, free_mb=51_200.0, used_percent=37.5, worn=False),
     }

@@ -123,6 +123,24 @@ class AgentMeasurement(Numbers):
     restarts: Count = Field(description="Children restarted since the session began")
 
 
+class GovernorMeasurement(Numbers):
+    """How hard the board is pressed, and what follows. `frames_kept` is of the worst of the running pipelines, against
+    what it does while nothing is built."""
+
+    group = "governor"
+    schema_: Literal["edgeagent.measurement.governor/1"] = "edgeagent.measurement.governor/1"
+    level: Count = Field(description="0 nominal, 1 warm, 2 hot, 3 critical")
+    allowance: Number = Field(description="What inference may take of what it would, 0 to 1")
+    build_duty: Number | None = Field(
+        default=None, description="Share of the time that a build may work; absent: none runs"
+    )
+    headroom_c: Number | None = Field(default=None, description="Of the zone nearest to its throttle temperature")
+    set_point_c: Number | None = Field(default=None, description="Where that zone is held while an engine is built")
+    frames_kept: Number | None = Field(
+        default=None, description="Share of their frames that pipelines got through lately"
+    )
+
+
 class CameraMeasurement(Numbers):
     """One camera over the last interval."""
 
@@ -163,5 +181,6 @@ GROUPS: Final[dict[str, type[Numbers]]] = {
         MemoryMeasurement,
         FanMeasurement,
         AgentMeasurement,
+        GovernorMeasurement,
     )
 }

@@ -14,6 +14,7 @@ StatusWord = Literal["init", "ready", "degraded", "updating", "stopping", "stopp
 PowerWord = Literal[
     "left_alone", "applying", "applied", "unverified", "reboot_required", "rebooting", "failed", "unsupported"
 ]
+GovernorWord = Literal["nominal", "warm", "hot", "critical"]
 EngineWord = Literal["wanted", "waiting", "collecting", "building", "verifying", "ready", "failed"]
 
 
@@ -127,7 +128,9 @@ class EngineState(Message):
     percent: Share = Field(default=0.0, description="Progress of the state")
     eta_s: Positive | None = Field(default=None, description="Expected seconds until ready; absent when unknown")
     attempt: Count = Field(default=0, description="Builds tried for this key, the running one included")
-    reason: str = Field(default="", description="Why it waits or failed")
+    reason: str = Field(default="", description="Why it waits, is slowed or failed")
+    duty: Number | None = Field(default=None, description="Share of the time that its build works, while steered")
+    level: GovernorWord | None = Field(default=None, description="How the board is, while its build is steered")
     precision: str = Field(description="int8, fp16 or fp32")
     backend: str = Field(description="tensorrt or onnxruntime")
     quantisation: str | None = Field(default=None, description="Where INT8 scales come from: calibrator, qdq or model")

@@ -63,8 +63,8 @@ class Course:
     """Where the making of one engine stands.
 
     `candidate` is the form being tried; `attempts` all builds that were started, `tries` those of this form;
-    `workspace_divisor`, `level` and `ceiling` (the most that a build may work, 0..1) are what earlier endings took away;
-    `cancels` counts the builds that were ended for the board's sake; `steps` tells the story, a line a move.
+    `workspace_divisor`, `level` and `ceiling` (the most that a build may work, 0..1) are what earlier endings took
+    away; `cancels` counts the builds that were ended for the board's sake; `steps` tells the story, a line a move.
     """
 
     candidate: int = 0
@@ -118,30 +118,33 @@ def _changed(
     """The course after a move, None where the move is not possible."""
     if move == "again":
         return course if course.tries < 2 else None
-    if move == "smaller_workspace":
-        smaller = course.workspace_divisor * 2
-        return replace(course, workspace_divisor=smaller) if tunable and smaller <= MOST_DIVIDED else None
-    if move == "lower_level":
-        level = START_LEVEL if course.level is None else course.level
-        return replace(course, level=level - 1) if tunable and level > 0 else None
-    if move == "slower":
-        lower = round(course.ceiling * SLOWER, 3)
-        return replace(course, ceiling=lower) if lower >= LEAST_CEILING else None
+    if move in ("smaller_workspace", "lower_level", "slower"):
+        return _lowered(course, move, tunable)
     if move in ("gpu_instead", "next_precision"):
         found = _other_form(course, move, candidates)
-        return (
-            None
-            if found is None
-            else replace(
-                Course(found, course.attempts, steps=course.steps), ceiling=course.ceiling, cancels=course.cancels
-            )
-        )
+        return None if found is None else _with_form(course, found)
     if move == "wait":
         last_chance = kind == "no_calibration" and course.tries >= most and _other_form(
             course, "next_precision", candidates
         ) is not None  # fmt: skip
         return course if retry and not last_chance else None
     return None
+
+
+def _lowered(course: Course, move: Move, tunable: bool) -> Course | None:
+    if move == "slower":
+        lower = round(course.ceiling * SLOWER, 3)
+        return replace(course, ceiling=lower) if lower >= LEAST_CEILING else None
+    if move == "smaller_workspace":
+        smaller = course.workspace_divisor * 2
+        return replace(course, workspace_divisor=smaller) if tunable and smaller <= MOST_DIVIDED else None
+    level = START_LEVEL if course.level is None else course.level
+    return replace(course, level=level - 1) if tunable and level > 0 else None
+
+
+def _with_form(course: Course, candidate: int) -> Course:
+    """Another form starts afresh; what the board could not bear it remembers."""
+    return replace(course, candidate=candidate, tries=0, workspace_divisor=1, level=None)
 
 
 def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> int | None:

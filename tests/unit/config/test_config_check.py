@@ -24,8 +24,8 @@ def synthetic(**keys):
     [
         ({"mqt": {}}, "mqt: unknown key (did you mean mqtt?)"),
         ({"mqtt": {"keepalive": 3}}, "mqtt.keepalive: unknown key (did you mean keepalive_s?)"),
-        ({"thermal": {"zzz": 3}}, "thermal.zzz: unknown key (known here: govern, memory_floor_mb, pace, set_point_below_c, warn_headroom_c)"),
-        ({"thermal": {"a.b c": 3}}, 'thermal."a.b c": unknown key (known here: govern, memory_floor_mb, pace, set_point_below_c, warn_headroom_c)'),
+        ({"thermal": {"zzz": 3}}, "thermal.zzz: unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb)"),
+        ({"thermal": {"a.b c": 3}}, 'thermal."a.b c": unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb)'),
         (
             {"mqtt": {"keepalive_s": "30"}},
             "mqtt.keepalive_s: wants a whole number, 5 to 3600, got text (for example keepalive_s = 30)",
