@@ -110,9 +110,7 @@ def _allowed(scenario: Scenario, point: Point) -> bool:
     return point.hottest_c <= scenario.set_point_c and point.frames >= FRAMES_FLOOR
 
 
-def _moment(
-    scenario: Scenario, state: PlantState, duty: float, at_s: float, done_s: float
-) -> tuple[PlantState, Point]:
+def _moment(scenario: Scenario, state: PlantState, duty: float, at_s: float, done_s: float) -> tuple[PlantState, Point]:
     """One step with a duty."""
     work, air = Work(duty, scenario.infer), scenario.air(at_s)
     state = step(state, load_of(work, state.caps.cores), STEP_S, air)

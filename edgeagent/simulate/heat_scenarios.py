@@ -83,9 +83,9 @@ SCENARIOS = (
         "AGX Orin at 35 C whose fan fails half way",
         "agx-orin-r36",
         "MAXN",
-        720.0,
+        900.0,
         ((0.0, 35.0),),
-        fan_fails_s=360.0,
+        fan_fails_s=450.0,
     ),
     Scenario(
         "sun",
@@ -98,12 +98,12 @@ SCENARIOS = (
     ),
     Scenario(
         "cameras",
-        "Orin Nano with four cameras, a step from 30 C to 55 C",
+        "Orin Nano with four cameras, a step from 40 C to 58 C",
         "orin-nano-r36",
         "MAXN_SUPER",
-        160.0,
-        ((0.0, 30.0), (120.0, 30.0), (130.0, 55.0)),
-        infer=0.55,
+        180.0,
+        ((0.0, 40.0), (60.0, 40.0), (70.0, 58.0)),
+        infer=0.54,
         cameras=4,
     ),
 )

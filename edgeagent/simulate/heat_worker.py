@@ -6,7 +6,6 @@ the latest with what started them.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -29,9 +28,7 @@ def work(share: float) -> None:
 def main(arguments: list[str]) -> int:
     tie_to_parent()
     kind, share = arguments[0], float(arguments[1]) if len(arguments) > 1 else 1.0
-    if kind == "infer":
-        os.nice(-1) if os.geteuid() == 0 else None
-    work(share)
+    work(share if kind == "infer" else 1.0)
     return 0
 
 
