@@ -32,7 +32,7 @@ class Allowance:
     share: float = 1.0
     above_c: float | None = None
     slope_c_per_s: float = 0.0
-    alone_s: float = ALONE_S
+    alone_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from edgeagent.thermal.base import DIE_S, MOST_ERROR_C, STEEPEST_C_PER_S, Base, follow
 from edgeagent.thermal.gain import Gain, first_gain, learn
 
-MARGIN_C, LARGEST_MARGIN_C = 0.25, 0.8
-"""How far below the set point the mean sits, before the usual error of the forecast is added, and at most."""
+MARGIN_C, SPREADS, LARGEST_MARGIN_C = 0.25, 1.25, 1.1
+"""How far below the set point the mean sits: this, plus the usual error of the forecast so many times, and at most."""
 NEAR_C = 0.2
 PULL = 1.5
 """How much harder the duty is cut once the die is more than NEAR_C above the set point."""
@@ -85,7 +85,7 @@ def heat_duty(heat: Heat) -> float:
     base, gain = heat.base, heat.gain.kelvin
     to_come_c = base.slope_c_per_s * (DIE_S + heat.look_s) + base.coming_c
     pull_c = PULL * max(0.0, heat.above_c - NEAR_C)
-    margin_c = min(LARGEST_MARGIN_C, MARGIN_C + base.spread_c)
+    margin_c = min(LARGEST_MARGIN_C, MARGIN_C + SPREADS * base.spread_c)
     duty = (-margin_c - base.above_c - to_come_c - pull_c) / gain
     felt = 1 - math.exp(-PEAK_LOOKS * heat.look_s / DIE_S)
     sure = (PEAK_ABOVE_C - base.above_c) / (gain + felt * (heat.gain.peak_k - gain))

@@ -1,6 +1,8 @@
 """Memory while a build runs: cancelled before the kernel has to kill something. Pure.
 
-A pause frees nothing, so there is no ceiling here, only a verdict: below the floor, about to get there, or killed.
+A pause frees nothing, so there is no ceiling here, only a verdict: below the floor, about to get there, or killed. About
+to get there means that it fell over both of the last two intervals, at the slower of the two rates: a workspace that is
+taken in one piece is no fall.
 """
 
 from __future__ import annotations
@@ -14,19 +16,18 @@ from edgeagent.thermal.sense import Sense
 FLOOR_SHARE = 0.05
 LEAST_FLOOR_MB, MOST_FLOOR_MB = 200.0, 1500.0
 MOST_FLOOR_SHARE = 0.25
-SLOPE_FILTER_S = 1.0
 LONG_S = 5.0
 """A fall over a longer time without a look says nothing about the next seconds."""
 
 
 @dataclass(frozen=True)
 class MemoryWatch:
-    """`fall_mb_per_s`: how fast the available memory falls, filtered, and `latest` between the last two looks."""
+    """`fall_mb_per_s`: how fast the available memory fell between the last two looks, `earlier` between those before."""
 
     at_s: float | None = None
     available_mb: float | None = None
     fall_mb_per_s: float = 0.0
-    latest_mb_per_s: float = 0.0
+    earlier_mb_per_s: float = 0.0
     oom_kills: int | None = None
     killed: bool = False
 
@@ -38,13 +39,11 @@ def look_at_memory(watch: MemoryWatch, sense: Sense, *, building: bool) -> Memor
     killed = building and (watch.killed or newly)
     available = sense.memory_available_mb
     if available is None or not math.isfinite(available):
-        return MemoryWatch(watch.at_s, watch.available_mb, watch.fall_mb_per_s, watch.latest_mb_per_s, kills, killed)
+        return MemoryWatch(watch.at_s, watch.available_mb, watch.fall_mb_per_s, watch.earlier_mb_per_s, kills, killed)
     if watch.at_s is None or watch.available_mb is None or not 0 < sense.at_s - watch.at_s <= LONG_S:
         return MemoryWatch(sense.at_s, available, 0.0, 0.0, kills, killed)
-    dt_s = sense.at_s - watch.at_s
-    latest = (watch.available_mb - available) / dt_s
-    fall = watch.fall_mb_per_s + (latest - watch.fall_mb_per_s) * (1 - math.exp(-dt_s / SLOPE_FILTER_S))
-    return MemoryWatch(sense.at_s, available, fall, latest, kills, killed)
+    fall = (watch.available_mb - available) / (sense.at_s - watch.at_s)
+    return MemoryWatch(sense.at_s, available, fall, watch.fall_mb_per_s, kills, killed)
 
 
 def floor_mb(rules: GovernorRules, total_mb: float | None) -> float:
@@ -66,7 +65,7 @@ def memory_trouble(rules: GovernorRules, watch: MemoryWatch, total_mb: float | N
     floor = floor_mb(rules, total_mb)
     if available < floor:
         return f"{available:.0f} MB of memory are available, less than the floor of {floor:.0f}"
-    fall = min(watch.fall_mb_per_s, watch.latest_mb_per_s)
+    fall = min(watch.fall_mb_per_s, watch.earlier_mb_per_s)
     if fall > 0 and (available - floor) / fall < rules.memory_reach_s:
         return f"memory falls by {fall:.0f} MB a second, {available - floor:.0f} MB above its floor of {floor:.0f}"
     return ""
