@@ -16,7 +16,17 @@ from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Detection, Event, FactValue, Result, event_id
-from edgeagent.fleet.states import Alarm, ComponentHealth, EngineState, Health, Info, Severity, Status, StatusWord
+from edgeagent.fleet.states import (
+    Alarm,
+    ComponentHealth,
+    EngineState,
+    Health,
+    Info,
+    Severity,
+    Shedding,
+    Status,
+    StatusWord,
+)
 from edgeagent.fleet.topics import Topics
 from edgeagent.health.book import HealthBook, Word, note, overall
 
@@ -74,6 +84,10 @@ class Publisher:
     def engine(self, pipeline: str, **values: object) -> None:
         topic = self._topics.engine(pipeline)
         self._keep(topic, EngineState.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
+
+    def shedding(self, pipeline: str, **values: object) -> None:
+        topic = self._topics.shedding(pipeline)
+        self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
 
     def note(self, name: str, health: Word, reason: str = "") -> None:
         """A component's health; a change is published at once, and `status` with it."""

@@ -32,6 +32,7 @@ from edgeagent.fleet.states import (
     Module,
     PipelineInfo,
     PowerInfo,
+    Shedding,
     Status,
 )
 from edgeagent.fleet.topics import Topics
@@ -81,6 +82,17 @@ def _states() -> dict[str, Message]:
             form_reason="instead of INT8 on a DLA, calibrated",
             steps=("INT8 on a DLA, calibrated: dla refused; goes on with INT8 on the GPU, calibrated",),
             serving="9c03d27fa81b",
+        ),
+        TOPICS.shedding("people"): Shedding(
+            **_HEADER,
+            pipeline="people",
+            state="shed",
+            share_percent=50.0,
+            steps=("rate 50%",),
+            code="heat",
+            reason="tj-thermal is 1.2 C above its set point of 91 C",
+            since_ts=_NOW - 95_000,
+            unavailable=("placement dla: Jetson Orin Nano 8GB has no DLA",),
         ),
         TOPICS.alarm("overheating"): Alarm(
             **_HEADER,

@@ -150,6 +150,7 @@ class CameraMeasurement(Numbers):
     fps: Positive = Field(description="Frames captured a second")
     frames: Count = Field(description="Frames captured since the session began")
     dropped: Count = Field(description="Frames that nobody looked at since the session began")
+    shed: Count = Field(default=0, description="Frames left out on purpose since the session began")
     restarts: Count = Field(description="Restarts of the capture since the session began")
     frame_age_ms: Positive | None = Field(default=None, description="Age of the newest frame; absent before the first")
 
@@ -165,6 +166,9 @@ class Summary(Numbers):
     results: Count = Field(description="Results in the interval")
     detections: Count = Field(description="Detections in the interval")
     dropped: Count = Field(description="Frames skipped in the interval")
+    shed: Count = Field(default=0, description="Frames left out on purpose in the interval; no drops")
+    share_percent: Share = Field(default=100.0, description="What the ladder leaves it of its frames")
+    shed_s: Positive = Field(default=0.0, description="For how long it has given up anything; 0: nothing is given up")
     lat_p50_ms: Positive | None = Field(default=None, description="Capture to message; absent without results")
     lat_p95_ms: Positive | None = None
     lat_p99_ms: Positive | None = None

@@ -40,6 +40,7 @@ from edgeagent.fleet.states import (
     Module,
     PipelineInfo,
     Severity,
+    Shedding,
     Status,
     StatusWord,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "PowerMeasurement",
     "Result",
     "Severity",
+    "Shedding",
     "Stamp",
     "Status",
     "StatusWord",
@@ -92,6 +94,7 @@ _MODEL_OF_KIND: Final[dict[Kind, type[Message]]] = {
     "info": Info,
     "health": Health,
     "engine": EngineState,
+    "shedding": Shedding,
     "result": Result,
     "summary": Summary,
     "measurement": Measurement,

@@ -147,6 +147,25 @@ class EngineState(Message):
     gpu_share: Number | None = Field(default=None, description="Share of a DLA engine's layers that run on the GPU")
 
 
+class Shedding(Message):
+    """What a pipeline gives up because the board must do less, why, and since when."""
+
+    schema_: Literal["edgeagent.shedding/1"] = "edgeagent.shedding/1"
+    pipeline: Id
+    state: Literal["full", "shed", "paused"] = Field(description="full: nothing is given up")
+    share_percent: Share = Field(default=100.0, description="Of the frames that it looks at otherwise")
+    max_per_s: Positive | None = Field(default=None, description="Results a second, at most, beside that share")
+    steps: tuple[str, ...] = Field(default=(), description="Steps of its ladder in force, the newest last")
+    code: str = Field(default="", description="Why the newest one was taken: the governor's reason")
+    reason: str = Field(default="", description="The same in words")
+    since_ts: EpochMs | None = Field(default=None, description="Since when anything is given up")
+    unavailable: tuple[str, ...] = Field(
+        default=(), description="Steps of its ladder that could not be taken now, each with its reason"
+    )
+    priority: int = Field(default=0, description="The lower, the sooner it gives up")
+    critical: bool = Field(default=False, description="Gives up last, and is never paused")
+
+
 class Alarm(Message):
     """Something that a person has to look at. Stays until it is cleared with an empty payload."""
 
