@@ -25,7 +25,7 @@ class RingInput(BaseModel):
 class PipelineStart(BaseModel):
     """One pipeline: which ring, which engine, and what to keep of what it finds.
 
-    `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
+    `model`: the model's id, for whom it concerns. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +40,7 @@ class PipelineStart(BaseModel):
     iou: float | None
     max_detections: int
     min_interval_s: float
+    model: str = ""
     dla_core: int | None = None
     plugins: tuple[str, ...] = ()
 
