@@ -114,7 +114,7 @@ def _moment(scenario: Scenario, state: PlantState, duty: float, at_s: float, don
     """One step with a duty."""
     work, air = Work(duty, scenario.infer), scenario.air(at_s)
     state = step(state, load_of(work, state.caps.cores), STEP_S, air)
-    clock = clock_share(state) if duty or scenario.infer else 1.0
+    clock = clock_share(state)
     done_s += build_progress(work, clock) * STEP_S
     frames = frames_kept(work, clock)
     point = Point(at_s + STEP_S, state.hottest_c, air.ambient_c, duty, frames, done_s, len(state.alerts), clock)

@@ -17,14 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from edgeagent.simulate.plant_spec import Caps, FanPoints, Load, PlantSpec
+from edgeagent.simulate.plant_spec import Caps, FanPoints, Load, PlantSpec, Slices
 from edgeagent.simulate.thermal import Air, Heat, Heater, advance, even, rest
 
-__all__ = ["Air", "Caps", "Load", "PlantSpec", "PlantState", "settle", "start", "step"]
+__all__ = ["Air", "Caps", "Load", "PlantSpec", "PlantState", "Slices", "settle", "start", "step"]
 
 _MAX_SUBSTEP_S = 0.25
 _SETTLED_S = 1800.0
 _BUSY_FROM = 0.01
+_POWERED = ("gpu_busy", "dla_busy", "cpu_w", "gpu_w", "dla_w", "soc_w", "input_w")
 _TAU_FAN_S = 3.0
 _TAU_MEMORY_S = 4.0
 _LOCKED_SHARE = 0.08
@@ -90,7 +91,7 @@ def start(spec: PlantSpec, ambient_c: float, caps: Caps | None = None) -> PlantS
     return PlantState(spec, caps or spec.free, heat.module_c, heat.sink_c, heat.parts_c, memory_mb=spec.memory_mb)
 
 
-def step(state: PlantState, load: Load, dt_s: float, around: Air | float) -> PlantState:
+def step(state: PlantState, load: Load | Slices, dt_s: float, around: Air | float) -> PlantState:
     """The board `dt_s` seconds later. Shares outside 0..1 are clamped; `dt_s` at or below 0 changes nothing.
 
     `around` is what is around the board, or only how warm the air is, C.
@@ -98,7 +99,11 @@ def step(state: PlantState, load: Load, dt_s: float, around: Air | float) -> Pla
     if dt_s <= 0:
         return state
     air = around if isinstance(around, Air) else Air(around)
-    wanted = _sane(load)
+    wanted = (
+        Slices(_sane(load.working), _sane(load.resting), _clamp(load.share))
+        if isinstance(load, Slices)
+        else _sane(load)
+    )
     count = max(1, math.ceil(dt_s / _MAX_SUBSTEP_S))
     for _ in range(count):
         state = _substep(state, wanted, dt_s / count, air)
@@ -149,9 +154,14 @@ def _sane(load: Load) -> Load:
     return Load(_clamp(load.cpu), _clamp(load.gpu), max(0.0, load.memory_mb), _clamp(load.dla))
 
 
-def _substep(state: PlantState, load: Load, dt_s: float, air: Air) -> PlantState:
+def _sane_slices(slices: Slices) -> Slices:
+    return Slices(_sane(slices.working), _sane(slices.resting), _clamp(slices.share))
+
+
+def _substep(state: PlantState, wanted: Load | Slices, dt_s: float, air: Air) -> PlantState:
     spec = state.spec
-    state = _powered(state, load)
+    state = _sliced(state, wanted) if isinstance(wanted, Slices) else _powered(state, wanted)
+    load = wanted.mean if isinstance(wanted, Slices) else wanted
     before = Heat(state.module_c, state.sink_c, state.parts_c)
     pwm = _fan_pwm(state)
     turning = 0.0 if air.fan_failed else spec.fan_top_rpm * pwm / 255
@@ -187,6 +197,16 @@ def heaters_w(state: PlantState) -> dict[Heater, float]:
         "soc": state.soc_w,
         "rest": max(0.0, state.input_w - inside_w),
     }
+
+
+def _sliced(state: PlantState, slices: Slices) -> PlantState:
+    """Clocks and power of both loads, each for its share of the time."""
+    working, resting = _powered(state, slices.working), _powered(state, slices.resting)
+    means = {
+        name: slices.share * getattr(working, name) + (1 - slices.share) * getattr(resting, name) for name in _POWERED
+    }
+    shown = working if slices.share >= 0.5 else resting
+    return replace(state, **means, cpu_khz=shown.cpu_khz, gpu_hz=shown.gpu_hz)
 
 
 def _powered(state: PlantState, load: Load) -> PlantState:

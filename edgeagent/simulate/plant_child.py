@@ -39,7 +39,7 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.simulate.board import MARKER, VirtualBoard, first_state, load_board
 from edgeagent.simulate.board_caps import emc_is_locked, read_caps
 from edgeagent.simulate.board_spec import VirtualSpec, distinct
-from edgeagent.simulate.plant import Air, Load, start, step
+from edgeagent.simulate.plant import Air, Load, Slices, start, step
 from edgeagent.simulate.plant_drive import Drive, Source, Trace, open_source
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.plant_load import Override, air_of, mix_load
@@ -71,7 +71,7 @@ class Plant:
     def tick(
         self,
         dt_s: float,
-        load: Load,
+        load: Load | Slices,
         around: Air | float | None = None,
         events: Mapping[str, float] | None = None,
         held_mb: float | None = None,

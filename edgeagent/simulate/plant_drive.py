@@ -17,7 +17,7 @@ from edgeagent.simulate.plant import PlantState
 from edgeagent.simulate.plant_follow import Follower
 from edgeagent.simulate.plant_gpu import GpuPower, open_gpu
 from edgeagent.simulate.plant_load import HostLoad, mix_load, overridden
-from edgeagent.simulate.plant_spec import Load
+from edgeagent.simulate.plant_spec import Load, Slices
 from edgeagent.simulate.plant_work import Work, build_progress, clock_share, frames_kept, load_of
 
 
@@ -25,7 +25,7 @@ from edgeagent.simulate.plant_work import Work, build_progress, clock_share, fra
 class Drive:
     """What the board does now. `work` and `held_mb`, the memory that processes hold, where processes are followed."""
 
-    load: Load
+    load: Load | Slices
     work: Work | None = None
     held_mb: float | None = None
 

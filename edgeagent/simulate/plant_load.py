@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edgeagent.simulate.plant_spec import Load
+from edgeagent.simulate.plant_spec import Load, Slices
 from edgeagent.simulate.thermal import Air
 
 _KEYS = ("cpu", "gpu", "dla", "memory_mb", "ambient_c", "sun_w", "blocked", "fan_failed", "oc1", "oc2")
@@ -75,9 +75,10 @@ def mix_load(host_share: float, override: Mapping[str, float]) -> Load:
     return Load(cpu, gpu, override.get("memory_mb", 400.0 + 1200.0 * gpu), override.get("dla", 0.0))
 
 
-def overridden(load: Load, override: Mapping[str, float]) -> Load:
+def overridden(slices: Slices, override: Mapping[str, float]) -> Slices:
     """A load with what the load file says in place of it."""
-    return replace(load, **{name: override[name] for name in ("cpu", "gpu", "dla", "memory_mb") if name in override})
+    told = {name: override[name] for name in ("cpu", "gpu", "dla", "memory_mb") if name in override}
+    return replace(slices, working=replace(slices.working, **told), resting=replace(slices.resting, **told))
 
 
 def air_of(override: Mapping[str, float], ambient_c: float) -> Air:

@@ -74,6 +74,27 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Slices:
+    """A load that changes faster than a step: `working` for a `share` of the time, `resting` for the rest.
+
+    Not their mean: clocks follow the load, and power follows the clocks more than linearly.
+    """
+
+    working: Load
+    resting: Load
+    share: float
+
+    @property
+    def mean(self) -> Load:
+        pair, share = (self.working, self.resting), self.share
+        cpu, gpu, memory_mb, dla = (
+            share * getattr(pair[0], name) + (1 - share) * getattr(pair[1], name)
+            for name in ("cpu", "gpu", "memory_mb", "dla")
+        )
+        return Load(cpu, gpu, memory_mb, dla)
+
+
+@dataclass(frozen=True)
 class Caps:
     """What the power mode and the tools allow now: highest and lowest clocks, the cores that are online, the fan.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeagent.simulate.plant import PlantState
-from edgeagent.simulate.plant_spec import Load
+from edgeagent.simulate.plant_spec import Load, Slices
 
 BUILD_CPU = 0.5
 IDLE_CPU = 0.03
@@ -36,22 +36,30 @@ class Work:
     memory_mb: float | None = None
 
 
-def load_of(work: Work, cores: int, gpu_share: float | None = None) -> Load:
-    """The board's load. `cores`: the board's; `gpu_share`: a real GPU's, in place of what follows from the work."""
-    build = min(1.0, work.build)
-    gpu = min(1.0, build + work.infer) if gpu_share is None else gpu_share
-    cpu = min(1.0, IDLE_CPU + BUILD_CPU * build + (work.infer + work.other) / cores)
+def load_of(work: Work, cores: int, gpu_share: float | None = None) -> Slices:
+    """The board's load. `cores`: the board's; `gpu_share`: a real GPU's, in place of what follows from the work.
+
+    A build's share is a share of time: while it works the GPU is busy, in between with the inference alone.
+    """
+    share, infer = min(1.0, work.build), min(1.0, work.infer)
+    beside_cpu = min(1.0, IDLE_CPU + (work.infer + work.other) / cores)
+    gpus = (1.0, infer) if gpu_share is None else (gpu_share, gpu_share)
     memory_mb = work.memory_mb
     if memory_mb is None:
-        memory_mb = BUILD_MB * build + (INFER_MB if work.infer else 0.0)
-    return Load(cpu, gpu, memory_mb)
+        memory_mb = BUILD_MB * share + (INFER_MB if work.infer else 0.0)
+    return Slices(
+        Load(min(1.0, beside_cpu + BUILD_CPU), gpus[0], memory_mb), Load(beside_cpu, gpus[1], memory_mb), share
+    )
 
 
 def clock_share(state: PlantState) -> float:
-    """The GPU's clock now, of what the board could do in this power mode; the CPU's where there is no GPU."""
-    if state.spec.gpu_hz[1]:
-        return min(1.0, state.gpu_hz / min(state.caps.gpu_hz, state.spec.gpu_hz[1]))
-    return min(1.0, state.cpu_khz / min(state.caps.cpu_khz, state.spec.cpu_khz[1]))
+    """What throttling leaves of the GPU's clock, of the CPU's where there is no GPU; 1 when nothing throttles.
+
+    A clock that has fallen because there is nothing to do is no less of a clock.
+    """
+    low, top = state.spec.gpu_hz if state.spec.gpu_hz[1] else state.spec.cpu_khz
+    cap = min(top, state.caps.gpu_hz if state.spec.gpu_hz[1] else state.caps.cpu_khz)
+    return 1.0 - state.throttle_level * max(0.0, 1.0 - low / cap)
 
 
 def frames_kept(work: Work, clock: float) -> float:
