@@ -46,6 +46,7 @@ RESTORE_S = 40.0
 LEND_S = 60.0
 HELPER_S = 100.0  # above two tools that hang
 GOOD = ("applied", "unverified")
+LENT_RULE = RebootRule(why_not="nothing is rebooted for a while only")
 STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
 SYSTEM_SOCKET = "/run/edgeagent-power.sock"
@@ -116,6 +117,7 @@ class PowerDesk:
         self._problem = ""
         self._wake = anyio.Event()
         self._lent = ""
+        self._lowered = ""
         self._settled = anyio.Event()
         self._unkept = BuildPower(self._make, self._helper)
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
@@ -130,7 +132,7 @@ class PowerDesk:
             await self._restore_left_over()
             return
         while True:
-            wish = self._lent or intent
+            wish = self._lowered or self._lent or intent
             wait_s = await self._apply(wish) if self._target is None else await self._check(wish, self._target)
             self._settled.set()
             with anyio.move_on_after(wait_s):
@@ -144,6 +146,39 @@ class PowerDesk:
         """
         wants_lock = self._target is not None and self._target.clocks == "lock"
         if wants_lock and reading.clocks_locked is False and self.view.state in GOOD:
+            self._wake.set()
+
+    async def why_not_lower(self, intent: str) -> str:
+        """Why the board cannot be set to that intent for a while, to run cooler; empty where it can."""
+        wanted, power = self._settings.intent, self._power
+        if wanted is None:
+            return "power.intent is not set, so the board's power is left as it is"
+        if wanted == intent:
+            return f"{intent} is what the board is set to anyway"
+        if power is None or self.view.state not in GOOD:
+            return f"the power intent {wanted} is not in force"
+        try:
+            plan = await _in_thread(partial(power.plan, intent))
+        except EdgeAgentError as error:
+            return error.line()
+        if plan.reboot:
+            return f"{plan.target.mode_name} wants a reboot: {plan.reboot}"
+        return "" if plan.steps else f"{intent} changes nothing on this board"
+
+    async def lower(self, intent: str) -> str:
+        """Set the board to that intent until `raise_again`. Why it is not in force then; empty where it is."""
+        self._lowered, self._target, self._settled = intent, None, anyio.Event()
+        self._wake.set()
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()
+        if self.view.intent == intent and self.view.state in GOOD:
+            return ""
+        return self.view.reason or f"the power intent {intent} is not in force"
+
+    def raise_again(self) -> None:
+        """Back to what the operator asked for."""
+        if self._lowered:
+            self._lowered, self._target = "", None
             self._wake.set()
 
     async def begin(self) -> str:
@@ -236,6 +271,8 @@ class PowerDesk:
     async def _apply(self, intent: str) -> float:
         """Plan and apply; returns the seconds until the next look."""
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
+        if intent != self._settings.intent:
+            rule = LENT_RULE
         try:
             self._power = await _in_thread(self._make)  # profiles may have been mended since
             plan, result = await _in_thread(partial(self._power.apply, intent, self._helper, rule))
