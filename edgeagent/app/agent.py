@@ -34,12 +34,15 @@ from edgeagent.app.engines import EngineDesk
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
+from edgeagent.app.shed_words import ShedWords
+from edgeagent.app.shedding import SheddingDesk
 from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
@@ -105,6 +108,7 @@ class Agent:
             power=self._power,
             pacing=config.thermal.pace,
         )
+        self._shedding = self._shedding_desk()
         self._troubles = EngineTroubles(self._engines, self._infer, self._publisher, self._provide)
         self._board = BoardWatch(
             Path(config.device.board_root),
@@ -132,6 +136,22 @@ class Agent:
         """The device as engines see it."""
         root = Path(self._config.device.board_root)
         return Site(self._backend, engine_fingerprint(self._identity, self._backend, root), self._identity.dla)
+
+    def _shedding_desk(self) -> SheddingDesk:
+        """Subscribed to the governor from the start."""
+        desk = SheddingDesk(
+            self._served,
+            self._infer,
+            LesserEngines(self._engines.store, self._config.engines, self._site(), self._wanted),
+            self._power,
+            self._governor.streams,
+            ShedWords(self._publisher, self._clock),
+            self._clock,
+            sample_s=self._config.power.sample_interval_s,
+            plugins=self._config.engines.plugins,
+        )
+        self._governor.subscribe(desk.take)
+        return desk
 
     def _look(self, reading: Reading) -> None:
         self._power.look(reading)
@@ -191,6 +211,7 @@ class Agent:
             cameras.add(camera.supervisor.run)
         if self._served:
             inference.add(self._infer.supervisor.run)
+            inference.add(self._shedding.run)
         for served in self._served:
             engines.add(partial(self._provide, served))
         return [power, cameras, inference, engines]
@@ -254,14 +275,15 @@ class Agent:
             due = max(due + seconds, anyio.current_time())
             await anyio.sleep_until(due)
 
-    def _wanted(self, served: Served) -> Wanted:
-        bundle = self._lineup.bundles[served.settings.model]
+    def _wanted(self, served: Served, model: str) -> Wanted:
+        """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
+        bundle = self._lineup.bundle(model)
         size = bundle.spec.input
         images = self._config.engines.calibration_images
         name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
-            model=self._lineup.model_path(served.settings.model),
+            model=self._lineup.model_path(model),
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
@@ -270,7 +292,9 @@ class Agent:
 
     async def _provide(self, served: Served) -> None:
         """Until the pipeline has its engine, or will not get one until something changes."""
-        wanted = await anyio.to_thread.run_sync(self._wanted, served)  # it may look through thousands of pictures
+        wanted = await anyio.to_thread.run_sync(
+            self._wanted, served, served.model
+        )  # it may look through thousands of pictures
         if not await self._engines.provide(wanted, self._serve):
             self._given_up(served)
 
@@ -283,13 +307,7 @@ class Agent:
             self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
 
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
-        await self._infer.serve(
-            wanted.pipeline,
-            ready.entry.manifest,
-            str(ready.entry.plan_path),
-            dla_core=ready.candidate.dla_core,
-            plugins=self._config.engines.plugins,
-        )
+        await self._shedding.serve(wanted.pipeline, ready)
         self._publish_info()
         self._troubles.serves(ready.entry.manifest.key)
 

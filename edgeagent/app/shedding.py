@@ -38,6 +38,7 @@ from edgeagent.thermal.steps import Step
 
 LEAST_CAMERA_FPS = 1.0  # a camera that nobody looks at: enough to see that it lives, and for a calibration
 LOOK_AGAIN_S = 60.0  # between two looks for what could be shed, while it is warm
+SAMPLES_MISSED = 3
 TRY_AGAIN_S = 600.0  # after a step that came to nothing
 LOSSLESS = "its camera plays a file once: no frame of it is left out"
 UNKNOWN = "not looked for yet"
@@ -81,7 +82,7 @@ class _InForce:
 
 
 class SheddingDesk:
-    """For the event loop only. `serve_home` gives a pipeline its own engine."""
+    """For the event loop only. `take` is given every verdict; `sample_s` lie between two, or less."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class SheddingDesk:
         words: ShedWords,
         clock: Clock,
         *,
-        rules: LadderRules | None = None,
+        sample_s: float = 2.0,
         plugins: Sequence[str] = (),
     ) -> None:
         self._served = {one.name: one for one in served}
@@ -103,7 +104,7 @@ class SheddingDesk:
         self._streams = streams
         self._words = words
         self._clock = clock
-        self._rules = rules or LadderRules()
+        self._rules = LadderRules(stale_s=max(LadderRules.stale_s, SAMPLES_MISSED * sample_s))
         self._plugins = plugins
         self._state = LadderState()
         self._in_force = {one.name: _InForce() for one in served}
