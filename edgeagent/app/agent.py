@@ -183,6 +183,7 @@ class Agent:
         for camera in self._cameras.values():
             camera.on_change = self._publish_info
         self._power.on_change = self._publish_info
+        self._shedding.on_engine = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
         self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
@@ -292,9 +293,8 @@ class Agent:
 
     async def _provide(self, served: Served) -> None:
         """Until the pipeline has its engine, or will not get one until something changes."""
-        wanted = await anyio.to_thread.run_sync(
-            self._wanted, served, served.model
-        )  # it may look through thousands of pictures
+        wish = partial(self._wanted, served, served.model)
+        wanted = await anyio.to_thread.run_sync(wish)  # it may look through thousands of pictures
         if not await self._engines.provide(wanted, self._serve):
             self._given_up(served)
 
@@ -308,7 +308,6 @@ class Agent:
 
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
         await self._shedding.serve(wanted.pipeline, ready)
-        self._publish_info()
         self._troubles.serves(ready.entry.manifest.key)
 
     def _begin_when_ready(self, camera: Camera) -> None:

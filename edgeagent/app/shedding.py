@@ -7,7 +7,7 @@ serves, the board's power. A step that cannot be carried out is withdrawn, told,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,6 +110,7 @@ class SheddingDesk:
         self._in_force = {one.name: _InForce() for one in served}
         self._power_in_force = ""
         self._warm = False
+        self.on_engine: Callable[[], None] = lambda: None
         self._wake = anyio.Event()
 
     # deciding
@@ -270,6 +271,7 @@ class SheddingDesk:
                 dla_core=ready.candidate.dla_core,
                 plugins=self._plugins,
             )
+            self.on_engine()
 
     async def _set_engine(self, served: Served, granted: Grant) -> None:
         mine, wanted = self._in_force[served.name], (granted.model, granted.placement)
@@ -295,6 +297,7 @@ class SheddingDesk:
             model=found.model,
             classes=found.classes,
         )
+        self.on_engine()
 
     def _give_up_engine(self, name: str, why: str) -> None:
         """The newest step that changed the pipeline's engine came to nothing."""
