@@ -22,7 +22,7 @@ from edgeagent.engine.build.messages import Pace as PaceWord
 from edgeagent.errors import EdgeAgentError
 from edgeagent.supervise.child import Child
 from edgeagent.supervise.pace import Pace, RunningClock
-from edgeagent.thermal.governor import Verdict
+from edgeagent.thermal.verdict import Verdict
 
 log = structlog.get_logger("steer")
 

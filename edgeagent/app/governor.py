@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 
 import anyio
 import structlog
@@ -20,14 +19,14 @@ from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import ThermalSettings
 from edgeagent.health.book import Word
-from edgeagent.thermal.governor import GovernorRules, Level, Verdict, begin, govern
+from edgeagent.thermal.governor import GovernorRules, begin, govern
+from edgeagent.thermal.verdict import LEVELS, Level, Verdict
 
 log = structlog.get_logger("governor")
 
 LOOK_S = 0.5  # between two looks while a build runs
 LEAST_LOOK_S = 0.3
 HEALTH: dict[Level, Word] = {"nominal": "ok", "warm": "ok", "hot": "degraded", "critical": "degraded"}
-LEVELS: tuple[Level, ...] = ("nominal", "warm", "hot", "critical")
 
 Noter = Callable[[str, Word, str], None]
 Measurer = Callable[[dict[str, float]], None]
@@ -36,20 +35,19 @@ Measurer = Callable[[dict[str, float]], None]
 def rules_for(settings: ThermalSettings, *, heat_expected: bool = True, most_duty: float = 1.0) -> GovernorRules:
     """The rules as the operator set them. `heat_expected`: this board has zones that throttle; `most_duty`: no build is
     to have more."""
-    wishes: dict[str, float | bool | None] = {
-        "set_point_below_c": settings.set_point_below_c,
-        "memory_floor_mb": settings.memory_floor_mb,
-        "heat_expected": heat_expected,
-        "most_duty": most_duty,
-    }
-    known = {field.name for field in fields(GovernorRules)}
-    return GovernorRules(**{name: value for name, value in wishes.items() if name in known})  # type: ignore[arg-type]
+    return GovernorRules(
+        set_point_below_c=settings.set_point_below_c,
+        memory_floor_mb=settings.memory_floor_mb,
+        heat_expected=heat_expected,
+        most_duty=most_duty,
+    )
 
 
 class GovernorDesk:
     """Senses, governs, tells. For the event loop only.
 
-    `read` gives a quick sample (None: there is none, only whole ones count); `note` and `measure` publish.
+    `read` gives a quick sample (None: there is none, only whole ones count); `note` and `measure` publish. Without
+    `thermal.govern` there is no verdict, and whoever steers by it does nothing.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgeagent.engine.build.gate import Hold
-from edgeagent.thermal.governor import Level, Verdict
+from edgeagent.thermal.verdict import Level, Verdict
 
 Pacing = Literal["auto", "signals", "steps", "off"]
 Word = Literal["free", "slowed", "paused"]
@@ -19,7 +19,7 @@ FREE_FROM, SLOWED_BELOW, PAUSED_BELOW = 0.97, 0.95, 0.01
 HOLDS_S: dict[Word, float] = {"free": 5.0, "slowed": 2.0, "paused": 1.0}
 QUIET_S = 20.0  # between two words; a standstill is told at once
 BRAKE_AFTER_S = 2.0  # a builder that shall stand still and has not come to the end of a step by then is stopped
-QUIET_REASONS = ("", "none")
+QUIET_REASONS = ("none", "heat_rising")  # a build that comes up to speed is not slowed
 START_BELOW_C = 1.0  # below the set point, for a build to start
 
 
