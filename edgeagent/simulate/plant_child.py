@@ -44,6 +44,7 @@ from edgeagent.simulate.plant_drive import Drive, Source, Trace, open_source
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.plant_load import Override, air_of, mix_load
 from edgeagent.simulate.plant_open import PlantFiles
+from edgeagent.simulate.plant_work import IDLE_CPU
 from edgeagent.simulate.thermal import Network
 from edgeagent.simulate.thermal_parameters import COOLERS
 from edgeagent.supervise.lifeline import die_with_parent
@@ -60,13 +61,15 @@ _LONGEST_STEP_S = 10.0
 class Plant:
     """The plant of one board: takes load, gives file content. Knows no clock; `tick` is told the time that passed."""
 
-    def __init__(self, board: VirtualBoard, ambient_c: float, seed: int, cooler: Network | None = None) -> None:
+    def __init__(
+        self, board: VirtualBoard, ambient_c: float, seed: int, cooler: Network | None = None, worked: float = 0.0
+    ) -> None:
         self._board = board
         self._cooler = cooler
         self._ambient_c = ambient_c
         self._rng = random.Random(seed)  # noqa: S311 - sensor noise
         self._zones = distinct(zone.name for zone in board.spec.zones)
-        self.state = first_state(self._spec(board), ambient_c)
+        self.state = first_state(self._spec(board), ambient_c, load=Load(max(IDLE_CPU, worked), worked))
 
     def tick(
         self,
@@ -237,6 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the sensor noise")
     parser.add_argument("--load", type=Path, help=f"load file, by default {LOAD_FILE} in the board's directory")
     parser.add_argument("--cooler", choices=sorted(COOLERS), help="another cooler than the board's own")
+    parser.add_argument("--worked", type=float, default=0.0, metavar="SHARE", help="how busy it was before, 0..1")
     parser.add_argument("--follow", type=int, metavar="PID", help="the work is that of this process and all it starts")
     parser.add_argument("--memory-scale", type=float, default=1.0, help="of the board's memory, for a byte they hold")
     parser.add_argument("--nvml", action="store_true", help="the GPU's share from a real GPU's power, if there is one")
@@ -258,7 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     period_s = PERIOD_S if options.follow is None else FOLLOW_PERIOD_S
     settings = Settings(options.ambient, options.load or options.root / LOAD_FILE, period_s, options.accelerate)
-    plant = Plant(board, options.ambient, options.seed, COOLERS[options.cooler] if options.cooler else None)
+    cooler = COOLERS[options.cooler] if options.cooler else None
+    plant = Plant(board, options.ambient, options.seed, cooler, options.worked)
     with contextlib.ExitStack() as closing:
         source = open_source(closing, options.follow, options.memory_scale, use_gpu=options.nvml)
         trace = closing.enter_context(Trace(options.trace)) if options.trace else None
