@@ -148,6 +148,7 @@ class Agent:
             ShedWords(self._publisher, self._clock),
             self._clock,
             sample_s=self._config.power.sample_interval_s,
+            calm_s=self._config.thermal.restore_after_s,
             plugins=self._config.engines.plugins,
         )
         self._governor.subscribe(desk.take)

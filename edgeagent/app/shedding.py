@@ -95,6 +95,7 @@ class SheddingDesk:
         clock: Clock,
         *,
         sample_s: float = 2.0,
+        calm_s: float = LadderRules.calm_s,
         plugins: Sequence[str] = (),
     ) -> None:
         self._served = {one.name: one for one in served}
@@ -104,7 +105,12 @@ class SheddingDesk:
         self._streams = streams
         self._words = words
         self._clock = clock
-        self._rules = LadderRules(stale_s=max(LadderRules.stale_s, SAMPLES_MISSED * sample_s))
+        self._rules = LadderRules(
+            calm_s=calm_s,
+            relapse_s=max(LadderRules.relapse_s, calm_s),
+            max_calm_s=max(LadderRules.max_calm_s, calm_s),
+            stale_s=max(LadderRules.stale_s, SAMPLES_MISSED * sample_s),
+        )
         self._plugins = plugins
         self._state = LadderState()
         self._in_force = {one.name: _InForce() for one in served}

@@ -250,6 +250,13 @@ class ThermalSettings(Table):
         description="A build is cancelled before less memory than this is available; not set: chosen from the board's.",
         examples=[256],
     )
+    restore_after_s: float = Field(
+        default=60.0,
+        ge=5,
+        le=3600,
+        description="Seconds of calm after which pipelines get back one step of what they gave up; longer, up to half "
+        "an hour, after a step that did not hold.",
+    )
 
 
 class Config(Table):
