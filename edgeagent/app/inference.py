@@ -10,7 +10,7 @@ from random import Random
 from edgeagent.app.cameras import Camera, Ring
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
-from edgeagent.config.schema import PipelineSettings
+from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.engine.manifest import Manifest
 from edgeagent.fleet.results import Detection
 from edgeagent.health.latency import Gauge

@@ -14,7 +14,8 @@ from edgeagent.app.models import local_path
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.wiring import check_classes
 from edgeagent.clock import Clock
-from edgeagent.config.schema import Config, PipelineSettings
+from edgeagent.config.pipeline_table import PipelineSettings
+from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.errors import EdgeAgentError
 

@@ -22,7 +22,7 @@ from edgeagent.app.shedding import LOOK_AGAIN_S, SheddingDesk
 from edgeagent.camera.messages import CaptureStats, Opened, SetShare
 from edgeagent.camera.spec import FileSpec, SourceSpec, SyntheticSpec
 from edgeagent.clock import ManualClock
-from edgeagent.config.schema import PipelineSettings
+from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import EngineError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.topics import Topics

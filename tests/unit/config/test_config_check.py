@@ -26,11 +26,13 @@ def synthetic(**keys):
         ({"mqtt": {"keepalive": 3}}, "mqtt.keepalive: unknown key (did you mean keepalive_s?)"),
         (
             {"thermal": {"zzz": 3}},
-            "thermal.zzz: unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb)",
+            "thermal.zzz: unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb, "
+            "restore_after_s)",
         ),
         (
             {"thermal": {"a.b c": 3}},
-            'thermal."a.b c": unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb)',
+            'thermal."a.b c": unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, '
+            "memory_floor_mb, restore_after_s)",
         ),
         (
             {"mqtt": {"keepalive_s": "30"}},
