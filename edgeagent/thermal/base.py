@@ -6,6 +6,8 @@ the forecast is no noise but the begin of a step of power, of the pipelines or o
 follows it with its lag, so a jump `e` within `dt` has more to come:
 
     coming = e * lag / (1 - lag)            lag = exp(-dt / DIE_S)
+
+What is to come takes the place of the slope: a slope kept from before would feed it for ever.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ JUMP_C, JUMP_SPREADS = 0.5, 3.0
 COMING_C = 0.3
 """As long as more than this is to come, readings are believed at once, so that a false alarm is soon over."""
 MOST_COMING_C = 15.0
-STEEPEST_C_PER_S = 2.0
+STEEPEST_C_PER_S, STEEPEST_FALL_C_PER_S = 2.0, 0.3
+"""A fall is trusted less: a load that ends lets the die fall for seconds only."""
 SPREAD_SHARE = 0.1
 FIRST_SPREAD_C = 0.1
 MOST_ERROR_C = 2.0
@@ -47,8 +50,8 @@ def follow(base: Base, measured_c: float, dt_s: float) -> Base:
     spread_c = base.spread_c + SPREAD_SHARE * (min(MOST_ERROR_C, abs(error_c)) - base.spread_c)
     if coming_c > COMING_C or error_c > max(JUMP_C, JUMP_SPREADS * base.spread_c):
         coming_c = min(MOST_COMING_C, max(0.0, coming_c + error_c * lag / (1 - lag)))
-        return Base(measured_c, base.slope_c_per_s, coming_c, spread_c)
+        return Base(measured_c, 0.0, coming_c, spread_c)
     theta = math.exp(-dt_s / FILTER_S)
     slope = base.slope_c_per_s + (1 - theta) ** 2 * error_c / dt_s
-    slope = min(STEEPEST_C_PER_S, max(-STEEPEST_C_PER_S, slope))
+    slope = min(STEEPEST_C_PER_S, max(-STEEPEST_FALL_C_PER_S, slope))
     return Base(forecast_c + (1 - theta * theta) * error_c, slope, coming_c, spread_c)

@@ -25,8 +25,13 @@ from dataclasses import dataclass
 from edgeagent.thermal.base import DIE_S, MOST_ERROR_C, STEEPEST_C_PER_S, Base, follow
 from edgeagent.thermal.gain import Gain, first_gain, learn
 
-MARGIN_C, SPREADS, LARGEST_MARGIN_C = 0.25, 1.25, 1.1
-"""How far below the set point the mean sits: this, plus the usual error of the forecast so many times, and at most."""
+MARGIN_C, LARGEST_MARGIN_C = 0.25, 1.1
+"""How far below the set point the mean sits, at least and at most."""
+SLICE_S, RIPPLES = 0.8, 0.5
+"""The period of the slices that a build is run in (supervise.pace), and how much of the ripple that they make in the die
+is kept away from the set point: a look may fall on any phase of it."""
+PEAKS, PEAKS_ABOVE_C = 2.0, 0.5
+"""A ripple of slices peaks at twice the usual error of the forecast; peaks may be this far above the set point."""
 NEAR_C = 0.2
 PULL = 1.5
 """How much harder the duty is cut once the die is more than NEAR_C above the set point."""
@@ -85,11 +90,17 @@ def heat_duty(heat: Heat) -> float:
     base, gain = heat.base, heat.gain.kelvin
     to_come_c = base.slope_c_per_s * (DIE_S + heat.look_s) + base.coming_c
     pull_c = PULL * max(0.0, heat.above_c - NEAR_C)
-    margin_c = min(LARGEST_MARGIN_C, MARGIN_C + SPREADS * base.spread_c)
-    duty = (-margin_c - base.above_c - to_come_c - pull_c) / gain
+    duty = (-_margin_c(heat) - base.above_c - to_come_c - pull_c) / gain
     felt = 1 - math.exp(-PEAK_LOOKS * heat.look_s / DIE_S)
-    sure = (PEAK_ABOVE_C - base.above_c) / (gain + felt * (heat.gain.peak_k - gain))
+    sure = (PEAK_ABOVE_C - base.above_c) / (gain + felt * max(0.0, heat.gain.peak_k - gain))
     return min(1.0, max(0.0, min(duty, sure)))
+
+
+def _margin_c(heat: Heat) -> float:
+    """Room for the ripple as it follows from the slices, for what else the forecast misses, and a little."""
+    ripple_c = heat.gain.kelvin * heat.lagged * (1 - heat.lagged) * SLICE_S / (2 * DIE_S)
+    seen_c = PEAKS * heat.base.spread_c - PEAKS_ABOVE_C
+    return min(LARGEST_MARGIN_C, max(MARGIN_C + RIPPLES * ripple_c, seen_c))
 
 
 def _after_gap(heat: Heat, above_c: float, duty: float, dt_s: float) -> Heat:

@@ -25,13 +25,15 @@ FORGET_S = 15.0
 """Seconds of movement after which what was learnt counts a third: a build has phases."""
 PRIOR = 0.08
 """Weight of the first guess: that of two seconds of a duty of 0.2."""
-PEAK_S = 300.0
+SURE = 4 * PRIOR
+"""Enough movement that the first guess has little weight left."""
+PEAK_S = 600.0
 """How slowly the largest gain seen is forgotten: a light phase of a build may end at any moment."""
 
 
 @dataclass(frozen=True)
 class Gain:
-    """K a whole duty adds in the end: `kelvin` as learnt, `peak_k` the largest in the last minutes."""
+    """K a whole duty adds in the end: `kelvin` as learnt, `peak_k` the largest that was sure in the last minutes."""
 
     kelvin: float
     peak_k: float
@@ -43,7 +45,7 @@ class Gain:
 
 def first_gain(above_c: float, lagged: float) -> Gain:
     """Nothing learnt yet."""
-    return Gain(FIRST_K, FIRST_K, above_c, lagged)
+    return Gain(FIRST_K, 0.0, above_c, lagged)
 
 
 def learn(gain: Gain, above_c: float, lagged: float, dt_s: float) -> Gain:
@@ -59,5 +61,7 @@ def learn(gain: Gain, above_c: float, lagged: float, dt_s: float) -> Gain:
         square = square * keep + fast * fast * dt_s
         found = (product + PRIOR * FIRST_K) / (square + PRIOR)
         kelvin = min(LARGEST_K, max(SMALLEST_K, found))
-    faded_k = gain.peak_k + (kelvin - gain.peak_k) * (1 - math.exp(-dt_s / PEAK_S))
-    return Gain(kelvin, max(kelvin, faded_k), slow_above_c, slow_duty, product, square)
+    faded_k = gain.peak_k * math.exp(-dt_s / PEAK_S)
+    if square > SURE:
+        faded_k = max(kelvin, faded_k)
+    return Gain(kelvin, faded_k, slow_above_c, slow_duty, product, square)

@@ -32,8 +32,8 @@ class GovernorRules:
     blind_duty: float = 0.2
     most_duty: float = 1.0
     least_duty: float = 0.05
-    frames_floor: float = 0.96
-    frames_good: float = 0.975
+    frames_floor: float = 0.95
+    frames_good: float = 0.958
     latency_limit: float = 1.5
     latency_good: float = 1.3
     oc3_per_s: float = 60.0
