@@ -196,6 +196,23 @@ def command_simulate_matrix(options: argparse.Namespace) -> int:
     return code
 
 
+def command_simulate_heat(options: argparse.Namespace) -> int:
+    from edgeagent.simulate.heat import HeatOptions, run_heat
+
+    code, text = run_heat(
+        HeatOptions(
+            scenarios=options.scenario,
+            controllers=options.controller,
+            virtual=options.virtual,
+            accelerate=options.accelerate,
+            png=options.png,
+            as_json=options.json,
+        )
+    )
+    print(text)
+    return code
+
+
 def command_bench_telemetry(options: argparse.Namespace) -> int:
     from edgeagent.simulate.telemetry_bench import measure_telemetry
 

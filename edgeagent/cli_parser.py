@@ -85,6 +85,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _speed(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 50:
+        raise argparse.ArgumentTypeError("wants 0.1 to 50")
+    return value
+
+
 def _add_config(every: Every) -> None:
     config = every.add_parser("config", help="check and show the configuration")
     actions = config.add_subparsers(required=True, metavar="ACTION")
@@ -167,6 +174,7 @@ def _add_simulate(every: Every) -> None:
     matrix.add_argument("--board", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
     matrix.add_argument("--json", action="store_true")
     matrix.set_defaults(command=commands.command_simulate_matrix)
+    _add_heat(actions)
     video = actions.add_parser("video", help="write a video file of the synthetic camera")
     video.add_argument("--out", type=Path, required=True, metavar="FILE")
     video.add_argument("--frames", type=_count, default=300)
@@ -174,6 +182,24 @@ def _add_simulate(every: Every) -> None:
     video.add_argument("--fps", type=float, default=30.0)
     video.add_argument("--seed", type=int, default=1)
     video.set_defaults(command=commands.command_simulate_video)
+
+
+def _add_heat(actions: Every) -> None:
+    heat = actions.add_parser("heat", help="a build on virtual boards that get hot: with the governor, without, on-off")
+    heat.add_argument("scenario", nargs="*", metavar="SCENARIO", help="fanless, fan-fails, sun, cameras; else all")
+    heat.add_argument(
+        "--controller",
+        action="append",
+        default=[],
+        choices=("governor", "free", "on-off"),
+        help="only this one (repeatable)",
+    )
+    pace = heat.add_mutually_exclusive_group()
+    pace.add_argument("--virtual", action="store_true", help="in virtual time and without processes: seconds")
+    pace.add_argument("--accelerate", type=_speed, default=10.0, metavar="N", help="times the wall clock (default 10)")
+    heat.add_argument("--png", type=Path, metavar="FILE", help="draw temperature, duty and frames")
+    heat.add_argument("--json", action="store_true")
+    heat.set_defaults(command=commands.command_simulate_heat)
 
 
 def _add_bench(every: Every) -> None:

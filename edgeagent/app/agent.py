@@ -26,18 +26,23 @@ from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
 from edgeagent.app.engine_troubles import EngineTroubles
-from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.engines import EngineDesk
+from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
+from edgeagent.app.shed_words import ShedWords
+from edgeagent.app.shedding import SheddingDesk
 from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
@@ -49,6 +54,7 @@ from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
+from edgeagent.power.modes import watts_of
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -80,9 +86,29 @@ class Agent:
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
         self._served = self._lineup.pipelines(self._cameras, self._publisher)
         self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
-        self._engines = EngineDesk(
-            config.engines, config.registry, self._state_dir, self._site(), self._publisher, clock
+        self._power = PowerDesk(
+            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
         )
+        self._governor = GovernorDesk(
+            config.thermal,
+            clock,
+            heat_expected=self._identity.kind != "not-a-jetson",
+            note=self._publisher.note,
+            measure=partial(self._publisher.measurement, "governor"),
+        )
+        self._publisher.on_summary = self._governor.streams_taken
+        self._engines = EngineDesk(
+            config.engines,
+            config.registry,
+            self._state_dir,
+            self._site(),
+            self._publisher,
+            clock,
+            governor=self._governor,
+            power=self._power,
+            pacing=config.thermal.pace,
+        )
+        self._shedding = self._shedding_desk()
         self._troubles = EngineTroubles(self._engines, self._infer, self._publisher, self._provide)
         self._board = BoardWatch(
             Path(config.device.board_root),
@@ -93,9 +119,7 @@ class Agent:
             config.thermal,
             clock,
         )
-        self._power = PowerDesk(
-            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
-        )
+        self._governor.read = self._board.quick
         self._board.on_reading = self._look
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -113,9 +137,28 @@ class Agent:
         root = Path(self._config.device.board_root)
         return Site(self._backend, engine_fingerprint(self._identity, self._backend, root), self._identity.dla)
 
+    def _shedding_desk(self) -> SheddingDesk:
+        """Subscribed to the governor from the start."""
+        desk = SheddingDesk(
+            self._served,
+            self._infer,
+            LesserEngines(self._engines.store, self._config.engines, self._site(), self._wanted),
+            self._power,
+            self._governor.streams,
+            ShedWords(self._publisher, self._clock),
+            self._clock,
+            sample_s=self._config.power.sample_interval_s,
+            calm_s=self._config.thermal.restore_after_s,
+            plugins=self._config.engines.plugins,
+        )
+        self._governor.subscribe(desk.take)
+        return desk
+
     def _look(self, reading: Reading) -> None:
         self._power.look(reading)
         self._engines.surroundings.look(reading)
+        self._governor.power_cap_w = watts_of(self._power.view.mode) if self._power.view.mode else None
+        self._governor.take(reading)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
@@ -141,6 +184,7 @@ class Agent:
         for camera in self._cameras.values():
             camera.on_change = self._publish_info
         self._power.on_change = self._publish_info
+        self._shedding.on_engine = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
         self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
@@ -155,6 +199,7 @@ class Agent:
                 tasks.start_soon(group.run)
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
+            tasks.start_soon(self._governor.run)
             tasks.start_soon(self._settle)
             if awaited_models(self._config):
                 tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
@@ -168,6 +213,7 @@ class Agent:
             cameras.add(camera.supervisor.run)
         if self._served:
             inference.add(self._infer.supervisor.run)
+            inference.add(self._shedding.run)
         for served in self._served:
             engines.add(partial(self._provide, served))
         return [power, cameras, inference, engines]
@@ -231,14 +277,15 @@ class Agent:
             due = max(due + seconds, anyio.current_time())
             await anyio.sleep_until(due)
 
-    def _wanted(self, served: Served) -> Wanted:
-        bundle = self._lineup.bundles[served.settings.model]
+    def _wanted(self, served: Served, model: str) -> Wanted:
+        """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
+        bundle = self._lineup.bundle(model)
         size = bundle.spec.input
         images = self._config.engines.calibration_images
         name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
         return Wanted(
             pipeline=served.name,
-            model=self._lineup.model_path(served.settings.model),
+            model=self._lineup.model_path(model),
             bundle=bundle,
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
@@ -247,7 +294,8 @@ class Agent:
 
     async def _provide(self, served: Served) -> None:
         """Until the pipeline has its engine, or will not get one until something changes."""
-        wanted = await anyio.to_thread.run_sync(self._wanted, served)  # it may look through thousands of pictures
+        wish = partial(self._wanted, served, served.model)
+        wanted = await anyio.to_thread.run_sync(wish)  # it may look through thousands of pictures
         if not await self._engines.provide(wanted, self._serve):
             self._given_up(served)
 
@@ -260,14 +308,7 @@ class Agent:
             self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
 
     async def _serve(self, wanted: Wanted, ready: Ready) -> None:
-        await self._infer.serve(
-            wanted.pipeline,
-            ready.entry.manifest,
-            str(ready.entry.plan_path),
-            dla_core=ready.candidate.dla_core,
-            plugins=self._config.engines.plugins,
-        )
-        self._publish_info()
+        await self._shedding.serve(wanted.pipeline, ready)
         self._troubles.serves(ready.entry.manifest.key)
 
     def _begin_when_ready(self, camera: Camera) -> None:

@@ -128,6 +128,10 @@ class BoardWatch:
         self._publisher.alarm("power", "warning", f"the board draws more than {limit:g} W")
         return [f"draws more than {limit:g} W"]
 
+    def quick(self) -> Reading:
+        """Only the zones and memory, for looks in between: nothing is published."""
+        return self._reader.read_quick()
+
     def _with_jtop(self, reading: Reading) -> Reading:
         """The reading, with what only jtop knows. Why jtop gives nothing is logged when it changes."""
         if self._jtop is None:

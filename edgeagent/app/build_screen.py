@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 TENTHS = 10.0
+LINE = 110
+WAITS = ("waiting", "failed")
+STEERING = ("build-prepared", "build-slowed", "build-paused", "build-resumed", "build-cancelled")
 
 
 class BuildScreen:
@@ -65,7 +68,7 @@ class BuildScreen:
         percent = self._percent = float(str(values.get("percent") or 0.0))
         text = str(values.get("phase") or values.get("reason") or state)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=percent, description=text[:60])
+            self._bar.update(self._task, completed=percent, description=text[:LINE])
             if state == "failed":
                 self._bar.console.print(self._line(state, text, values), highlight=False, markup=False)
             return
@@ -76,7 +79,9 @@ class BuildScreen:
 
     def _line(self, state: str, text: str, values: dict[str, object]) -> str:
         reason = str(values.get("reason") or "")
-        told = f"{reason}; {text}" if state == "failed" and reason and text != reason else (reason or text)
+        told = (reason or text) if state in WAITS else text
+        if state == "failed" and reason and text != reason:
+            told = f"{reason}; {text}"
         eta = f", about {float(str(values['eta_s'])):.0f} s left" if values.get("eta_s") is not None else ""
         percent = f"{float(str(values.get('percent') or 0)):3.0f}%"
         return f"{percent}  {state:<10}  {told if told != state else ''}{eta}".rstrip()
@@ -87,7 +92,9 @@ class BuildScreen:
             self._say(f"      {reason}")
 
     def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
-        """Events stand in the states already, but for a failure's code."""
+        """Events stand in the states already, but for a failure's code and for how a build is steered."""
+        if kind in STEERING:
+            self._say(f"      {kind:<15}  {text}")
         if kind == "engine-failed":
             self.failure = (str(facts.get("code") or ""), text)
 

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from random import Random
 
 from edgeagent.app.teller import Teller
-from edgeagent.camera.messages import CAPTURE_WORDS, Begin, CaptureStart, CaptureStats, Ended, Opened, RingOutput
+from edgeagent.camera.messages import (
+    CAPTURE_WORDS,
+    Begin,
+    CaptureStart,
+    CaptureStats,
+    Ended,
+    Opened,
+    RingOutput,
+    SetShare,
+)
 from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
 from edgeagent.camera.ring_memory import create_ring, map_header
 from edgeagent.camera.spec import FileSpec, SourceSpec, describe_source
@@ -72,6 +81,7 @@ class CameraState:
     frames: int = 0
     unusable: int = 0
     dropped: int = 0
+    shed: int = 0
     begun: bool = False
     ended: bool = False
     end_told: bool = False
@@ -96,6 +106,8 @@ class Camera:
         self.on_change: Callable[[], None] = lambda: None
         self._publisher = publisher
         self._clock = clock
+        self._share = 1.0
+        self._shed_before = 0
         self.rings = {size: Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
         self.supervisor = Supervisor(f"capture-{name}", self._spec, self._take, self._child_changed, clock, rng)
 
@@ -105,10 +117,17 @@ class Camera:
 
     def _spec(self) -> ChildSpec:
         rings = [RingOutput(fd=ring.fd, wake_fds=[ring.wake_fd]) for ring in self.rings.values()]
+        self._shed_before = self.state.shed
         return ChildSpec(
             name=f"capture-{self.name}",
             module="edgeagent.camera.capture_child",
-            first=CaptureStart(camera=self.name, source=self.source, rings=rings, resume_after=self._resume_after()),
+            first=CaptureStart(
+                camera=self.name,
+                source=self.source,
+                rings=rings,
+                resume_after=self._resume_after(),
+                share=self._share,
+            ),
             pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, ring.wake_fd)],
         )
 
@@ -118,6 +137,7 @@ class Camera:
             self._opened(word)
         elif isinstance(word, CaptureStats):
             self.state.frames, self.state.unusable = word.frames, word.unusable
+            self.state.shed = self._shed_before + word.shed
         elif isinstance(word, Ended):
             self._ended(word)
 
@@ -162,6 +182,12 @@ class Camera:
             self.state.begun = True
             await self.supervisor.send(Begin())
 
+    async def read_share(self, share: float) -> None:
+        """Read only this share of the frames from now on: nobody looks at more. Holds for a restarted child, too."""
+        if share != self._share and not self.once:
+            self._share = share
+            await self.supervisor.send(SetShare(share=share))
+
     def measure(self) -> dict[str, object]:
         """The values of this interval's camera measurement."""
         now_ns = self._clock.monotonic_ns()
@@ -176,6 +202,7 @@ class Camera:
             "fps": round(max(0.0, fps), 2),
             "frames": frames,
             "dropped": self.state.dropped,
+            "shed": self.state.shed,
             "unusable": self.state.unusable,
             "restarts": self.supervisor.restarts,
         }

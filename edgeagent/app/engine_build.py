@@ -20,16 +20,21 @@ from random import Random
 import anyio
 
 from edgeagent.app.backends import choose_backend
+from edgeagent.app.build_power import BuildPower, NoPower, PowerLoan
 from edgeagent.app.build_screen import BuildScreen
 from edgeagent.app.cameras import Camera
 from edgeagent.app.engine_forms import Site, calibration_name, candidates_for
+from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
-from edgeagent.app.engines import EngineDesk, Wanted
+from edgeagent.app.engines import EngineDesk
+from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import first_error
 from edgeagent.app.logs import configure_logs
 from edgeagent.app.models import local_path
+from edgeagent.app.power import helper_for, open_power
 from edgeagent.app.wiring import engine_fingerprint
 from edgeagent.board.evidence import read_identity
+from edgeagent.board.identity import Identity
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.camera.spec import SourceSpec, parse_source
 from edgeagent.clock import Clock, SystemClock
@@ -180,7 +185,19 @@ async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
     backend = choose_backend(config.engines.backend)
     site = Site(backend, engine_fingerprint(identity, backend, root), identity.dla)
     _check_form(asked, site)
-    desk = EngineDesk(config.engines, config.registry, state_dir, site, screen, clock, patient=False)
+    governor = GovernorDesk(config.thermal, clock, heat_expected=identity.kind != "not-a-jetson", note=screen.note)
+    desk = EngineDesk(
+        config.engines,
+        config.registry,
+        state_dir,
+        site,
+        screen,
+        clock,
+        patient=False,
+        governor=governor,
+        power=_power(config, identity, clock),
+        pacing=config.thermal.pace,
+    )
     desk.sweep()
     found: list[Ready] = []
 
@@ -188,7 +205,10 @@ async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
         found.append(ready)
 
     async with _ring(asked, screen, clock) as ring_fd, anyio.create_task_group() as tasks:
-        tasks.start_soon(_sample, BoardReader(root, state_dir=state_dir, soc=identity.soc, clock=clock), desk)
+        reader = BoardReader(root, state_dir=state_dir, soc=identity.soc, clock=clock)
+        governor.read = reader.read_quick
+        tasks.start_soon(_sample, reader, desk, governor)
+        tasks.start_soon(governor.run)
         done = await desk.provide(_wanted(asked, state_dir, ring_fd), take)
         tasks.cancel_scope.cancel()
     return found[-1] if done and found else None
@@ -217,10 +237,23 @@ def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
     )
 
 
-async def _sample(reader: BoardReader, desk: EngineDesk) -> None:
+def _power(config: Config, identity: Identity, clock: Clock) -> PowerLoan:
+    """The board's power where the operator leaves it to itself; an agent that keeps an intent would set it again."""
+    if config.power.intent is not None:
+        return NoPower()
+    root, state_dir = Path(config.device.board_root), Path(config.device.state_dir)
+    return BuildPower(
+        lambda: open_power(root, state_dir, identity, config.power, clock),
+        helper_for(root, config.power.helper_socket),
+    )
+
+
+async def _sample(reader: BoardReader, desk: EngineDesk, governor: GovernorDesk) -> None:
     try:
         while True:
-            desk.surroundings.look(reader.read())
+            reading = reader.read()
+            desk.surroundings.look(reading)
+            governor.take(reading)
             await anyio.sleep(SAMPLE_EVERY_S)
     finally:
         reader.close()

@@ -80,7 +80,7 @@ class Making:
 
     def done(self) -> None:
         """The engine is there. What form it took is kept, so that a restart looks for that one."""
-        self.course = replace(self.course, attempts=0, tries=0, workspace_divisor=1, level=None)
+        self.course = replace(self.course, attempts=0, tries=0, workspace_divisor=1, level=None, ceiling=1.0, cancels=0)
         self.stopped = None
         try:
             if self.course.candidate:

@@ -10,9 +10,11 @@ from edgeagent.engine.build.gate import Hold
 from edgeagent.engine.build.messages import Progress
 from edgeagent.engine.choice import Candidate
 from edgeagent.errors import EdgeAgentError
+from edgeagent.fleet.states import Severity
 from edgeagent.health.book import Word
 
 if TYPE_CHECKING:
+    from edgeagent.app.build_steer import Steered
     from edgeagent.app.engine_look import Ready
     from edgeagent.app.teller import Teller
 
@@ -38,6 +40,8 @@ class EngineWords:
         self._teller = teller
         self._common: dict[str, object] = {"precision": precision, "backend": backend}
         self._attempt = 0
+        self._steered: Steered | None = None
+        self._progress: tuple[Progress, float | None] | None = None
 
     def wanted(self) -> None:
         self._tell("wanted")
@@ -70,8 +74,32 @@ class EngineWords:
         self._note("degraded", f"its engine waits: {hold.reason}")
         self._teller.event("engine-waiting", "warning", line, pipeline=self._pipeline, code=hold.code)
 
+    def prepared(self, text: str) -> None:
+        """Something was done to the board for the sake of a build."""
+        self._tell("waiting", phase=text)
+        self._teller.event("build-prepared", "info", text, pipeline=self._pipeline)
+
     def progress(self, word: Progress, eta_s: float | None) -> None:
-        self._tell(STATE_OF_PHASE[word.phase], phase=word.text, percent=word.percent, key=word.key, eta_s=eta_s)
+        self._progress = (word, eta_s)
+        phase, values = word.text, {}
+        if (steered := self._steered) is not None:
+            values = {"duty": steered.duty, "level": steered.level, "reason": steered.reason}
+            phase = f"{phase} · {steered.line}" if steered.line else phase
+        self._tell(STATE_OF_PHASE[word.phase], phase=phase, percent=word.percent, key=word.key, eta_s=eta_s, **values)
+
+    def steered(self, now: Steered) -> None:
+        """The build's pace has changed: its last word is said again, because a build that stands still says none."""
+        self._steered = now
+        if self._progress is not None:
+            self.progress(*self._progress)
+
+    def steer_event(self, kind: str, text: str, *, duty: float, code: str, warns: bool) -> None:
+        severity: Severity = "warning" if warns else "info"
+        self._teller.event(kind, severity, text, pipeline=self._pipeline, duty=duty, code=code)
+
+    def unsteered(self) -> None:
+        """No build works any more."""
+        self._steered = self._progress = None
 
     def failed(
         self, error: EdgeAgentError, *, attempt: int, final: bool, outcome: str | None = None, then: str = ""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import anyio
 import structlog
 
-from edgeagent import __version__
+from edgeagent.app.build_power import INTENT, NoPower, PowerLoan
+from edgeagent.app.build_start import BuildMaker
+from edgeagent.app.build_steer import BuildSteer
 from edgeagent.app.build_watch import BuildWatch
 from edgeagent.app.engine_conditions import Surroundings
 from edgeagent.app.engine_course import Making, kind_of
@@ -26,54 +27,28 @@ from edgeagent.app.engine_forms import (
     candidates_for,
     engine_wish,
     plugin_digests,
-    registry_wish,
     settings_mark,
 )
+from edgeagent.app.engine_job import Job, Wanted
 from edgeagent.app.engine_look import EngineLook, Ready
 from edgeagent.app.engine_words import EngineWords
+from edgeagent.app.governor import GovernorDesk
+from edgeagent.app.steer_news import Pacing, hold_for_heat
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
-from edgeagent.engine.build.gate import Go, Need, decide_start, is_low
+from edgeagent.engine.build.gate import Go, decide_start, is_low
 from edgeagent.engine.build.ledger import Ledger
-from edgeagent.engine.build.messages import BuildStart, CalibrationWish
-from edgeagent.engine.bundle import ModelBundle, data_files
 from edgeagent.engine.calibration import sweep_sets
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.store import EngineStore, store_error
 from edgeagent.engine.subject import subject_of
 from edgeagent.errors import EdgeAgentError, StoreError
-from edgeagent.supervise.child import ChildSpec
 
 log = structlog.get_logger("engine")
 
 LOOK_AGAIN_S = 2.0
 GATE_LOOK_S = 5.0
-BUILD_NICE = 10
-BUILD_OOM_SCORE = 800
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames."""
-
-    pipeline: str
-    model: str
-    bundle: ModelBundle
-    calibration: Path
-    ring_fd: int | None
-    images: str | None = None
-
-
-@dataclass
-class Job:
-    """One pipeline's way to its engine, while it is on it."""
-
-    wanted: Wanted
-    words: EngineWords
-    making: Making
-    plugins: dict[str, str] = field(default_factory=dict)
-    serving: str = ""
 
 
 class EngineDesk:
@@ -93,6 +68,9 @@ class EngineDesk:
         clock: Clock,
         *,
         patient: bool = True,
+        governor: GovernorDesk | None = None,
+        power: PowerLoan | None = None,
+        pacing: Pacing = "auto",
     ) -> None:
         self._patient = patient
         self._settings = settings
@@ -103,6 +81,10 @@ class EngineDesk:
         self._clock = clock
         self._one_build = anyio.Lock()
         self._store: EngineStore | None = None
+        self._governor = governor
+        self._power = power or NoPower()
+        self._pacing: Pacing = pacing
+        self._maker = BuildMaker(settings, registry, state_dir, site)
         self.surroundings = Surroundings(state_dir)
         self.on_built: Callable[[str], None] = lambda key: None
 
@@ -223,8 +205,20 @@ class EngineDesk:
             self._one_build.release()
 
     async def _build(self, job: Job) -> Ready:
-        async with self._turn(job):
+        async with self._turn(job), self._prepared(job):
             return await self._build_now(job, await self._gate(job))
+
+    @asynccontextmanager
+    async def _prepared(self, job: Job) -> AsyncIterator[None]:
+        """The board's fan and power are set for a build within the block, where that needs no reboot."""
+        job.prepared.clear()
+        try:
+            if self._governor is not None and (done := await self._power.begin()):
+                job.prepared.append(f"power intent {INTENT}: {done}")
+                job.words.prepared(job.prepared[-1])
+            yield
+        finally:
+            await self._power.end()
 
     @asynccontextmanager
     async def _turn(self, job: Job) -> AsyncIterator[None]:
@@ -248,13 +242,14 @@ class EngineDesk:
         job.making.begin()
         candidate, course = job.making.candidate, job.making.course
         job.words.form(candidate, course.steps, course.attempts)
-        watch = BuildWatch(self._spec(job, go), self._clock, job.words.progress)
+        watch = BuildWatch(self._maker.spec(job, go), self._clock, job.words.progress, self._steer(job))
         log.info("build", pipeline=job.wanted.pipeline, attempt=course.attempts, form=candidate.variant.line())
         self.surroundings.begin(watch.tell)
         try:
             built = await watch.run(self._settings.build_timeout_s)
         finally:
             self.surroundings.end()
+            job.words.unsteered()
         entry = await anyio.to_thread.run_sync(self.store().find, built.key)
         if entry is None:
             raise StoreError(f"the engine {built.key} is not in the store after its build", retry=True)
@@ -262,17 +257,26 @@ class EngineDesk:
             self.on_built(built.key)  # a lowered one has the key of a full one: it stays on this device
         return Ready(entry, built.origin, candidate, built.agreement)
 
+    def _steer(self, job: Job) -> BuildSteer | None:
+        if self._governor is None:
+            return None
+        return BuildSteer(self._governor, self._pacing, self._clock, job.words, ceiling=job.making.course.ceiling)
+
     async def _gate(self, job: Job) -> Go:
-        """Wait until memory and disk are there; told when it begins and when the reason changes."""
-        need = self._need(job.wanted.bundle)
-        told = ""
+        """Wait until memory, disk and headroom are there; told when it begins and when the reason changes."""
+        need = self._maker.need(job.wanted.bundle)
+        told, began_s = "", self._now_s()
         while True:
             have = self.surroundings.have()
             answer = decide_start(
                 need, have, workspace_mb=self._settings.workspace_mb, divisor=job.making.course.workspace_divisor
             )
             if isinstance(answer, Go):
-                return answer
+                hot = hold_for_heat(self._governor.verdict if self._governor else None)
+                if hot is None:
+                    self._note_wait(job, told, self._now_s() - began_s)
+                    return answer
+                answer = hot
             if answer.code != told:
                 told = answer.code
                 job.words.held(answer)
@@ -280,57 +284,13 @@ class EngineDesk:
             if (await self._found(job)) is not None:  # somebody else has made it meanwhile: the build ends at once
                 return Go(None)
 
-    def _need(self, bundle: ModelBundle) -> Need:
-        try:
-            files = [bundle.onnx_path, *data_files(bundle.onnx_path)]
-            model_mb = sum(path.stat().st_size for path in files) / 1e6
-        except OSError:
-            model_mb = 0.0  # the build says what is wrong with it
-        return Need(self._site.backend, model_mb, self._settings.min_disk_free_mb)
+    def _note_wait(self, job: Job, held: str, waited_s: float) -> None:
+        """What a build has waited for stands in its record."""
+        if held:
+            job.prepared.append(f"waited {waited_s:.0f} s ({held.replace('_', ' ')})")
 
-    def _spec(self, job: Job, go: Go) -> ChildSpec:
-        start = self._start(job, go)
-        return ChildSpec(
-            name=f"build-{job.wanted.pipeline}",
-            module="edgeagent.engine.build.child",
-            first=start,
-            pass_fds=[] if start.ring_fd is None else [start.ring_fd],
-            own_group=True,
-            nice=BUILD_NICE,
-            oom_score_adj=BUILD_OOM_SCORE,
-            environment={"OMP_NUM_THREADS": str(start.threads)},
-        )
-
-    def _start(self, job: Job, go: Go) -> BuildStart:
-        settings, wanted, course = self._settings, job.wanted, job.making.course
-        candidate = job.making.candidate
-        builder = builder_for(settings, self._site, candidate, job.plugins)
-        level = course.level if course.level is not None else builder.optimization_level
-        return BuildStart(
-            model=wanted.model,
-            precision=candidate.variant.precision,
-            quantisation=candidate.variant.quantisation,
-            placement=candidate.variant.placement,
-            backend=self._site.backend,
-            fingerprint=self._site.fingerprint,
-            builder=builder.model_copy(update={"workspace_mb": go.workspace_mb, "optimization_level": level}),
-            calibration=CalibrationWish(
-                folder=str(wanted.calibration),
-                frames=settings.calibration_frames,
-                holdout=settings.holdout_frames,
-                interval_s=settings.calibration_interval_s,
-                looks=settings.calibration_looks,
-                images=wanted.images,
-            ),
-            registry=registry_wish(self._registry),
-            store=str(self._state_dir / "engines"),
-            ring_fd=wanted.ring_fd if wanted.images is None else None,
-            threads=settings.build_threads or 1,
-            min_agreement=settings.min_agreement,
-            attempt=course.attempts,
-            steps=course.steps,
-            agent_version=__version__,
-        )
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
 
     async def _failed(
         self, job: Job, error: EdgeAgentError, on_ready: Callable[[Wanted, Ready], Awaitable[None]]

@@ -10,7 +10,7 @@ from random import Random
 from edgeagent.app.cameras import Camera, Ring
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
-from edgeagent.config.schema import PipelineSettings
+from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.engine.manifest import Manifest
 from edgeagent.fleet.results import Detection
 from edgeagent.health.latency import Gauge
@@ -22,8 +22,10 @@ from edgeagent.inference.messages import (
     Loaded,
     LoadFailed,
     LoadPipeline,
+    Pace,
     PipelineStart,
     RingInput,
+    SetPace,
 )
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
@@ -33,7 +35,8 @@ CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, s
 
 @dataclass
 class Served:
-    """A pipeline as the infer child runs it."""
+    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from;
+    `pace` is what it may do."""
 
     name: str
     settings: PipelineSettings
@@ -42,10 +45,16 @@ class Served:
     classes: list[str]
     model: str
     start: PipelineStart | None = None
+    running: PipelineStart | None = None
+    pace: Pace | None = None
+    shed_since_ns: int | None = None
     loaded: bool = False
     given_up: bool = False
     gauge: Gauge = field(default_factory=Gauge)
     dropped_told: int = 0
+    shed: int = 0
+    shed_before: int = 0
+    shed_told: int = 0
 
 
 class InferDesk:
@@ -70,42 +79,60 @@ class InferDesk:
     def _spec(self) -> ChildSpec:
         self._dropped_before = {ring: self.dropped(ring) for ring in self._rings}
         self._dropped = {}
+        for served in self._pipelines.values():
+            served.shed_before = served.shed
         rings = [
             RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
             for ring in self._rings.values()
         ]
         starts = [served.start for served in self._pipelines.values() if served.start is not None]
+        paces = tuple(served.pace for served in self._pipelines.values() if served.pace is not None)
         return ChildSpec(
             name="infer-cpu",
             module="edgeagent.inference.infer_child",
-            first=InferStart(rings=rings, pipelines=starts, threads=self._threads),
+            first=InferStart(rings=rings, pipelines=starts, threads=self._threads, paces=paces),
             pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
 
     async def serve(
-        self, name: str, manifest: Manifest, plan: str, *, dla_core: int = 0, plugins: Sequence[str] = ()
+        self,
+        name: str,
+        manifest: Manifest,
+        plan: str,
+        *,
+        dla_core: int = 0,
+        plugins: Sequence[str] = (),
+        model: str = "",
+        classes: Sequence[str] = (),
     ) -> None:
-        """Let the pipeline run on this engine from now on. `dla_core`: where one made for a DLA runs."""
+        """Let the pipeline run on this engine from now on. `dla_core`: where one made for a DLA runs; `model` and its
+        `classes`: where it is another one than the pipeline's own."""
         served = self._pipelines[name]
-        settings = served.settings
-        keep = [served.classes.index(c) for c in settings.classes] if settings.classes else None
+        settings, names = served.settings, list(classes or served.classes)
+        keep = [names.index(c) for c in settings.classes] if settings.classes else None
         served.start = PipelineStart(
             pipeline=name,
             ring=served.ring.id,
             backend=manifest.backend,
             plan=plan,
             engine=manifest.key,
-            classes=served.classes,
+            classes=names,
             keep=keep,
             min_score=settings.min_score,
             iou=settings.iou if manifest.network is None or manifest.network.nms else None,
             max_detections=settings.max_detections,
             min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
+            model=model or served.model,
             dla_core=dla_core if manifest.placement == "dla" else None,
             plugins=tuple(plugins),
         )
         await self.supervisor.send(LoadPipeline(pipeline=served.start))
+
+    async def pace(self, pace: Pace) -> None:
+        """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
+        self._pipelines[pace.pipeline].pace = pace
+        await self.supervisor.send(SetPace(pace=pace))
 
     def dropped(self, ring: str) -> int:
         """Frames of that ring nobody looked at, over all lives of the child."""
@@ -124,7 +151,10 @@ class InferDesk:
 
     def _result(self, word: FrameResult) -> None:
         served = self._pipelines[word.pipeline]
-        classes = served.classes
+        running = served.running or served.start
+        if running is None:
+            return  # the last words of an engine that was taken away
+        classes = running.classes
         detections = tuple(
             Detection.rounded(classes[row[0]], row[0], row[1], (row[2], row[3], row[4], row[5])) for row in word.rows
         )
@@ -135,8 +165,8 @@ class InferDesk:
             "lat_ms": round(latency_ms, 2),
             "width": word.width,
             "height": word.height,
-            "model": served.model,
-            "engine": served.start.engine if served.start else "",
+            "model": running.model or served.model,
+            "engine": running.engine,
         }
         self._publisher.result(values, detections, served.camera.name, served.name)
         served.gauge.add(latency_ms, word.engine_ms, len(detections))
@@ -144,6 +174,7 @@ class InferDesk:
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)
         for served in self._pipelines.values():
+            served.shed = served.shed_before + word.shed.get(served.name, 0)
             served.camera.state.dropped = self.dropped(served.ring.id)
         if all(served.loaded or served.start is None for served in self._pipelines.values()):
             self._publisher.note(self.name, "ok")
@@ -152,6 +183,8 @@ class InferDesk:
     def _loaded(self, word: Loaded) -> None:
         served = self._pipelines[word.pipeline]
         served.loaded = True
+        if served.start is not None and served.start.engine == word.engine:
+            served.running = served.start
         self._publisher.note(self.name, "ok")
         self.on_loaded(served)
 
@@ -167,7 +200,7 @@ class InferDesk:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
             for served in self._pipelines.values():
-                served.loaded = False
+                served.loaded, served.running = False, None
             self._publisher.note(self.name, "failed", child.reason)
             self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
 
@@ -204,6 +237,7 @@ class InferDesk:
                 "results": window.results,
                 "detections": window.detections,
                 "dropped": max(0, dropped - served.dropped_told),
+                **_shed(served, now_ns),
             }
             served.dropped_told = dropped
             if window.results:
@@ -214,3 +248,17 @@ class InferDesk:
                     "engine_ms": window.engine_ms,
                 }
             self._publisher.summary(served.camera.name, served.name, values)
+
+
+def _shed(served: Served, now_ns: int) -> dict[str, object]:
+    """What a pipeline has given up since this was last asked. What its camera left out counts, too: a camera does that
+    only while each of its pipelines is paused."""
+    share = served.pace.share if served.pace is not None else 1.0
+    whole = served.shed + served.camera.state.shed
+    new, served.shed_told = max(0, whole - served.shed_told), whole
+    since_ns = served.shed_since_ns
+    return {
+        "shed": new,
+        "share_percent": round(share * 100, 1),
+        "shed_s": round((now_ns - since_ns) / 1e9, 1) if since_ns is not None else 0.0,
+    }

@@ -14,7 +14,8 @@ from edgeagent.app.models import local_path
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.wiring import check_classes
 from edgeagent.clock import Clock
-from edgeagent.config.schema import Config, PipelineSettings
+from edgeagent.config.pipeline_table import PipelineSettings
+from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.errors import EdgeAgentError
 
@@ -35,11 +36,15 @@ class Lineup:
         try:
             if self._no_backend is not None:
                 raise self._no_backend
-            if settings.model not in self.bundles:
-                self.bundles[settings.model] = load_bundle(self.model_path(settings.model))
-            check_classes(name, settings.classes, self.bundles[settings.model])
+            check_classes(name, settings.classes, self.bundle(settings.model))
         except EdgeAgentError as error:
             self.refused[name] = error
+
+    def bundle(self, model: str) -> ModelBundle:
+        """The bundle of any model of the config, one that a pipeline may fall back on among them. Raises ModelError."""
+        if model not in self.bundles:
+            self.bundles[model] = load_bundle(self.model_path(model))
+        return self.bundles[model]
 
     def model_path(self, model: str) -> str:
         """Where the model's bundle lies. Raises ModelError for one that has not come from its registry yet."""

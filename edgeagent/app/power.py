@@ -18,6 +18,8 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from edgeagent.app.build_power import INTENT as BUILD_INTENT
+from edgeagent.app.build_power import BuildPower
 from edgeagent.app.publisher import Publisher
 from edgeagent.board.identity import Identity
 from edgeagent.board.reading import Reading
@@ -41,8 +43,10 @@ RETRY_S = (2.0, 5.0, 15.0, 60.0, 300.0, 600.0)
 AGAIN_S = 300.0  # until a reboot that was refused (too soon after boot, budget used up) is asked for again
 HOUR_S = 3600.0
 RESTORE_S = 40.0
+LEND_S = 60.0
 HELPER_S = 100.0  # above two tools that hang
 GOOD = ("applied", "unverified")
+LENT_RULE = RebootRule(why_not="nothing is rebooted for a while only")
 STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
 SYSTEM_SOCKET = "/run/edgeagent-power.sock"
@@ -69,6 +73,12 @@ def helper_for(root: Path, socket: str) -> PowerHelper:
     if root != Path("/") and socket == SYSTEM_SOCKET:
         return ForeignHelper()
     return SocketHelper(Path(socket), timeout_s=HELPER_S)
+
+
+def open_power(root: Path, state_dir: Path, identity: Identity, settings: PowerSettings, clock: Clock) -> BoardPower:
+    """The board's power in the agent's hands. Raises EdgeAgentError for profiles that are no good."""
+    profiles = load_profiles(shipped_profiles_dir(), Path(settings.profiles_dir))
+    return BoardPower(root, board_facts(identity), profiles, state_dir / MEMORY_FILE, clock, keeper="agent")
 
 
 @dataclass(frozen=True)
@@ -99,20 +109,17 @@ class PowerDesk:
         self._publisher = publisher
         self._clock = clock
         self._helper: PowerHelper = helper_for(root, settings.helper_socket)
-        self._make = lambda: BoardPower(
-            root,
-            board_facts(identity),
-            load_profiles(shipped_profiles_dir(), Path(settings.profiles_dir)),
-            state_dir / MEMORY_FILE,
-            clock,
-            keeper="agent",
-        )
+        self._make = lambda: open_power(root, state_dir, identity, settings, clock)
         self._power: BoardPower | None = None
         self._target: Target | None = None
         self._repairs: deque[int] = deque()
         self._failures = 0
         self._problem = ""
         self._wake = anyio.Event()
+        self._lent = ""
+        self._lowered = ""
+        self._settled = anyio.Event()
+        self._unkept = BuildPower(self._make, self._helper)
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
         self.on_change: Callable[[], None] = lambda: None
 
@@ -125,7 +132,9 @@ class PowerDesk:
             await self._restore_left_over()
             return
         while True:
-            wait_s = await self._apply(intent) if self._target is None else await self._check(intent, self._target)
+            wish = self._lowered or self._lent or intent
+            wait_s = await self._apply(wish) if self._target is None else await self._check(wish, self._target)
+            self._settled.set()
             with anyio.move_on_after(wait_s):
                 await self._wake.wait()
             self._wake = anyio.Event()
@@ -138,6 +147,70 @@ class PowerDesk:
         wants_lock = self._target is not None and self._target.clocks == "lock"
         if wants_lock and reading.clocks_locked is False and self.view.state in GOOD:
             self._wake.set()
+
+    async def why_not_lower(self, intent: str) -> str:
+        """Why the board cannot be set to that intent for a while, to run cooler; empty where it can."""
+        wanted, power = self._settings.intent, self._power
+        if wanted is None:
+            return "power.intent is not set, so the board's power is left as it is"
+        if wanted == intent:
+            return f"{intent} is what the board is set to anyway"
+        if power is None or self.view.state not in GOOD:
+            return f"the power intent {wanted} is not in force"
+        try:
+            plan = await _in_thread(partial(power.plan, intent))
+        except EdgeAgentError as error:
+            return error.line()
+        if plan.reboot:
+            return f"{plan.target.mode_name} wants a reboot: {plan.reboot}"
+        return "" if plan.steps else f"{intent} changes nothing on this board"
+
+    async def lower(self, intent: str) -> str:
+        """Set the board to that intent until `raise_again`. Why it is not in force then; empty where it is."""
+        self._lowered, self._target, self._settled = intent, None, anyio.Event()
+        self._wake.set()
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()
+        if self.view.intent == intent and self.view.state in GOOD:
+            return ""
+        return self.view.reason or f"the power intent {intent} is not in force"
+
+    def raise_again(self) -> None:
+        """Back to what the operator asked for."""
+        if self._lowered:
+            self._lowered, self._target = "", None
+            self._wake.set()
+
+    async def begin(self) -> str:
+        """A build wants the board for a while: what was set for it, in words, empty where nothing was. What the
+        operator asked for is in force again after `end`. Never raises, never reboots."""
+        if self._settings.intent is None:
+            return await self._unkept.begin()
+        power = self._power
+        if power is None or self.view.state not in GOOD:
+            return ""
+        try:
+            plan = await _in_thread(partial(power.plan, BUILD_INTENT))
+        except EdgeAgentError as error:
+            log.info("build_power", left="as it is", reason=error.line())
+            return ""
+        if plan.reboot or not plan.steps:
+            return ""
+        self._lend(BUILD_INTENT)
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()
+        return plan.line() if self.view.state in GOOD else ""
+
+    async def end(self) -> None:
+        """The build is over."""
+        if self._settings.intent is None:
+            await self._unkept.end()
+        elif self._lent:
+            self._lend("")
+
+    def _lend(self, intent: str) -> None:
+        self._lent, self._target, self._settled = intent, None, anyio.Event()
+        self._wake.set()
 
     async def restore(self) -> None:
         """When the agent stops: back to the state found at first start. Never reboots, never raises, never for long."""
@@ -198,6 +271,8 @@ class PowerDesk:
     async def _apply(self, intent: str) -> float:
         """Plan and apply; returns the seconds until the next look."""
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
+        if intent != self._settings.intent:
+            rule = LENT_RULE
         try:
             self._power = await _in_thread(self._make)  # profiles may have been mended since
             plan, result = await _in_thread(partial(self._power.apply, intent, self._helper, rule))

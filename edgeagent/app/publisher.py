@@ -5,7 +5,7 @@ One place that knows topics, retain flags and qualities of service; the desks ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -16,7 +16,17 @@ from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Detection, Event, FactValue, Result, event_id
-from edgeagent.fleet.states import Alarm, ComponentHealth, EngineState, Health, Info, Severity, Status, StatusWord
+from edgeagent.fleet.states import (
+    Alarm,
+    ComponentHealth,
+    EngineState,
+    Health,
+    Info,
+    Severity,
+    Shedding,
+    Status,
+    StatusWord,
+)
 from edgeagent.fleet.topics import Topics
 from edgeagent.health.book import HealthBook, Word, note, overall
 
@@ -53,6 +63,7 @@ class Publisher:
         self._doubted: set[str] = set()
         self._quiet: set[str] = set()
         self.results = 0
+        self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -73,6 +84,10 @@ class Publisher:
     def engine(self, pipeline: str, **values: object) -> None:
         topic = self._topics.engine(pipeline)
         self._keep(topic, EngineState.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
+
+    def shedding(self, pipeline: str, **values: object) -> None:
+        topic = self._topics.shedding(pipeline)
+        self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
 
     def note(self, name: str, health: Word, reason: str = "") -> None:
         """A component's health; a change is published at once, and `status` with it."""
@@ -124,6 +139,7 @@ class Publisher:
         topic = self._topics.summary(camera, pipeline)
         header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
         self._pass(topic, Summary.model_validate({**header, **values}))
+        self.on_summary(pipeline, values)
 
     def camera(self, camera: str, values: Mapping[str, object]) -> None:
         topic = self._topics.camera_measurement(camera)

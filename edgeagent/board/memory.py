@@ -15,6 +15,7 @@ from edgeagent.board.parse import parse_meminfo, parse_uptime
 from edgeagent.board.parts import Absent, Disk, Memory
 
 PROC_LIMIT = 65536
+_FIRST_LINES = 256  # MemTotal, MemFree and MemAvailable are its first, some 30 bytes each
 _MOST_KB = 2**30  # 1 TiB
 _MOST_KILLS = 2**53
 _LONGEST_UPTIME_S = 3_200_000_000.0  # a century
@@ -55,6 +56,14 @@ def read_memory(proc: Mapping[str, Probe]) -> Memory:
         oom_kills_absent=_why(no_vmstat or _no_line(vmstat, b"oom_kill "), oom_kills),
         pressure_absent=_why(no_pressure, percent),
     )
+
+
+def read_available(meminfo: Probe) -> Memory:
+    """Only how much there is and how much is available: the first lines of meminfo."""
+    raw, no_file = meminfo.read(_FIRST_LINES)
+    values = parse_meminfo(raw)
+    total_kb, available_kb = possible_pair(values.get("MemTotal") or None, values.get("MemAvailable"))
+    return Memory(total_kb=total_kb, available_kb=available_kb, absent=_why(no_file, total_kb, available_kb))
 
 
 def possible_pair(total_kb: int | None, part_kb: int | None) -> tuple[int | None, int | None]:

@@ -16,7 +16,7 @@ from edgeagent.board.clocks import read_clock, read_dla, read_gpu, read_memory_c
 from edgeagent.board.cpu_load import ALL, CpuLoads, next_loads
 from edgeagent.board.discovery import Layout, class_names, discover
 from edgeagent.board.fans import read_fan
-from edgeagent.board.memory import PROC_LIMIT, read_disk, read_memory, read_uptime
+from edgeagent.board.memory import PROC_LIMIT, read_available, read_disk, read_memory, read_uptime
 from edgeagent.board.over_current import Counted, read_over_current
 from edgeagent.board.parts import ClockDomain, Core, OverCurrent, Rail, Zone
 from edgeagent.board.patience import Patience
@@ -103,6 +103,15 @@ class BoardReader:
         )
         self._note_gone(reading)
         return reading
+
+    def read_quick(self) -> Reading:
+        """Only what changes within a second and is steered by: the zones that throttle, and memory.
+
+        A sixth of what `read` costs, for several looks a second. Devices that came since the last `read` are not seen.
+        """
+        layout = self._layout or self._current_layout()
+        zones = (probe for probe in layout.zones if probe.limits.throttle_c is not None)
+        return Reading(zones=tuple(map(read_zone, zones)), memory=read_available(layout.proc["meminfo"]))
 
     def _current_layout(self) -> Layout:
         names = class_names(self._root)

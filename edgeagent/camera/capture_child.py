@@ -6,6 +6,9 @@ stay silent, and the agent kills it when that time has passed. It knows nothing 
 A file played once is different from everything else: no frame may be lost. Until the agent says `begin` it plays
 round and round (calibration looks at it); then it starts over and waits for the reader before it overwrites. How far
 a pass has come is written in the rings: a child that takes over leaves out what its predecessor wrote, ring by ring.
+
+Of any other source the agent may ask for a share of the frames only (nobody looks at more, and the board is hot). The
+others are taken from the source all the same, so that the next picture is a new one, but never become a picture.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from edgeagent.camera.messages import AGENT_WORDS, CaptureStart, CaptureStats, Ended, Opened
+from edgeagent.camera.messages import AGENT_WORDS, CaptureStart, CaptureStats, Ended, Opened, SetShare
+from edgeagent.camera.pace import Turnstile
 from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
 from edgeagent.camera.spec import FileSpec, SourceSpec
@@ -39,6 +43,7 @@ class Tally:
     reads: int = 0
     unusable: int = 0
     unusable_in_a_row: int = 0
+    shed: int = 0
     read_s: float = 0.0
     next_stats_s: float = field(default_factory=time.monotonic)
 
@@ -80,6 +85,7 @@ class Capture:
         self._boxes: dict[tuple[int, int], list[Letterbox]] = {}
         self._source: FrameSource | None = None
         self._tally = Tally()
+        self._turnstile = Turnstile(start.share)
         self._timetable = Timetable(30.0)
         self._since_open = 0
         self._last_frame_s = 0.0
@@ -127,8 +133,10 @@ class Capture:
         try:
             if self._behind:
                 self._catch_up()
-            else:
+            elif self._once or self._turnstile.lets_through():
                 self._take(self._read())
+            else:
+                self._pass_over()
         except EndOfSource:
             return self._at_end()
         self._report()
@@ -147,6 +155,21 @@ class Capture:
         self._tally.reads += 1
         self._timetable.passed()
         return image
+
+    def _pass_over(self) -> None:
+        """A frame that nobody looks at."""
+        had = self._opened().pass_over()
+        self._timetable.passed()
+        if not had:
+            self._count_unusable()
+            return
+        self._tally.shed += 1
+        self._had_one()
+
+    def _had_one(self) -> None:
+        self._tally.unusable_in_a_row = 0
+        self._since_open += 1
+        self._last_frame_s = time.monotonic()
 
     def _opened(self) -> FrameSource:
         if self._source is None:
@@ -171,9 +194,13 @@ class Capture:
             left_s = max(0.0, deadline - time.monotonic())
             line = self._channel.receive(min(left_s, STATS_EVERY_S))
             if line is not None:
-                if isinstance(AGENT_WORDS.validate_json(line), Stop):
+                word = AGENT_WORDS.validate_json(line)
+                if isinstance(word, Stop):
                     return False
-                self._begin()
+                if isinstance(word, SetShare):
+                    self._turnstile = Turnstile(word.share)
+                else:
+                    self._begin()
             elif self._channel.stopping:
                 return False
             elif time.monotonic() >= deadline:
@@ -216,9 +243,7 @@ class Capture:
                 apply_letterbox(image, box, writer.start())
                 writer.publish(capture_ns, capture_ms, box)
         self._tally.frames += 1
-        self._tally.unusable_in_a_row = 0
-        self._since_open += 1
-        self._last_frame_s = time.monotonic()
+        self._had_one()
 
     def _lacks_this_frame(self, writer: RingWriter) -> bool:
         """False for a ring that a predecessor filled before it died on the way to the next ring."""
@@ -253,7 +278,9 @@ class Capture:
             return
         tally.next_stats_s = now + STATS_EVERY_S
         read_ms = tally.read_s * 1000 / max(1, tally.reads)
-        self._channel.send(CaptureStats(frames=tally.frames, unusable=tally.unusable, read_ms=round(read_ms, 3)))
+        self._channel.send(
+            CaptureStats(frames=tally.frames, unusable=tally.unusable, read_ms=round(read_ms, 3), shed=tally.shed)
+        )
         self._beat()
 
 

@@ -21,8 +21,9 @@ class RingOutput(BaseModel):
 class CaptureStart(Message):
     """First message: the source to open and the rings to fill.
 
-    `resume_after` is for a child that takes over in the middle of a file played once: the frames already written as
-    the agent knows it, None before `begin`. The rings know it exactly, and the child believes them.
+    `share` of the frames is read (see SetShare). `resume_after` is for a child that takes over in the middle of a file
+    played once: the frames already written as the agent knows it, None before `begin`. The rings know it exactly, and
+    the child believes them.
     """
 
     kind: Literal["start"] = "start"
@@ -30,6 +31,14 @@ class CaptureStart(Message):
     source: SourceSpec
     rings: list[RingOutput]
     resume_after: int | None = None
+    share: float = Field(default=1.0, gt=0, le=1)
+
+
+class SetShare(Message):
+    """From now on only this share of the frames is read: nobody looks at more. A file played once does not heed it."""
+
+    kind: Literal["share"] = "share"
+    share: float = Field(gt=0, le=1)
 
 
 class Begin(Message):
@@ -48,12 +57,14 @@ class Opened(Message):
 
 
 class CaptureStats(Message):
-    """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read."""
+    """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read, `shed`
+    those that were left out because of the share."""
 
     kind: Literal["stats"] = "stats"
     frames: int
     unusable: int
     read_ms: float
+    shed: int = 0
 
 
 class Ended(Message):
@@ -66,5 +77,5 @@ class Ended(Message):
 
 CaptureWord = Annotated[Opened | CaptureStats | Ended, Field(discriminator="kind")]
 CAPTURE_WORDS: TypeAdapter[Opened | CaptureStats | Ended] = TypeAdapter(CaptureWord)
-AgentWord = Annotated[Begin | Stop, Field(discriminator="kind")]
-AGENT_WORDS: TypeAdapter[Begin | Stop] = TypeAdapter(AgentWord)
+AgentWord = Annotated[Begin | SetShare | Stop, Field(discriminator="kind")]
+AGENT_WORDS: TypeAdapter[Begin | SetShare | Stop] = TypeAdapter(AgentWord)

@@ -191,17 +191,28 @@ class RingReader(_Mapped):
             self.torn += 1
         return None
 
+    def peek_newest(self, after: int = 0) -> FrameMeta | None:
+        """What `read_newest` would read, without the copy."""
+        for _ in range(READ_TRIES):
+            sequence = self.newest
+            if sequence <= after:
+                return None
+            if (meta := self._copy(sequence, None)) is not None:
+                return meta
+        return None
+
     def read_exactly(self, sequence: int, out: Frame) -> FrameMeta | None:
         """Copy that very frame; None when it is not written yet or already overwritten (`out` is torn then)."""
         return self._copy(sequence, out) if self.newest >= sequence else None
 
-    def _copy(self, sequence: int, out: Frame) -> FrameMeta | None:
+    def _copy(self, sequence: int, out: Frame | None) -> FrameMeta | None:
         slot = sequence % self.layout.slots
         word = self._slot_word[slot]
         if self._words[word + S_END] != sequence:
             return None
         _fence()
-        np.copyto(out, self._frames[slot])
+        if out is not None:
+            np.copyto(out, self._frames[slot])
         meta = self._meta(sequence, word)
         _fence()
         return meta if self._words[word + S_BEGIN] == sequence else None

@@ -52,6 +52,11 @@ class FrameSource(Protocol):
         """Leave out the next frames. Raises EndOfSource."""
         ...
 
+    def pass_over(self) -> bool:
+        """Leave out the next frame with as little work as can be: it is taken from the source, so that the newest one
+        is always next, and not turned into a picture. False when it could not be had. Raises EndOfSource."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -91,6 +96,10 @@ class SyntheticCamera:
     def skip(self, frames: int) -> None:
         self._index += frames
 
+    def pass_over(self) -> bool:
+        self._index += 1
+        return True
+
     def close(self) -> None:
         self._image = None
 
@@ -122,6 +131,13 @@ class OpenCvCapture:
         for _ in range(frames):
             if not self._capture.grab():
                 raise EndOfSource
+
+    def pass_over(self) -> bool:
+        if not self._capture.grab():
+            if self._ends:
+                raise EndOfSource
+            return False
+        return True
 
     def close(self) -> None:
         self._capture.release()

@@ -13,11 +13,12 @@ from typing import Any
 
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.toml_text import dotted, key_text, quoted
+from edgeagent.thermal.steps import Step, StepError, parse_step
 
 
 def cross_mistakes(data: Mapping[str, Any]) -> list[Mistake]:
     """What is wrong between the tables of `data`, whatever else may be wrong inside them."""
-    return [*_unknown_names(data), *_shared_devices(data), *_password_alone(data)]
+    return [*_unknown_names(data), *_wrong_ladders(data), *_shared_devices(data), *_password_alone(data)]
 
 
 def _table(data: object, key: str) -> dict[str, Any]:
@@ -33,6 +34,31 @@ def _unknown_names(data: Mapping[str, Any]) -> Iterator[Mistake]:
             if isinstance(wanted, str) and wanted not in known:
                 message = f"no {key} has the id {quoted(wanted)}"
                 yield Mistake(dotted(("pipelines", name, key)), message, _name_mend(key, wanted, known))
+
+
+def _wrong_ladders(data: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Steps that are good in themselves, and wrong for their pipeline: a pause of a critical one, an unknown model."""
+    models = _table(data, "models")
+    for name, pipeline in _table(data, "pipelines").items():
+        shed = pipeline.get("shed") if isinstance(pipeline, Mapping) else None
+        for number, step in enumerate(_steps(shed)):
+            where = dotted(("pipelines", name, "shed", str(number)))
+            if step.kind == "pause" and pipeline.get("critical") is True:
+                yield Mistake(where, "would stop a critical pipeline", "leave it out: the last rate is its floor")
+            if step.kind == "model" and step.name not in models:
+                message = f"no model has the id {quoted(step.name)}"
+                yield Mistake(where, message, _name_mend("model", step.name, models))
+            if step.kind == "model" and step.name == pipeline.get("model"):
+                yield Mistake(where, "is the model that the pipeline has anyway", "name a smaller one")
+
+
+def _steps(shed: object) -> Iterator[Step]:
+    """The steps of a list that can be read; what cannot be is a mistake of its own."""
+    for text in shed if isinstance(shed, list | tuple) else ():
+        try:
+            yield parse_step(text if isinstance(text, str) else "")
+        except StepError:
+            yield Step("rate")
 
 
 def _name_mend(key: str, wanted: str, known: Mapping[str, Any]) -> str:

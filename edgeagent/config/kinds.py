@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from edgeagent.camera.spec import STRICT, refuse
+from edgeagent.thermal.steps import StepError, parse_ladder, parse_step
 
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
@@ -91,6 +92,21 @@ def _checked_public_key(text: str) -> str:
     return text
 
 
+def _checked_step(text: str) -> str:
+    try:
+        return parse_step(text).line()
+    except StepError as error:
+        raise refuse(error.message, error.mend) from error
+
+
+def _checked_ladder(texts: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        parse_ladder(texts, critical=False)
+    except StepError as error:
+        raise refuse(error.message, error.mend) from error
+    return texts
+
+
 def checked_not_bool(value: object) -> object:
     """Python takes true for 1; a person who writes true where a number stands has misread something."""
     if isinstance(value, bool):
@@ -114,6 +130,11 @@ RegistryUrl = Annotated[
     str,
     Field(max_length=2048, json_schema_extra={"pattern": "^(file|https?|s3)://"}),
     AfterValidator(_checked_registry_url),
+]
+Shed = Annotated[
+    tuple[Annotated[str, Field(max_length=100), AfterValidator(_checked_step)], ...],
+    Field(strict=False, max_length=20),
+    AfterValidator(_checked_ladder),
 ]
 PublicKey = Annotated[
     str, Field(max_length=64, json_schema_extra={"pattern": "^ed25519:"}), AfterValidator(_checked_public_key)

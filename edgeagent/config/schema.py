@@ -18,6 +18,7 @@ from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, Table, checked_not_bool
+from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
 
 ONLY_IDS: dict[str, JsonValue] = {"additionalProperties": False}
@@ -116,31 +117,6 @@ class ModelSettings(Table):
     )
 
 
-class PipelineSettings(Table):
-    """One pipeline: a camera's frames through a model."""
-
-    camera: Id = Field(description="The camera whose frames are used: an id under cameras.", examples=["belt"])
-    model: Id = Field(description="The model that looks at them: an id under models.", examples=["parts"])
-    min_score: float = Field(default=0.35, ge=0, le=1, description="Detections that score lower are dropped.")
-    iou: float = Field(
-        default=0.5, ge=0, le=1, description="Two boxes of a class that overlap more than this count as one."
-    )
-    max_detections: int = Field(
-        default=100, ge=1, le=300, description="At most this many detections a frame, best first."
-    )
-    classes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = Field(
-        default=None, description="Class names to keep; not set: all classes.", examples=[["bolt", "nut"]]
-    )
-    max_results_per_s: float | None = Field(
-        default=None,
-        gt=0,
-        le=1000,
-        description="At most this many results a second; not set: one a frame.",
-        examples=[10.0],
-    )
-    enabled: bool = Field(default=True, description="false keeps the pipeline in the file but does not run it.")
-
-
 class PowerSettings(Table):
     """The board's power mode, clocks and fan, and watching what it draws."""
 
@@ -196,13 +172,43 @@ class PowerSettings(Table):
 
 
 class ThermalSettings(Table):
-    """Watching how hot the board is."""
+    """Watching how hot the board is, and steering builds and inference by it."""
 
     warn_headroom_c: float = Field(
         default=8.0,
         ge=0,
         le=60,
         description="Health is degraded when the hottest zone is nearer than this to its own throttle temperature.",
+    )
+    govern: bool = Field(
+        default=True,
+        description="true slows builds and inference down before heat, power or memory does; false only watches.",
+    )
+    set_point_below_c: float = Field(
+        default=8.0,
+        ge=3,
+        le=40,
+        description="The hottest zone is held this far below its own throttle temperature while an engine is built.",
+    )
+    pace: Literal["auto", "signals", "steps", "off"] = Field(
+        default="auto",
+        description="How a build is slowed: signals stops and continues its processes in slices; steps lets TensorRT "
+        "wait between its own steps, where the release has them, which leaves kernel timings undisturbed; auto takes "
+        "steps where there are any and signals elsewhere; off never slows a build, and only cancels one.",
+    )
+    memory_floor_mb: int | None = Field(
+        default=None,
+        ge=16,
+        le=1_048_576,
+        description="A build is cancelled before less memory than this is available; not set: chosen from the board's.",
+        examples=[256],
+    )
+    restore_after_s: float = Field(
+        default=60.0,
+        ge=5,
+        le=3600,
+        description="Seconds of calm after which pipelines get back one step of what they gave up; longer, up to half "
+        "an hour, after a step that did not hold.",
     )
 
 
@@ -226,7 +232,10 @@ class Config(Table):
         default_factory=PowerSettings,
         description="The board's power mode, clocks and fan, and watching what it draws.",
     )
-    thermal: ThermalSettings = Field(default_factory=ThermalSettings, description="Watching how hot the board is.")
+    thermal: ThermalSettings = Field(
+        default_factory=ThermalSettings,
+        description="Watching how hot the board is, and steering builds and inference by it.",
+    )
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
     registry: RegistrySettings = Field(
         default_factory=RegistrySettings, description="Where finished engines and models come from, and may go to."

@@ -73,6 +73,23 @@ class LayerSummary(_Part):
     fallback: tuple[str, ...] = ()  # names of layers wanted on the DLA that are not there, at most 100
 
 
+class Steering(_Part):
+    """How a build was held within the board's limits.
+
+    `mean_duty` is the share of its time that it worked, `running_s` how long that was; `before` what was done to the
+    board first; `cancels` how many builds of this engine were ended for the board's sake before. `timings_kept` is
+    False where it was stopped while it timed kernels.
+    """
+
+    running_s: float
+    mean_duty: float
+    least_headroom_c: float | None = None
+    paced_by: tuple[Literal["signals", "steps"], ...] = ()
+    timings_kept: bool = True
+    before: tuple[str, ...] = ()
+    cancels: int = 0
+
+
 class BuildRecord(_Part):
     """How the engine was made. Memory in MB."""
 
@@ -85,6 +102,7 @@ class BuildRecord(_Part):
     memory_free_least_mb: int | None = None
     throttled: bool | None = None  # None: the board cannot tell
     paused_s: float = 0.0
+    steering: Steering | None = None
     sm_count: int | None = None
     timing_cache: Literal["none", "used", "refused"] = "none"
     notes: tuple[str, ...] = ()

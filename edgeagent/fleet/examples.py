@@ -11,6 +11,7 @@ from edgeagent.fleet.measurements import (
     CameraMeasurement,
     CpuMeasurement,
     FanMeasurement,
+    GovernorMeasurement,
     GpuMeasurement,
     Measurement,
     MemoryMeasurement,
@@ -31,6 +32,7 @@ from edgeagent.fleet.states import (
     Module,
     PipelineInfo,
     PowerInfo,
+    Shedding,
     Status,
 )
 from edgeagent.fleet.topics import Topics
@@ -66,8 +68,11 @@ def _states() -> dict[str, Message]:
             pipeline="people",
             state="building",
             key=_KEY,
-            phase="choosing tactics",
+            phase="choosing tactics · at 62 % pace: cpu-thermal is 0.4 C below its set point of 91 C",
             percent=41.5,
+            reason="cpu-thermal is 0.4 C below its set point of 91 C",
+            duty=0.62,
+            level="warm",
             eta_s=310.0,
             attempt=1,
             precision="int8",
@@ -77,6 +82,17 @@ def _states() -> dict[str, Message]:
             form_reason="instead of INT8 on a DLA, calibrated",
             steps=("INT8 on a DLA, calibrated: dla refused; goes on with INT8 on the GPU, calibrated",),
             serving="9c03d27fa81b",
+        ),
+        TOPICS.shedding("people"): Shedding(
+            **_HEADER,
+            pipeline="people",
+            state="shed",
+            share_percent=50.0,
+            steps=("rate 50%",),
+            code="heat",
+            reason="tj-thermal is 1.2 C above its set point of 91 C",
+            since_ts=_NOW - 95_000,
+            unavailable=("placement dla: Jetson Orin Nano 8GB has no DLA",),
         ),
         TOPICS.alarm("overheating"): Alarm(
             **_HEADER,
@@ -201,6 +217,9 @@ def _measurements() -> dict[str, Message]:
             link_queue=0,
             link_dropped=0,
             restarts=1,
+        ),
+        TOPICS.measurement("governor"): GovernorMeasurement(
+            **_HEADER, level=1, allowance=1.0, build_duty=0.62, headroom_c=8.4, set_point_c=91.0, frames_kept=0.99
         ),
         TOPICS.measurement("disk"): _with_extras(Measurement, free_mb=51_200.0, used_percent=37.5, worn=False),
     }

@@ -123,6 +123,24 @@ class AgentMeasurement(Numbers):
     restarts: Count = Field(description="Children restarted since the session began")
 
 
+class GovernorMeasurement(Numbers):
+    """How hard the board is pressed, and what follows. `frames_kept` is of the worst of the running pipelines, against
+    what it does while nothing is built."""
+
+    group = "governor"
+    schema_: Literal["edgeagent.measurement.governor/1"] = "edgeagent.measurement.governor/1"
+    level: Count = Field(description="0 nominal, 1 warm, 2 hot, 3 critical")
+    allowance: Number = Field(description="What inference may take of what it would, 0 to 1")
+    build_duty: Number | None = Field(
+        default=None, description="Share of the time that a build may work; absent: none runs"
+    )
+    headroom_c: Number | None = Field(default=None, description="Of the zone nearest to its throttle temperature")
+    set_point_c: Number | None = Field(default=None, description="Where that zone is held while an engine is built")
+    frames_kept: Number | None = Field(
+        default=None, description="Share of their frames that pipelines got through lately"
+    )
+
+
 class CameraMeasurement(Numbers):
     """One camera over the last interval."""
 
@@ -132,6 +150,7 @@ class CameraMeasurement(Numbers):
     fps: Positive = Field(description="Frames captured a second")
     frames: Count = Field(description="Frames captured since the session began")
     dropped: Count = Field(description="Frames that nobody looked at since the session began")
+    shed: Count = Field(default=0, description="Frames left out on purpose since the session began")
     restarts: Count = Field(description="Restarts of the capture since the session began")
     frame_age_ms: Positive | None = Field(default=None, description="Age of the newest frame; absent before the first")
 
@@ -147,6 +166,9 @@ class Summary(Numbers):
     results: Count = Field(description="Results in the interval")
     detections: Count = Field(description="Detections in the interval")
     dropped: Count = Field(description="Frames skipped in the interval")
+    shed: Count = Field(default=0, description="Frames left out on purpose in the interval; no drops")
+    share_percent: Share = Field(default=100.0, description="What the ladder leaves it of its frames")
+    shed_s: Positive = Field(default=0.0, description="For how long it has given up anything; 0: nothing is given up")
     lat_p50_ms: Positive | None = Field(default=None, description="Capture to message; absent without results")
     lat_p95_ms: Positive | None = None
     lat_p99_ms: Positive | None = None
@@ -163,5 +185,6 @@ GROUPS: Final[dict[str, type[Numbers]]] = {
         MemoryMeasurement,
         FanMeasurement,
         AgentMeasurement,
+        GovernorMeasurement,
     )
 }

@@ -14,6 +14,7 @@ StatusWord = Literal["init", "ready", "degraded", "updating", "stopping", "stopp
 PowerWord = Literal[
     "left_alone", "applying", "applied", "unverified", "reboot_required", "rebooting", "failed", "unsupported"
 ]
+GovernorWord = Literal["nominal", "warm", "hot", "critical"]
 EngineWord = Literal["wanted", "waiting", "collecting", "building", "verifying", "ready", "failed"]
 
 
@@ -127,7 +128,9 @@ class EngineState(Message):
     percent: Share = Field(default=0.0, description="Progress of the state")
     eta_s: Positive | None = Field(default=None, description="Expected seconds until ready; absent when unknown")
     attempt: Count = Field(default=0, description="Builds tried for this key, the running one included")
-    reason: str = Field(default="", description="Why it waits or failed")
+    reason: str = Field(default="", description="Why it waits, is slowed or failed")
+    duty: Number | None = Field(default=None, description="Share of the time that its build works, while steered")
+    level: GovernorWord | None = Field(default=None, description="How the board is, while its build is steered")
     precision: str = Field(description="int8, fp16 or fp32")
     backend: str = Field(description="tensorrt or onnxruntime")
     quantisation: str | None = Field(default=None, description="Where INT8 scales come from: calibrator, qdq or model")
@@ -142,6 +145,25 @@ class EngineState(Message):
     mean_iou: Number | None = Field(default=None, description="Mean overlap of its boxes with the reference's")
     score_difference: Number | None = Field(default=None, description="Mean difference of its scores")
     gpu_share: Number | None = Field(default=None, description="Share of a DLA engine's layers that run on the GPU")
+
+
+class Shedding(Message):
+    """What a pipeline gives up because the board must do less, why, and since when."""
+
+    schema_: Literal["edgeagent.shedding/1"] = "edgeagent.shedding/1"
+    pipeline: Id
+    state: Literal["full", "shed", "paused"] = Field(description="full: nothing is given up")
+    share_percent: Share = Field(default=100.0, description="Of the frames that it looks at otherwise")
+    max_per_s: Positive | None = Field(default=None, description="Results a second, at most, beside that share")
+    steps: tuple[str, ...] = Field(default=(), description="Steps of its ladder in force, the newest last")
+    code: str = Field(default="", description="Why the newest one was taken: the governor's reason")
+    reason: str = Field(default="", description="The same in words")
+    since_ts: EpochMs | None = Field(default=None, description="Since when anything is given up")
+    unavailable: tuple[str, ...] = Field(
+        default=(), description="Steps of its ladder that could not be taken now, each with its reason"
+    )
+    priority: int = Field(default=0, description="The lower, the sooner it gives up")
+    critical: bool = Field(default=False, description="Gives up last, and is never paused")
 
 
 class Alarm(Message):

@@ -22,6 +22,7 @@ Kind = Literal[
     "info",
     "health",
     "engine",
+    "shedding",
     "result",
     "summary",
     "measurement",
@@ -37,6 +38,7 @@ _LAYOUT: Final[dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "info": (("info",), ()),
     "health": (("health",), ()),
     "engine": (("engine",), ("pipeline",)),
+    "shedding": (("shedding",), ("pipeline",)),
     "result": (("r",), ("camera", "pipeline")),
     "summary": (("s",), ("camera", "pipeline")),
     "camera_measurement": (("m", "cam"), ("camera",)),
@@ -124,6 +126,9 @@ class Topics:
 
     def engine(self, pipeline: str) -> str:
         return self._topic("engine", pipeline)
+
+    def shedding(self, pipeline: str) -> str:
+        return self._topic("shedding", pipeline)
 
     def result(self, camera: str, pipeline: str) -> str:
         return self._topic("result", camera, pipeline)

@@ -4,6 +4,9 @@ Its main loop waits for a ring's eventfd, copies the newest frame, runs every pi
 reports. A ring in lossless mode (a file played once) is read frame by frame instead, and a frame counts as consumed
 only after its result has been sent. Rings take turns, a frame each, and the agent is heard after every turn: a ring
 that always has a next frame starves nobody.
+
+A frame that no pipeline looks at, because it is not due or because the agent lets them do less (`Pace`), is passed
+over before it is copied.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import FrameMeta, RingReader
 from edgeagent.errors import EngineError
 from edgeagent.inference.messages import (
@@ -29,9 +33,12 @@ from edgeagent.inference.messages import (
     Loaded,
     LoadFailed,
     LoadPipeline,
+    Pace,
     PipelineStart,
     RingInput,
+    SetPace,
 )
+from edgeagent.inference.pacing import Limit
 from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.program import ControlChannel, run_child
 from edgeagent.vision.detections import Candidates, Detections
@@ -51,15 +58,15 @@ class Pipeline:
     start: PipelineStart
     session: InferenceSession
     keep: frozenset[int] | None
-    due_ns: int = 0
+    limit: Limit
+    spacing: Spacing
 
-    def is_due(self, capture_ns: int) -> bool:
-        return capture_ns >= self.due_ns
-
-    def looked(self, capture_ns: int) -> None:
-        """Set when the next frame is due: the wanted interval on average, whatever the camera's own interval is."""
-        step = int(self.start.min_interval_s * 1e9)
-        self.due_ns = self.due_ns + step if self.due_ns + step > capture_ns else capture_ns + step
+    def wants(self, meta: FrameMeta, *, lossless: bool) -> bool:
+        """Whether it looks at this frame; asked once for each. What is lossless is not shed."""
+        if not self.spacing.is_due(meta.capture_ns):
+            return False
+        self.spacing.passed(meta.capture_ns)
+        return lossless or self.limit.lets_through(meta.capture_ns)
 
     def pick(self, candidates: Candidates) -> Detections:
         start = self.start
@@ -82,20 +89,26 @@ class Feed:
     dropped: int = 0
 
     def next_frame(self) -> FrameMeta | None:
-        """The frame to look at now, copied into `buffer`; None when there is nothing new."""
+        """The frame whose turn it is, not copied yet; None when there is nothing new, or all of it has to wait."""
         if self.ring.lossless:
+            if any(pipeline.limit.paused for pipeline in self.pipelines):
+                return None
+            return self.read()
+        return None if self.lossless_only else self.ring.peek_newest(after=self.last)
+
+    def read(self, meta: FrameMeta | None = None) -> FrameMeta | None:
+        """Copy that frame into `buffer`, or the newest where it is gone already; of a lossless ring the next one."""
+        if meta is None:
             return self.ring.read_exactly(self.ring.consumed + 1, self.buffer[0])
-        if self.lossless_only:
-            return None
-        meta = self.ring.read_newest(self.buffer[0], after=self.last)
-        if meta is not None and self.last:
-            self.dropped += meta.sequence - self.last - 1
-        return meta
+        found = self.ring.read_exactly(meta.sequence, self.buffer[0])
+        return found or self.ring.read_newest(self.buffer[0], after=self.last)
 
     def finished(self, meta: FrameMeta) -> None:
-        self.last = meta.sequence
         if self.ring.lossless:
             self.ring.set_consumed(meta.sequence)
+        elif self.last:
+            self.dropped += meta.sequence - self.last - 1
+        self.last = meta.sequence
 
 
 class Infer:
@@ -105,6 +118,7 @@ class Infer:
         self._channel = channel
         self._threads = start.threads
         self._feeds = feeds
+        self._limits: dict[str, Limit] = {}
         self._frames = 0
         self._invalid = 0
         self._next_report = time.monotonic()
@@ -113,6 +127,8 @@ class Infer:
         self._poller.register(channel, select.POLLIN)
         for fd in self._by_wake:
             self._poller.register(fd, select.POLLIN)
+        for pace in start.paces:
+            self.pace(pace)
 
     def run(self) -> int:
         while not self._channel.stopping:
@@ -128,6 +144,15 @@ class Infer:
             self._report()
         return 0
 
+    def pace(self, pace: Pace) -> None:
+        """A pipeline may do so much from now on, whether its engine is here yet or not."""
+        self._limit(pace.pipeline).take(pace)
+        for feed in self._feeds.values():
+            feed.awake = True  # a frame may wait that had to be left lying
+
+    def _limit(self, pipeline: str) -> Limit:
+        return self._limits.setdefault(pipeline, Limit())
+
     def load(self, start: PipelineStart) -> None:
         """Load an engine and put it in its pipeline's place. A failure is told and leaves the others alone."""
         self._channel.beat(LOAD_SILENCE_S)
@@ -139,7 +164,7 @@ class Infer:
             self._channel.send(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
             return
         keep = None if start.keep is None else frozenset(start.keep)
-        self._replace(Pipeline(start, session, keep))
+        self._replace(Pipeline(start, session, keep, self._limit(start.pipeline), Spacing(start.min_interval_s)))
         took = round(time.monotonic() - began, 3)
         self._channel.send(Loaded(pipeline=start.pipeline, engine=start.engine, load_s=took))
 
@@ -174,9 +199,12 @@ class Infer:
     def _listen(self) -> bool:
         while (line := self._channel.receive(0.0)) is not None:
             word = AGENT_WORDS.validate_json(line)
-            if not isinstance(word, LoadPipeline):
+            if isinstance(word, LoadPipeline):
+                self.load(word.pipeline)
+            elif isinstance(word, SetPace):
+                self.pace(word.pace)
+            else:
                 return False
-            self.load(word.pipeline)
         return True
 
     def _wake(self, fd: int) -> None:
@@ -191,10 +219,14 @@ class Infer:
         meta = feed.next_frame() if feed.pipelines else None
         if meta is None:
             return False
-        for pipeline in feed.pipelines:
-            if pipeline.is_due(meta.capture_ns):
-                self._infer(pipeline, feed, meta)
-                pipeline.looked(meta.capture_ns)
+        lossless = feed.ring.lossless
+        looking = [pipeline for pipeline in feed.pipelines if pipeline.wants(meta, lossless=lossless)]
+        if looking and not lossless:
+            meta = feed.read(meta)
+            if meta is None:
+                return False
+        for pipeline in looking:
+            self._infer(pipeline, feed, meta)
         feed.finished(meta)
         return True
 
@@ -229,7 +261,10 @@ class Infer:
         self._next_report = now + REPORT_EVERY_S
         dropped = {name: feed.dropped for name, feed in self._feeds.items()}
         torn = sum(feed.ring.torn for feed in self._feeds.values())
-        self._channel.send(InferStats(frames=self._frames, dropped=dropped, torn=torn, invalid=self._invalid))
+        shed = {name: limit.shed for name, limit in self._limits.items()}
+        self._channel.send(
+            InferStats(frames=self._frames, dropped=dropped, torn=torn, invalid=self._invalid, shed=shed)
+        )
         self._channel.beat(SILENCE_S)
 
 

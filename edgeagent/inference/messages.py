@@ -25,7 +25,7 @@ class RingInput(BaseModel):
 class PipelineStart(BaseModel):
     """One pipeline: which ring, which engine, and what to keep of what it finds.
 
-    `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
+    `model`: the model's id, for whom it concerns. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,17 +40,31 @@ class PipelineStart(BaseModel):
     iou: float | None
     max_detections: int
     min_interval_s: float
+    model: str = ""
     dla_core: int | None = None
     plugins: tuple[str, ...] = ()
 
 
+class Pace(BaseModel):
+    """What a pipeline may do: a share of the frames that it would look at (0 pauses it), and at most so many a second.
+
+    Of a ring in lossless mode no frame is left out: it knows a pause only, and its writer waits meanwhile.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    pipeline: str
+    share: float = Field(default=1.0, ge=0, le=1)
+    per_s: float | None = Field(default=None, gt=0)
+
+
 class InferStart(Message):
-    """First message: every ring there is, and the pipelines whose engines are ready."""
+    """First message: every ring there is, the pipelines whose engines are ready, and what they may do."""
 
     kind: Literal["start"] = "start"
     rings: list[RingInput]
     pipelines: list[PipelineStart]
     threads: int
+    paces: tuple[Pace, ...] = ()
 
 
 class LoadPipeline(Message):
@@ -58,6 +72,13 @@ class LoadPipeline(Message):
 
     kind: Literal["load"] = "load"
     pipeline: PipelineStart
+
+
+class SetPace(Message):
+    """From now on this pipeline may do so much, with whatever engine."""
+
+    kind: Literal["pace"] = "pace"
+    pace: Pace
 
 
 class Loaded(Message):
@@ -97,16 +118,18 @@ class FrameResult(Message):
 
 
 class InferStats(Message):
-    """Once a second, totals since the child started. `dropped`: frames of the ring that were never looked at."""
+    """Once a second, totals since the child started. `dropped`: frames of the ring that were never looked at; `shed`:
+    frames that a pipeline left out because of its pace."""
 
     kind: Literal["stats"] = "stats"
     frames: int
     dropped: dict[str, int]
     torn: int
     invalid: int
+    shed: dict[str, int] = Field(default_factory=dict)
 
 
 InferWord = Annotated[FrameResult | InferStats | Loaded | LoadFailed, Field(discriminator="kind")]
 INFER_WORDS: TypeAdapter[FrameResult | InferStats | Loaded | LoadFailed] = TypeAdapter(InferWord)
-AgentWord = Annotated[LoadPipeline | Stop, Field(discriminator="kind")]
-AGENT_WORDS: TypeAdapter[LoadPipeline | Stop] = TypeAdapter(AgentWord)
+AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
+AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)

@@ -21,7 +21,6 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 from edgeagent.durable import replace_file
@@ -33,7 +32,7 @@ from edgeagent.simulate.board_tree import Tree
 from edgeagent.simulate.board_tree_clocks import DEVICE_TREE, write_clocks
 from edgeagent.simulate.board_tree_disk import write_disk
 from edgeagent.simulate.board_tree_sensors import write_sensors
-from edgeagent.simulate.plant import Caps, Load, PlantSpec, PlantState, settle
+from edgeagent.simulate.plant import Caps, Load, PlantState, settle
 from edgeagent.simulate.plant_files import plant_files
 from edgeagent.simulate.tools import power_modes
 
@@ -57,6 +56,7 @@ _INSTALLED = (
 )
 """What an installation makes anew, besides."""
 _AMBIENT_C = 25.0
+_IDLE = Load(cpu=0.03)
 _REBOOTED_UPTIME_S = 600.0
 _EEPROM_SIZE = 256
 _PART_NUMBER_AT = 20
@@ -140,15 +140,11 @@ def reboot_board(root: Path, uptime_s: float = _REBOOTED_UPTIME_S) -> VirtualBoa
         return _boot(board.root, board.spec, board.seed, board.boots + 1, uptime_s)
 
 
-def first_state(spec: VirtualSpec, ambient_c: float = _AMBIENT_C, caps: Caps | None = None) -> PlantState:
-    """A board that has been idling for half an hour."""
-    return _idle(spec.plant, ambient_c, caps)
-
-
-@lru_cache(maxsize=64)
-def _idle(plant: PlantSpec, ambient_c: float, caps: Caps | None) -> PlantState:
-    """Kept: it is most of the work of making a board."""
-    return settle(plant, Load(cpu=0.03), ambient_c, caps)
+def first_state(
+    spec: VirtualSpec, ambient_c: float = _AMBIENT_C, caps: Caps | None = None, load: Load = _IDLE
+) -> PlantState:
+    """A board that has been idling for half an hour, or doing something else."""
+    return settle(spec.plant, load, ambient_c, caps)
 
 
 def write_content(board: VirtualBoard, content: Mapping[str, bytes]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edgeagent.simulate import thermal_parameters
 from edgeagent.simulate.board_spec import Channel, Cpu, Dark, Emc, Gpu, PowerSensor, Trip, Zone, ladder
-from edgeagent.simulate.plant import Part, PlantSpec
+from edgeagent.simulate.plant import PlantSpec
 
 _BUS = "sys/devices/platform/bus@0"
 _GPU = f"{_BUS}/17000000.gpu"
@@ -127,23 +128,8 @@ ORIN_NANO_PLANT = PlantSpec(
     gpu_hz=(306_000_000, 1_020_000_000),
     gpu_top_w=8.8,
     peaks_from_w=18.0,
-    parts=(
-        Part("cpu", "cpu", 1.5),
-        Part("gpu", "gpu", 1.0),
-        Part("soc0", "soc", 0.9),
-        Part("soc1", "soc", 0.7),
-        Part("soc2", "soc", 0.6),
-    ),
+    network=thermal_parameters.ORIN_NANO,
 )
-
-
-def _orin_parts(cpu: float, gpu: float, dla: float, soc: float) -> tuple[Part, ...]:
-    return (
-        Part("cpu", "cpu", cpu),
-        Part("gpu", "gpu", gpu),
-        *(Part(f"cv{index}", "dla", dla + 0.1 * index) for index in range(3)),
-        *(Part(f"soc{index}", "soc", soc - 0.1 * index) for index in range(3)),
-    )
 
 
 ORIN_NX_PLANT = PlantSpec(
@@ -159,9 +145,8 @@ ORIN_NX_PLANT = PlantSpec(
     board_w=2.0,
     peaks_from_w=26.0,
     peaks_per_joule=1.5,
-    sink=(1.25, 1.9),
     memory_mb=2100.0,
-    parts=_orin_parts(0.9, 0.6, 1.5, 0.8),
+    network=thermal_parameters.ORIN_NX,
 )
 AGX_ORIN_PLANT = PlantSpec(
     cores=12,
@@ -176,8 +161,7 @@ AGX_ORIN_PLANT = PlantSpec(
     board_w=4.0,
     peaks_from_w=48.0,
     peaks_per_joule=1.0,
-    sink=(0.62, 0.75),
     fan_top_rpm=3200.0,
     memory_mb=3100.0,
-    parts=_orin_parts(0.5, 0.35, 0.8, 0.4),
+    network=thermal_parameters.AGX_ORIN,
 )

@@ -6,6 +6,7 @@ edgeagent recognises these and reads them; their Python and TensorRT are too old
 from __future__ import annotations
 
 from edgeagent.simulate import board_software as software
+from edgeagent.simulate import thermal_parameters
 from edgeagent.simulate.board_spec import (
     Channel,
     Cpu,
@@ -19,7 +20,7 @@ from edgeagent.simulate.board_spec import (
     boot_control,
     ladder,
 )
-from edgeagent.simulate.plant import Part, PlantSpec
+from edgeagent.simulate.plant import PlantSpec
 
 _EMC_CAP = "sys/kernel/nvpmodel_emc_cap/emc_iso_cap"
 _DTS = "/dvs/git/dirty/git-master_linux/kernel"
@@ -126,16 +127,10 @@ NANO_R32 = VirtualSpec(
         throttle_c=97.0,
         critical_c=102.5,
         hottest_c=102.5,
-        sink=(3.6, 3.2),
         fan_top_rpm=4800.0,
         fan_default="cool",
         memory_mb=900.0,
-        parts=(
-            Part("cpu", "cpu", 2.0),
-            Part("gpu", "gpu", 1.8),
-            Part("soc0", "soc", 1.2),
-            Part("soc1", "input", 0.6),
-        ),
+        network=thermal_parameters.NANO,
     ),
 )
 
@@ -241,14 +236,8 @@ XAVIER_NX_R35 = VirtualSpec(
         throttle_c=96.0,
         critical_c=101.0,
         hottest_c=101.0,
-        sink=(2.1, 2.4),
         fan_top_rpm=6200.0,
         memory_mb=1300.0,
-        parts=(
-            Part("cpu", "cpu", 1.4),
-            Part("gpu", "gpu", 1.1),
-            Part("soc0", "soc", 0.9),
-            Part("soc1", "input", 0.2),
-        ),
+        network=thermal_parameters.XAVIER_NX,
     ),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgeagent.simulate import board_software as software
+from edgeagent.simulate import thermal_parameters
 from edgeagent.simulate.board_spec import Cpu, Trip, VirtualSpec, Zone, ladder
-from edgeagent.simulate.plant import Part, PlantSpec
+from edgeagent.simulate.plant import PlantSpec
 
 _DMI = "sys/devices/virtual/dmi/id"
 
@@ -56,9 +57,8 @@ PC = VirtualSpec(
         throttle_c=100.0,
         critical_c=105.0,
         hottest_c=105.0,
-        sink=(0.4, 0.4),
         fan_top_rpm=2200.0,
         memory_mb=3600.0,
-        parts=(Part("cpu", "cpu", 0.15), Part("board", "input", 0.02)),
+        network=thermal_parameters.PC,
     ),
 )

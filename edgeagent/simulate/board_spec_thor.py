@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeagent.simulate import board_software as software
+from edgeagent.simulate import thermal_parameters
 from edgeagent.simulate.board_spec import (
     Channel,
     Cpu,
@@ -16,7 +17,7 @@ from edgeagent.simulate.board_spec import (
     boot_control,
     ladder,
 )
-from edgeagent.simulate.plant import Part, PlantSpec
+from edgeagent.simulate.plant import PlantSpec
 
 _BUS = "sys/devices/platform/bus@0"
 _THOR_CPU = Cpu(
@@ -113,15 +114,9 @@ THOR_R38 = VirtualSpec(
         throttle_c=109.0,
         critical_c=114.5,
         hottest_c=115.0,
-        sink=(0.36, 0.4),
         fan_top_rpm=5371.0,
         memory_mb=6400.0,
-        parts=(
-            Part("cpu", "cpu", 0.25),
-            Part("gpu", "gpu", 0.2),
-            Part("soc012", "soc", 0.4),
-            Part("soc345", "soc", 0.35),
-        ),
+        network=thermal_parameters.THOR,
     ),
 )
 
@@ -215,13 +210,7 @@ UNKNOWN_MODULE = VirtualSpec(
         throttle_c=105.0,
         critical_c=115.0,
         hottest_c=115.0,
-        sink=(0.55, 0.6),
         memory_mb=2900.0,
-        parts=(
-            Part("cpu", "cpu", 0.4),
-            Part("gpu", "gpu", 0.3),
-            Part("npu", "dla", 0.5),
-            Part("board", "input", 0.05),
-        ),
+        network=thermal_parameters.UNKNOWN,
     ),
 )

@@ -42,6 +42,7 @@ from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
 from edgeagent.simulate.demo_setup import (
     FLEET,
     HELPER_SOCKET,
+    WORKED,
     DemoOptions,
     broker_protocol,
     checked_source,
@@ -105,7 +106,7 @@ class Demo:
             broker = Broker(host="127.0.0.1", port=start_broker(self._processes, options.port), tls=False)
         else:
             broker = parse_broker_url(options.broker, allow_credentials=True)
-        start_plant(self._processes, board, options.ambient_c)
+        start_plant(self._processes, board, options.ambient_c, WORKED if options.hot else 0.0)
         start_power_helper(self._processes, board, self._run_dir / HELPER_SOCKET)
         config = self._run_dir / "config.toml"
         write_config(config, options, self._source, broker, board.root, self._device)
@@ -164,7 +165,7 @@ class Demo:
 
     def _tell_events(self, console: Console) -> None:
         for event in self._state.take_news():
-            if event.severity != "info":
+            if event.severity != "info" or event.type.startswith("build-"):
                 console.print(f"{event.severity}: {event.text}", highlight=False, soft_wrap=True)
 
     def _plain_result(self) -> str | None:

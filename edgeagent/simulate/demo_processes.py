@@ -131,10 +131,13 @@ def _broker_arguments(port: int) -> list[str]:
     return ["-m", "edgeagent.simulate.broker", "--port", str(port)]
 
 
-def start_plant(processes: Processes, board: VirtualBoard, ambient_c: float) -> None:
-    processes.start(
-        "plant", ["-m", "edgeagent.simulate.plant_child", "--root", str(board.root), "--ambient", str(ambient_c)]
-    )
+def start_plant(processes: Processes, board: VirtualBoard, ambient_c: float, worked: float) -> None:
+    """The board's plant: it is heated by what the demo's own processes do, the build above all.
+
+    `worked` is how busy the board was before, 0..1.
+    """
+    place = ["--root", str(board.root), "--ambient", str(ambient_c), "--worked", str(worked)]
+    processes.start("plant", ["-m", "edgeagent.simulate.plant_child", *place, "--follow", str(os.getpid())])
 
 
 def start_power_helper(processes: Processes, board: VirtualBoard, listening_at: Path) -> None:

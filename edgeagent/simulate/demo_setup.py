@@ -25,6 +25,14 @@ CALIBRATION: dict[str, object] = {
     "calibration_interval_s": 0.06,
     "calibration_looks": 1,
 }  # the belt is never empty, and somebody watches
+HOT_FROM_C = 45.0
+WORKED = 0.72
+"""How busy a board in a hot room was before the demo began."""
+LONG_CALIBRATION: dict[str, object] = {
+    "calibration_frames": 400,
+    "calibration_interval_s": 0.03,
+    "calibration_looks": 1,
+}  # a build that lasts long enough to be seen slowing down
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class DemoOptions:
     state_dir: Path
     ambient_c: float
     started_s: float
+
+    @property
+    def hot(self) -> bool:
+        """Whether this is to show a board that gets too hot: one that comes from work, and an engine made anew."""
+        return self.ambient_c >= HOT_FROM_C
 
 
 def default_state_dir() -> Path:
@@ -111,7 +124,7 @@ def write_config(
         "device": {
             "id": device,
             "fleet": FLEET,
-            "state_dir": str(options.state_dir),
+            "state_dir": str(path.parent / "state" if options.hot else options.state_dir),
             "run_dir": str(path.parent / "agent"),
             "board_root": str(board),
         },
@@ -122,7 +135,7 @@ def write_config(
         "power": {"intent": INTENT, "helper_socket": str(path.parent / HELPER_SOCKET)},
         f"cameras.{CAMERA}": {"source": source.model_dump(mode="json", exclude_none=True)},
         f"models.{MODEL}": {"path": "sample:conveyor"},
-        "engines": CALIBRATION,
+        "engines": LONG_CALIBRATION if options.hot else CALIBRATION,
         f"pipelines.{PIPELINE}": {"camera": CAMERA, "model": MODEL},
     }
     if broker.username is not None:

@@ -106,6 +106,11 @@ class DemoState:
         self.events = [*self.events, event][-LATEST_EVENTS:]
         self.news.append(event)
 
+    @property
+    def steered(self) -> bool:
+        """Whether the governor slows a build down now."""
+        return self.engine is not None and self.engine.duty is not None and self.engine.duty < 1.0
+
     def take_news(self) -> list[Event]:
         """The events since this was last asked."""
         news, self.news = self.news, []

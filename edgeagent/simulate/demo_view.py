@@ -15,6 +15,8 @@ from edgeagent.fleet.states import PowerInfo
 from edgeagent.simulate.demo_state import DemoState
 
 HEALTH_STYLES = {"ok": "green", "ready": "green", "degraded": "yellow", "failed": "red", "lost": "red", "init": "cyan"}
+LEVELS = ("nominal", "warm", "hot", "critical")
+LEVEL_STYLES = {"nominal": "green", "warm": "yellow", "hot": "red", "critical": "bold red"}
 SHOWN_DETECTIONS = 6
 SHOWN_TOPICS = 12
 WIDE_COLUMNS = 110
@@ -77,12 +79,24 @@ def _board(state: DemoState) -> Panel:
         ("mode", _power(info.power) if info and info.power else "..."),
         ("JetPack", f"{info.jetpack or '-'} (L4T {info.l4t or '-'})" if info else "..."),
         ("hottest", _number(state.number("thermal", "temp_max_c"), "C")),
-        ("headroom", f"{_number(state.number('thermal', 'headroom_c'), 'C')} to throttling"),
+        ("headroom", _headroom(state)),
         ("power", _number(state.number("power", "power_total_w"), "W")),
         ("cpu", f"{_number(state.number('cpu', 'percent'), '%', 0)}   fan {_fan(state)}"),
         ("memory", f"{_number(state.number('memory', 'available_mb'), 'MB free', 0)}"),
     ]
     return _pairs("board", rows)
+
+
+def _headroom(state: DemoState) -> Text:
+    """How far it is to throttling, how the governor calls that, and where it holds a board while it builds."""
+    level = state.number("governor", "level")
+    text = Text(f"{_number(state.number('thermal', 'headroom_c'), 'C')} to throttling")
+    if level is not None:
+        name = LEVELS[min(len(LEVELS) - 1, max(0, int(level)))]
+        text.append(f"  {name}", style=LEVEL_STYLES[name])
+    if state.steered:
+        text.append(f"  held at {_number(state.number('governor', 'set_point_c'), 'C', 0)}", style="dim")
+    return text
 
 
 def _power(power: PowerInfo) -> str:
@@ -130,6 +144,9 @@ def _engine(state: DemoState) -> Panel:
         rows.append(("progress", ProgressBar(total=100, completed=engine.percent, width=30)))
         eta = f", about {engine.eta_s:.0f} s left" if engine.eta_s else ""
         rows.append(("phase", f"{engine.phase or engine.reason}{eta}"))
+        if state.steered and engine.duty is not None:
+            rows.append(("pace", ProgressBar(total=100, completed=100 * engine.duty, width=30)))
+            rows.append(("", Text(f"{100 * engine.duty:.0f} %: {engine.reason}", style="yellow")))
     return _pairs("engine", rows)
 
 
@@ -170,7 +187,15 @@ def plain_line(state: DemoState) -> str | None:
     if state.tally.results:
         return None
     if engine is not None and engine.state not in ("ready", "failed"):
-        return f"engine: {engine.state}, {engine.percent // 10 * 10:.0f} %"
+        return f"engine: {engine.state}, {engine.percent // 10 * 10:.0f} %{_plain_pace(state)}"
     if engine is not None and engine.state == "failed":
         return f"engine: failed: {engine.reason}"
     return f"engine: ready, {(engine.key or '')[:12]}" if engine is not None else None
+
+
+def _plain_pace(state: DemoState) -> str:
+    """In tens, so that a log gets few lines."""
+    if not state.steered or state.engine is None or state.engine.duty is None:
+        return ""
+    hottest = _number(state.number("thermal", "temp_max_c"), "C", 0)
+    return f", at {10 * round(10 * state.engine.duty)} % pace, hottest {hottest}"

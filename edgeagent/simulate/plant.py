@@ -1,14 +1,11 @@
 """The physics of a virtual board: load, power, heat, fan and throttling. Pure: state and load in, new state out.
 
-A first-order model with two kinds of nodes. The heat sink gathers all power and loses it to the air through a
-resistance that the fan lowers; each part of the die sits above the sink by its own resistance times its own power:
+Power follows load * f^2.2 (dynamic power is f * V^2, and V rises about with f^0.6 on this process), f follows the load
+as schedutil does but never below the lowest clock that is set, and above the throttle trip clocks fall in proportion to
+the excess. Where the heat goes is a network of resistances and capacities (`thermal`), which a fan helps.
 
-    sink' = (ambient + P_total * R_sink(fan) - sink) / tau_sink
-    part' = (sink + P_part * R_part - part) / tau_die
-
-Each step uses the exact solution of its node over the step, so no step size makes it unstable. Power follows
-load * f^2.2 (dynamic power is f * V^2, and V rises about with f^0.6 on this process), f follows the load as schedutil
-does but never below the lowest clock that is set, and above the throttle trip clocks fall in proportion to the excess.
+A step is cut into short ones, each with the clocks, the power and the fan of its beginning and an implicit step of the
+network: no step size makes it unstable.
 
 A board's numbers are in its `PlantSpec`.
 """
@@ -20,13 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from edgeagent.simulate.plant_spec import Caps, FanPoints, Heater, Load, Part, PlantSpec
+from edgeagent.simulate.plant_spec import Caps, FanPoints, Load, PlantSpec, Slices
+from edgeagent.simulate.thermal import Air, Heat, Heater, advance, even, rest
 
-__all__ = ["Caps", "Load", "Part", "PlantSpec", "PlantState", "settle", "start", "step"]
+__all__ = ["Air", "Caps", "Load", "PlantSpec", "PlantState", "Slices", "settle", "start", "step"]
 
-_MAX_SUBSTEP_S = 0.5
-_TAU_SINK_S = 70.0
-_TAU_DIE_S = 2.5
+_MAX_SUBSTEP_S = 0.25
+_SETTLED_S = 1800.0
+_BUSY_FROM = 0.01
+_POWERED = ("gpu_busy", "dla_busy", "cpu_w", "gpu_w", "dla_w", "soc_w", "input_w")
 _TAU_FAN_S = 3.0
 _TAU_MEMORY_S = 4.0
 _LOCKED_SHARE = 0.08
@@ -35,15 +34,20 @@ _LOCKED_SHARE = 0.08
 
 @dataclass(frozen=True)
 class PlantState:
-    """Temperatures in C, power in W, pwm 0..255. `busy_s` and `idle_s` are CPU seconds of one average core."""
+    """Temperatures in C, power in W, pwm 0..255. `busy_s` and `idle_s` are CPU seconds of one average core.
+
+    `gpu_idle_s`: how long the GPU has had no work.
+    """
 
     spec: PlantSpec
     caps: Caps
+    module_c: float
     sink_c: float
     parts_c: Mapping[str, float]
     cpu_khz: int = 0
     gpu_hz: int = 0
     gpu_busy: float = 0.0
+    gpu_idle_s: float = 1.0
     dla_busy: float = 0.0
     cpu_w: float = 0.0
     gpu_w: float = 0.0
@@ -83,44 +87,126 @@ class PlantState:
 
 def start(spec: PlantSpec, ambient_c: float, caps: Caps | None = None) -> PlantState:
     """A board that was off for hours: everything at ambient."""
-    parts_c = {part.name: ambient_c for part in spec.parts}
-    return PlantState(spec, caps or spec.free, ambient_c, parts_c, memory_mb=spec.memory_mb)
+    heat = even(spec.network, ambient_c)
+    return PlantState(spec, caps or spec.free, heat.module_c, heat.sink_c, heat.parts_c, memory_mb=spec.memory_mb)
 
 
-def step(state: PlantState, load: Load, dt_s: float, ambient_c: float) -> PlantState:
-    """The board `dt_s` seconds later. Shares outside 0..1 are clamped; `dt_s` at or below 0 changes nothing."""
+def step(state: PlantState, load: Load | Slices, dt_s: float, around: Air | float) -> PlantState:
+    """The board `dt_s` seconds later. Shares outside 0..1 are clamped; `dt_s` at or below 0 changes nothing.
+
+    `around` is what is around the board, or only how warm the air is, C.
+    """
     if dt_s <= 0:
         return state
-    wanted = Load(_clamp(load.cpu), _clamp(load.gpu), max(0.0, load.memory_mb), _clamp(load.dla))
+    air = around if isinstance(around, Air) else Air(around)
+    wanted = (
+        Slices(_sane(load.working), _sane(load.resting), _clamp(load.share))
+        if isinstance(load, Slices)
+        else _sane(load)
+    )
     count = max(1, math.ceil(dt_s / _MAX_SUBSTEP_S))
     for _ in range(count):
-        state = _substep(state, wanted, dt_s / count, ambient_c)
+        state = _substep(state, wanted, dt_s / count, air)
     return state
 
 
-def settle(spec: PlantSpec, load: Load, ambient_c: float, caps: Caps | None = None) -> PlantState:
-    """The state that a constant load ends in: half an hour of it, seven time constants and more."""
-    return step(start(spec, ambient_c, caps), load, 1800.0, ambient_c)
+def settle(spec: PlantSpec, load: Load, around: Air | float, caps: Caps | None = None) -> PlantState:
+    """The state that a constant load ends in, and half an hour of it on the board's counters.
+
+    The hotter the board, the faster its fan and the lower its clocks, so that the temperature at which both fit is the
+    only one: it is found by halving.
+    """
+    air = around if isinstance(around, Air) else Air(around)
+    wanted = _sane(load)
+    state = start(spec, air.ambient_c, caps)
+    low_c, high_c = air.ambient_c - 1.0, air.ambient_c + 1000.0
+    for _ in range(50):
+        middle_c = (low_c + high_c) / 2
+        probe = _resting(state, wanted, air, middle_c)
+        low_c, high_c = (middle_c, high_c) if probe.hottest_c > middle_c else (low_c, middle_c)
+    return _counted(_resting(state, wanted, air, low_c), wanted)
 
 
-def _substep(state: PlantState, load: Load, dt_s: float, ambient_c: float) -> PlantState:
+def _resting(state: PlantState, load: Load, air: Air, hottest_c: float) -> PlantState:
+    """Where heat ends with the clocks and the fan that go with a hottest part of `hottest_c`."""
     spec = state.spec
-    state = _powered(state, load)
-    sink_c = _approach(state.sink_c, ambient_c + state.input_w * _sink_resistance(spec, state.rpm), dt_s, _TAU_SINK_S)
-    peaks_w = max(0.0, state.input_w - spec.peaks_from_w) if _uncapped(spec, state.caps) else 0.0
-    pwm = _fan_pwm(state)
+    hot = _powered(replace(state, parts_c=dict.fromkeys(state.parts_c, hottest_c)), load)
+    pwm = _fan_pwm(hot)
+    rpm = 0.0 if air.fan_failed else spec.fan_top_rpm * pwm / 255
+    heat = rest(spec.network, heaters_w(hot), air, rpm / spec.fan_top_rpm)
+    return _with_heat(replace(hot, pwm=pwm, rpm=rpm), heat)
+
+
+def _counted(state: PlantState, load: Load) -> PlantState:
+    """With what half an hour of `load` leaves behind."""
     return replace(
         state,
-        sink_c=sink_c,
-        parts_c=_parts(state, sink_c, dt_s),
+        memory_mb=state.spec.memory_mb + load.memory_mb,
+        gpu_idle_s=0.0 if state.gpu_busy >= _BUSY_FROM else _SETTLED_S,
+        uptime_s=_SETTLED_S,
+        busy_s=load.cpu * _SETTLED_S,
+        idle_s=(1 - load.cpu) * _SETTLED_S,
+        oc3_events=_peaks_per_s(state) * _SETTLED_S,
+    )
+
+
+def _sane(load: Load) -> Load:
+    return Load(_clamp(load.cpu), _clamp(load.gpu), max(0.0, load.memory_mb), _clamp(load.dla))
+
+
+def _sane_slices(slices: Slices) -> Slices:
+    return Slices(_sane(slices.working), _sane(slices.resting), _clamp(slices.share))
+
+
+def _substep(state: PlantState, wanted: Load | Slices, dt_s: float, air: Air) -> PlantState:
+    spec = state.spec
+    state = _sliced(state, wanted) if isinstance(wanted, Slices) else _powered(state, wanted)
+    load = wanted.mean if isinstance(wanted, Slices) else wanted
+    before = Heat(state.module_c, state.sink_c, state.parts_c)
+    pwm = _fan_pwm(state)
+    turning = 0.0 if air.fan_failed else spec.fan_top_rpm * pwm / 255
+    rpm = _approach(state.rpm, turning, dt_s, _TAU_FAN_S)
+    heat = advance(spec.network, before, heaters_w(state), air, rpm / spec.fan_top_rpm, dt_s)
+    return replace(
+        state,
+        module_c=heat.module_c,
+        sink_c=heat.sink_c,
+        parts_c=heat.parts_c,
         pwm=pwm,
-        rpm=_approach(state.rpm, spec.fan_top_rpm * pwm / 255, dt_s, _TAU_FAN_S),
+        rpm=rpm,
         memory_mb=_approach(state.memory_mb, spec.memory_mb + load.memory_mb, dt_s, _TAU_MEMORY_S),
+        gpu_idle_s=0.0 if state.gpu_busy >= _BUSY_FROM else state.gpu_idle_s + dt_s,
         uptime_s=state.uptime_s + dt_s,
         busy_s=state.busy_s + load.cpu * dt_s,
         idle_s=state.idle_s + (1 - load.cpu) * dt_s,
-        oc3_events=state.oc3_events + spec.peaks_per_joule * peaks_w * dt_s,
+        oc3_events=state.oc3_events + _peaks_per_s(state) * dt_s,
     )
+
+
+def _with_heat(state: PlantState, heat: Heat) -> PlantState:
+    return replace(state, module_c=heat.module_c, sink_c=heat.sink_c, parts_c=heat.parts_c)
+
+
+def heaters_w(state: PlantState) -> dict[Heater, float]:
+    """What flows into the network where, W: all of the board's input."""
+    inside_w = state.cpu_w + state.gpu_w + state.dla_w + state.soc_w
+    return {
+        "cpu": state.cpu_w,
+        "gpu": state.gpu_w,
+        "dla": state.dla_w,
+        "soc": state.soc_w,
+        "rest": max(0.0, state.input_w - inside_w),
+    }
+
+
+def _sliced(state: PlantState, slices: Slices) -> PlantState:
+    """Clocks and power of both loads, each for its share of the time."""
+    working, resting = _powered(state, slices.working), _powered(state, slices.resting)
+    means = {
+        name: slices.share * getattr(working, name) + (1 - slices.share) * getattr(resting, name) for name in _POWERED
+    }
+    shown = working if slices.share >= 0.5 else resting
+    return replace(state, **means, cpu_khz=shown.cpu_khz, gpu_hz=shown.gpu_hz)
 
 
 def _powered(state: PlantState, load: Load) -> PlantState:
@@ -150,26 +236,15 @@ def _powered(state: PlantState, load: Load) -> PlantState:
     )
 
 
+def _peaks_per_s(state: PlantState) -> float:
+    spec = state.spec
+    peaks_w = max(0.0, state.input_w - spec.peaks_from_w) if _uncapped(spec, state.caps) else 0.0
+    return spec.peaks_per_joule * peaks_w
+
+
 def _uncapped(spec: PlantSpec, caps: Caps) -> bool:
     """Whether this is a MAXN kind of mode: only such a mode has the peaks that OC3 counts."""
     return caps.cpu_khz >= spec.cpu_khz[1] and caps.gpu_hz >= spec.gpu_hz[1]
-
-
-def _parts(state: PlantState, sink_c: float, dt_s: float) -> dict[str, float]:
-    """Each part on its way to the sink's temperature plus its own resistance times its heater's power."""
-    watts: dict[Heater, float] = {
-        "cpu": state.cpu_w,
-        "gpu": state.gpu_w,
-        "dla": state.dla_w,
-        "soc": state.soc_w,
-        "input": state.input_w,
-    }
-    return {
-        part.name: _approach(
-            state.parts_c[part.name], sink_c + part.kelvin_per_watt * watts[part.heater], dt_s, _TAU_DIE_S
-        )
-        for part in state.spec.parts
-    }
 
 
 def _approach(value: float, target: float, dt_s: float, tau_s: float) -> float:
@@ -196,12 +271,6 @@ def _dynamic(top_w: float, load: float, clock_share: float) -> float:
 def _locked(top_w: float, clock_share: float, lowest: int, idle: int) -> float:
     """What a clock costs that is held above its idle clock whatever the load."""
     return _LOCKED_SHARE * top_w * float(clock_share**2.2) if lowest > idle else 0.0
-
-
-def _sink_resistance(spec: PlantSpec, rpm: float) -> float:
-    """Kelvin per watt between heat sink and air, lower the faster the fan."""
-    full, still = spec.sink
-    return full + still * math.exp(-2.4 * rpm / spec.fan_top_rpm)
 
 
 def _fan_pwm(state: PlantState) -> float:

@@ -4,12 +4,16 @@ Every half second it takes the machine's real load from /proc/stat, steps the pl
 running board changes; it holds the FIFOs of the dark zones open so that reading them gives EAGAIN. The virtual GPU is
 as busy as the machine: the work that a Jetson's GPU would do is done by this machine's processors.
 
-A file `load.json` in the board's directory (or `--load`) overrides what it names:
-`{"cpu": 0.5, "gpu": 1.0, "dla": 0.5, "memory_mb": 2500, "ambient_c": 60, "oc1": 3, "oc2": 1}`, shares 0..1; `oc1` and
-`oc2` are what those over-current counters show. Junk in it is reported once and ignored.
+With `--follow PID` it is the work of that process and of all that it started (see `plant_follow` for what is followed
+and `plant_work` for what it means), five times a second, and what they hold is the board's memory, `--memory-scale`
+times. `--nvml` takes the GPU's share from the power of this machine's NVIDIA GPU, where there is one. `--accelerate N`
+lets the board live N times faster than the wall clock: whoever steers it has to be N times faster, too.
 
-Writes go to the open file at offset 0, so readers may keep theirs open. A shorter content is cut after it is written:
-in between a reader sees the new first line and an old tail behind it, never half a first line.
+A file `load.json` in the board's directory (or `--load`) overrides what it names, while it runs:
+`{"cpu": 0.5, "gpu": 1.0, "dla": 0.5, "memory_mb": 2500, "oc1": 3, "oc2": 1}`, shares 0..1; `oc1` and `oc2` are what
+those over-current counters show; `{"ambient_c": 60, "sun_w": 12, "blocked": 0.7, "fan_failed": 1}` is the air's
+temperature, sunlight on the sink, the share of its fins that is blocked, and a fan that stands still whatever it is
+told. Junk in it is reported once and ignored.
 
 It prints `ready` once everything is in place, and again when it has followed a reboot of the board, which it notices
 within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when
@@ -28,103 +32,62 @@ import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from edgeagent.errors import EdgeAgentError
 from edgeagent.simulate.board import MARKER, VirtualBoard, first_state, load_board
 from edgeagent.simulate.board_caps import emc_is_locked, read_caps
-from edgeagent.simulate.board_spec import distinct
-from edgeagent.simulate.plant import Load, start, step
+from edgeagent.simulate.board_spec import VirtualSpec, distinct
+from edgeagent.simulate.plant import Air, Load, Slices, start, step
+from edgeagent.simulate.plant_drive import Drive, Source, Trace, open_source
 from edgeagent.simulate.plant_files import plant_files
-from edgeagent.simulate.plant_load import HostLoad, Override, mix_load
+from edgeagent.simulate.plant_load import Override, air_of, mix_load
+from edgeagent.simulate.plant_open import PlantFiles
+from edgeagent.simulate.plant_work import IDLE_CPU
+from edgeagent.simulate.thermal import Network
+from edgeagent.simulate.thermal_parameters import COOLERS
 from edgeagent.supervise.lifeline import die_with_parent
 
 PERIOD_S = 0.5
+FOLLOW_PERIOD_S = 0.2
+"""Of the board's time: a build that is stopped in slices shows at once, and averages well over a die's 2.5 s."""
 LOAD_FILE = "load.json"
 _JITTER_C = 0.06
-_SHARED = ("cpu_freq:", "gpu_freq", "online", "offline")
-"""Roles that tools write, too: never taken for unchanged."""
 _LONGEST_STEP_S = 10.0
 """After a suspended machine the plant goes on from where it was rather than computing hours in one go."""
-
-
-class PlantFiles:
-    """The changing files of a virtual board, open for writing. Use in a `with`.
-
-    It holds the FIFOs of the zones without power, so that reading them gives EAGAIN. A sleeper that is awake has one
-    reading waiting in its FIFO, taken back and written anew at each call: whoever reads twice in between gets EAGAIN.
-    """
-
-    def __init__(self, board: VirtualBoard) -> None:
-        self._closing = contextlib.ExitStack()
-        with self._closing:
-            self._fds = {role: self._open(board.path(role), os.O_WRONLY) for role in board.files}
-            # Both ends: an end for writing alone does not open before somebody reads.
-            held = {path: self._open(board.root / path, os.O_RDWR) for path in board.fifos}
-            self._closing = self._closing.pop_all()
-        self._sleepers = {role: held[path] for role, path in board.sleepers.items()}
-        self._written: dict[str, bytes] = {}
-
-    def _open(self, path: Path, flags: int) -> int:
-        """Never waits: in a board that is being made anew, a FIFO may lie where a file is expected."""
-        fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._closing.callback(os.close, fd)
-        return fd
-
-    def __enter__(self) -> PlantFiles:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.close()
-
-    def write(self, content: Mapping[str, bytes]) -> int:
-        """Bring the files to `content`; returns how many had changed. Roles that this board has not are left out.
-
-        A role that `content` leaves out is somebody else's for now, and written anew when it comes back.
-        """
-        for role, fd in self._sleepers.items():
-            _refill(fd, content.get(role, b""))
-        regular = {role: data for role, data in content.items() if role in self._fds}
-        for role in [role for role in self._written if role not in regular or role.startswith(_SHARED)]:
-            del self._written[role]
-        changed = {role: data for role, data in regular.items() if self._written.get(role) != data}
-        for role, data in changed.items():
-            os.pwrite(self._fds[role], data, 0)
-            if len(data) < len(self._written.get(role, b"")) or role not in self._written:
-                os.ftruncate(self._fds[role], len(data))
-        self._written.update(changed)
-        return len(changed)
-
-
-def _refill(fd: int, data: bytes) -> None:
-    """Empty the FIFO and leave `data` in it."""
-    with contextlib.suppress(BlockingIOError):
-        os.read(fd, 4096)
-    if data:
-        os.write(fd, data)
 
 
 class Plant:
     """The plant of one board: takes load, gives file content. Knows no clock; `tick` is told the time that passed."""
 
-    def __init__(self, board: VirtualBoard, ambient_c: float, seed: int) -> None:
+    def __init__(
+        self, board: VirtualBoard, ambient_c: float, seed: int, cooler: Network | None = None, worked: float = 0.0
+    ) -> None:
         self._board = board
+        self._cooler = cooler
         self._ambient_c = ambient_c
         self._rng = random.Random(seed)  # noqa: S311 - sensor noise
         self._zones = distinct(zone.name for zone in board.spec.zones)
-        self.state = first_state(board.spec, ambient_c)
+        self.state = first_state(self._spec(board), ambient_c, load=Load(max(IDLE_CPU, worked), worked))
 
     def tick(
-        self, dt_s: float, load: Load, ambient_c: float | None = None, events: Mapping[str, float] | None = None
+        self,
+        dt_s: float,
+        load: Load | Slices,
+        around: Air | float | None = None,
+        events: Mapping[str, float] | None = None,
+        held_mb: float | None = None,
     ) -> dict[str, bytes]:
-        """Content of all changing files after `dt_s` more seconds of `load`. `events`: what `oc1` and `oc2` count."""
+        """Content of all changing files after `dt_s` more seconds of `load`.
+
+        `around`: what is around the board, or only how warm the air is, C. `events`: what `oc1` and `oc2` count.
+        `held_mb`: memory that is in use at once, on top of an idle board's.
+        """
         self.state = replace(self.state, caps=read_caps(self._board.root, self._board.spec, self._board.pwm_path))
-        ambient = self._ambient_c if ambient_c is None else ambient_c
-        self.state = step(self.state, load, min(dt_s, _LONGEST_STEP_S), ambient)
+        self.state = step(self.state, load, min(dt_s, _LONGEST_STEP_S), self._ambient_c if around is None else around)
+        if held_mb is not None:
+            self.state = replace(self.state, memory_mb=self.state.spec.memory_mb + held_mb)
         if events:
             oc1, oc2 = (int(events.get(name, 0)) for name in ("oc1", "oc2"))
             self.state = replace(self.state, oc1_events=oc1, oc2_events=oc2)
@@ -133,10 +96,15 @@ class Plant:
 
     def reboot(self, board: VirtualBoard) -> None:
         """The same board a boot later: as warm as it was, its counters and its uptime from 0. Another board is cold."""
-        state = self.state if board.name == self._board.name else start(board.spec.plant, self._ambient_c)
+        state = self.state if board.name == self._board.name else start(self._spec(board).plant, self._ambient_c)
         self._board = board
         self._zones = distinct(zone.name for zone in board.spec.zones)
         self.state = replace(state, uptime_s=0.0, busy_s=0.0, idle_s=0.0, oc3_events=0.0)
+
+    def _spec(self, board: VirtualBoard) -> VirtualSpec:
+        """The board with the cooler that it was given."""
+        spec = board.spec
+        return replace(spec, plant=replace(spec.plant, network=self._cooler)) if self._cooler else spec
 
     def _ours(self, content: dict[str, bytes]) -> dict[str, bytes]:
         """Without what somebody holds by hand: the fan's value, the memory's clock."""
@@ -188,36 +156,52 @@ class _Boots:
         return stats.st_ino, stats.st_mtime_ns
 
 
-class _Life:
-    """A running board: its plant, what loads it, and what ends it, the end of stdin or of the parent."""
+@dataclass(frozen=True)
+class Settings:
+    """How a board lives. `speed`: seconds of the board in a second; `period_s`: of the board, between two ticks."""
 
-    def __init__(self, plant: Plant, load_file: Path) -> None:
-        self._plant = plant
-        self._host, self._override = HostLoad(), Override(load_file)
+    ambient_c: float
+    load_file: Path
+    period_s: float = PERIOD_S
+    speed: float = 1.0
+
+
+class _Life:
+    """A running board: its plant, what drives it, and what ends it, the end of stdin or of the parent."""
+
+    def __init__(self, plant: Plant, source: Source, settings: Settings, trace: Trace | None) -> None:
+        self._plant, self._source, self._settings, self._trace = plant, source, settings, trace
+        self._override = Override(settings.load_file)
         self._parent, self._stdin = os.getppid(), watchable(0)
         self._last = 0.0
 
     def begin(self, files: PlantFiles) -> None:
         """The first content of a boot."""
-        self._last = time.monotonic() - PERIOD_S
-        self.tick(files, host_share=0.0)
+        self._last = time.monotonic() - self._settings.period_s / self._settings.speed
+        self._bring(files, Drive(mix_load(0.0, self._override.values())))
 
     def lasts(self) -> bool:
         """Wait for a period; False once it is over."""
-        return not ended(self._stdin, PERIOD_S) and os.getppid() == self._parent
+        due_s = self._last + self._settings.period_s / self._settings.speed - time.monotonic()
+        return not ended(self._stdin, max(0.0, due_s)) and os.getppid() == self._parent
 
-    def tick(self, files: PlantFiles, host_share: float | None = None) -> None:
-        """Bring the files to now. `host_share` in place of this machine's load."""
+    def tick(self, files: PlantFiles) -> None:
+        """Bring the files to now."""
+        self._bring(files, self._source.look(self._override.values(), self._plant.state.caps.cores))
+
+    def _bring(self, files: PlantFiles, drive: Drive) -> None:
         now, values = time.monotonic(), self._override.values()
-        load = mix_load(self._host.share() if host_share is None else host_share, values)
-        files.write(self._plant.tick(now - self._last, load, values.get("ambient_c"), values))
+        dt_s = (now - self._last) * self._settings.speed
+        air = air_of(values, self._settings.ambient_c)
+        files.write(self._plant.tick(dt_s, drive.load, air, values, drive.held_mb))
+        if self._trace is not None:
+            self._trace.add(dt_s, self._plant.state, drive, air.ambient_c)
         self._last = now
 
 
-def run(board: VirtualBoard, ambient_c: float, seed: int, load_file: Path) -> None:
+def run(board: VirtualBoard, plant: Plant, source: Source, settings: Settings, trace: Trace | None) -> None:
     """Until stdin or the parent ends; SIGTERM arrives as SystemExit. Follows reboots of the board."""
-    boots, plant = _Boots(board), Plant(board, ambient_c, seed)
-    life = _Life(plant, load_file)
+    boots, life = _Boots(board), _Life(plant, source, settings, trace)
     going = True
     while going:
         try:
@@ -249,13 +233,24 @@ def _stop(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("plant_child", description="Keeps a virtual board's files changing.")
     parser.add_argument("--root", type=Path, required=True, help="directory of the virtual board")
     parser.add_argument("--ambient", type=float, default=25.0, metavar="C", help="temperature of the air")
     parser.add_argument("--seed", type=int, default=0, help="of the sensor noise")
     parser.add_argument("--load", type=Path, help=f"load file, by default {LOAD_FILE} in the board's directory")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--cooler", choices=sorted(COOLERS), help="another cooler than the board's own")
+    parser.add_argument("--worked", type=float, default=0.0, metavar="SHARE", help="how busy it was before, 0..1")
+    parser.add_argument("--follow", type=int, metavar="PID", help="the work is that of this process and all it starts")
+    parser.add_argument("--memory-scale", type=float, default=1.0, help="of the board's memory, for a byte they hold")
+    parser.add_argument("--nvml", action="store_true", help="the GPU's share from a real GPU's power, if there is one")
+    parser.add_argument("--accelerate", type=float, default=1.0, metavar="N", help="seconds of the board in a second")
+    parser.add_argument("--trace", type=Path, help="write what the board does to this file, a JSON object a tick")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     if not die_with_parent(os.getppid(), signal.SIGTERM):
@@ -265,7 +260,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeAgentError as error:
         sys.stderr.write(f"{error.line()}\n")
         return 2
-    run(board, options.ambient, options.seed, options.load or options.root / LOAD_FILE)
+    period_s = PERIOD_S if options.follow is None else FOLLOW_PERIOD_S
+    settings = Settings(options.ambient, options.load or options.root / LOAD_FILE, period_s, options.accelerate)
+    cooler = COOLERS[options.cooler] if options.cooler else None
+    plant = Plant(board, options.ambient, options.seed, cooler, options.worked)
+    with contextlib.ExitStack() as closing:
+        source = open_source(closing, options.follow, options.memory_scale, use_gpu=options.nvml)
+        trace = closing.enter_context(Trace(options.trace)) if options.trace else None
+        run(board, plant, source, settings, trace)
     return 0
 
 

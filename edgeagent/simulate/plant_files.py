@@ -13,6 +13,8 @@ from edgeagent.simulate.board_spec import Emc, Gpu, VirtualSpec, Zone, distinct
 from edgeagent.simulate.plant import PlantState
 
 _TICKS_PER_S = 100
+_GPU_DELAY_S = 0.5
+"""How long a GPU without work keeps its power: the delay of the kernel's runtime power management (autosuspend)."""
 _POWERED_FROM = 0.01
 """Share of its time from which a part that sleeps when idle counts as awake."""
 
@@ -69,7 +71,7 @@ def is_awake(zone: Zone, state: PlantState) -> bool:
     if zone.dark == "always":
         return False
     held_hz = state.caps.gpu_min_hz > state.spec.gpu_hz[0]
-    return state.gpu_busy >= _POWERED_FROM or held_hz if zone.part == "gpu" else state.dla_busy >= _POWERED_FROM
+    return state.gpu_idle_s < _GPU_DELAY_S or held_hz if zone.part == "gpu" else state.dla_busy >= _POWERED_FROM
 
 
 def _millidegrees(celsius: float) -> str:

@@ -6,11 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from edgeagent.simulate.plant import Load
+from edgeagent.simulate.plant_spec import Load, Slices
+from edgeagent.simulate.thermal import Air
 
-_KEYS = ("cpu", "gpu", "dla", "memory_mb", "ambient_c", "oc1", "oc2")
+_KEYS = ("cpu", "gpu", "dla", "memory_mb", "ambient_c", "sun_w", "blocked", "fan_failed", "oc1", "oc2")
 
 
 class HostLoad:
@@ -71,3 +73,19 @@ def mix_load(host_share: float, override: Mapping[str, float]) -> Load:
     cpu = override.get("cpu", host_share)
     gpu = override.get("gpu", host_share)
     return Load(cpu, gpu, override.get("memory_mb", 400.0 + 1200.0 * gpu), override.get("dla", 0.0))
+
+
+def overridden(slices: Slices, override: Mapping[str, float]) -> Slices:
+    """A load with what the load file says in place of it."""
+    told = {name: override[name] for name in ("cpu", "gpu", "dla", "memory_mb") if name in override}
+    return replace(slices, working=replace(slices.working, **told), resting=replace(slices.resting, **told))
+
+
+def air_of(override: Mapping[str, float], ambient_c: float) -> Air:
+    """What is around the board: `ambient_c` unless the load file names another, and what else it says of it."""
+    return Air(
+        override.get("ambient_c", ambient_c),
+        sun_w=max(0.0, override.get("sun_w", 0.0)),
+        blocked=override.get("blocked", 0.0),
+        fan_failed=override.get("fan_failed", 0.0) > 0,
+    )

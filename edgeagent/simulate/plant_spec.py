@@ -1,8 +1,8 @@
 """A board's numbers for the plant, and what goes into it: load, and what the power mode and the tools allow. Pure.
 
-Those of the Orin Nano are fitted by eye to public reports of a kit with its stock fan: about 5 W and 41 C idle, 22 W
-and 85 C flat out at an ambient of 25 C; those of the others to the watts in the names of their power modes. It is no
-measurement of anything.
+Watts are fitted by eye: the Orin Nano's to public reports of a kit with its stock fan, about 5 W idle and 22 W flat
+out, those of the others to the watts in the names of their power modes. Where the heat goes is in
+`thermal_parameters`. It is no measurement of anything.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-Heater = Literal["cpu", "gpu", "dla", "soc", "input"]
+from edgeagent.simulate.thermal import Network, Part
+
 FanPoints = tuple[tuple[float, float], ...]
 QUIET: FanPoints = ((0.0, 255.0), (18.0, 255.0), (30.0, 180.0), (50.0, 77.0), (200.0, 66.0))
 """(headroom C, pwm), from hot to cool."""
@@ -20,22 +20,12 @@ COOL: FanPoints = ((0.0, 255.0), (30.0, 255.0), (45.0, 180.0), (60.0, 128.0), (2
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of the die with a sensor of its own: what heats it, and K/W between it and the heat sink."""
-
-    name: str
-    heater: Heater
-    kelvin_per_watt: float
-
-
-@dataclass(frozen=True)
 class PlantSpec:
-    """A board's numbers: clocks (lowest, highest), watts flat out and at rest, the way of the heat, trips, fan.
+    """A board's numbers: clocks (lowest, highest), watts flat out and at rest, where the heat goes, trips, fan.
 
     `cpu_idle_khz` is the lowest clock of the governor where nobody sets another; throttling may go below it. Input
     power from `peaks_from_w` on has short peaks that trip the over-power comparator (OC3), in modes that cap nothing,
     `peaks_per_joule` times a second and watt.
-    `sink` is K/W to the air with the fan at full speed, and what standing still adds to it.
     `hottest_c` is where the fan's table counts headroom from. Above `throttle_c` clocks fall, to their floor within
     `throttle_band_c`; at `critical_c` the kernel would shut down.
     """
@@ -44,7 +34,7 @@ class PlantSpec:
     cpu_khz: tuple[int, int]
     cpu_idle_khz: int
     cpu_top_w: float
-    parts: tuple[Part, ...]
+    network: Network
     gpu_hz: tuple[int, int] = (0, 0)
     gpu_top_w: float = 0.0
     dla_top_w: float = 0.0
@@ -58,11 +48,14 @@ class PlantSpec:
     throttle_band_c: float = 4.0
     critical_c: float = 104.5
     hottest_c: float = 105.0
-    sink: tuple[float, float] = (2.0, 2.6)
     fan_top_rpm: float = 5800.0
     fan_profiles: Mapping[str, FanPoints] = field(default_factory=lambda: {"quiet": QUIET, "cool": COOL}, hash=False)
     fan_default: str = "quiet"
     memory_mb: float = 1700.0
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return self.network.parts
 
     @property
     def free(self) -> Caps:
@@ -78,6 +71,27 @@ class Load:
     gpu: float = 0.0
     memory_mb: float = 0.0
     dla: float = 0.0
+
+
+@dataclass(frozen=True)
+class Slices:
+    """A load that changes faster than a step: `working` for a `share` of the time, `resting` for the rest.
+
+    Not their mean: clocks follow the load, and power follows the clocks more than linearly.
+    """
+
+    working: Load
+    resting: Load
+    share: float
+
+    @property
+    def mean(self) -> Load:
+        pair, share = (self.working, self.resting), self.share
+        cpu, gpu, memory_mb, dla = (
+            share * getattr(pair[0], name) + (1 - share) * getattr(pair[1], name)
+            for name in ("cpu", "gpu", "memory_mb", "dla")
+        )
+        return Load(cpu, gpu, memory_mb, dla)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from edgeagent.errors import ChildError
+from edgeagent.supervise.guardian import Guardian
 from edgeagent.supervise.lifeline import environment_for_child
 from edgeagent.supervise.messages import LineBuffer, Message
 from edgeagent.supervise.program import CHANNEL_VARIABLE
@@ -42,6 +43,8 @@ class ChildSpec:
 class Child:
     """A running child. One owner hears it (`hearing.py`); `close()` leaves no process and no descriptor behind.
 
+    One with a group of its own may be stopped: a guardian ends the group with us, whoever in it has not tied itself.
+
     Raises OSError when it cannot be started: out of memory, processes or descriptors.
     """
 
@@ -55,15 +58,18 @@ class Child:
             except BaseException:
                 self._sock.close()
                 raise
+        self._pidfd = -1
         self._buffer = LineBuffer()
         self._outgoing = bytearray()
         self._flushing = False
         self._closed = False
         self._given_up = False
+        self._guardian: Guardian | None = None
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
+            if spec.own_group:
+                self._guardian = Guardian(self.pid)
         except OSError:
-            self._pidfd = -1
             self.close()
             raise
         self._weigh()
@@ -150,7 +156,14 @@ class Child:
         reaped, because afterwards its number may belong to somebody else."""
         if self.spec.own_group and self._process.returncode is None and _has_ended(self.pid):
             self.signal(signal.SIGKILL)
+            self._dismiss_guardian()
         return self._process.poll()
+
+    def _dismiss_guardian(self) -> None:
+        """Before the child is reaped, for the same reason."""
+        if self._guardian is not None:
+            self._guardian.close()
+            self._guardian = None
 
     def signal(self, sig: signal.Signals) -> None:
         if self._process.returncode is not None:
@@ -182,6 +195,7 @@ class Child:
         self._closed = True
         if self._reaped() is None and not self._given_up:
             self.signal(signal.SIGKILL)
+            self._dismiss_guardian()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=KILL_WAIT_S)
         self._let_go_of_socket()

@@ -20,6 +20,7 @@ from edgeagent.supervise.messages import Fault, Heartbeat
 
 Ending = Literal["over", "silent", "broken"]
 BREACHES = (ValidationError, ChildError, LookupError)
+LEAST_WAIT_S = 0.1  # a clock that stands still is not looked at more often
 
 
 class Hearing:
@@ -28,7 +29,8 @@ class Hearing:
     Heartbeats and faults are understood here; every other line goes to `on_line`. When that raises ValidationError,
     ChildError or LookupError (the child names what its owner does not know), or a line has no end, the child has
     broken its protocol. Any other error of `on_line` comes out of `listen`. `allow_s` is how long the child may stay
-    silent until it says otherwise.
+    silent until it says otherwise, by `clock`: for a child that is stopped now and then, one that stands still
+    meanwhile (pace.py).
     """
 
     def __init__(self, child: Child, on_line: Callable[[bytes], None], clock: Clock, allow_s: float) -> None:
@@ -55,7 +57,7 @@ class Hearing:
                 left_s = self._deadline_s - self._now_s()
                 if left_s <= 0:
                     return "silent"
-                with anyio.move_on_after(left_s):
+                with anyio.move_on_after(max(left_s, LEAST_WAIT_S)):
                     await self._changed.wait()
         finally:
             loop.remove_reader(self._child.fileno())

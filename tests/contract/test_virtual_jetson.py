@@ -17,7 +17,8 @@ from edgeagent.board.telemetry import BoardReader, flat_measurements
 from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board
 from edgeagent.simulate.board_list import SPECS
 from edgeagent.simulate.plant import Load
-from edgeagent.simulate.plant_child import Plant, PlantFiles
+from edgeagent.simulate.plant_child import Plant
+from edgeagent.simulate.plant_open import PlantFiles
 
 SEEDS = range(8)
 

@@ -19,7 +19,15 @@ import pytest
 from test_build_kit import Camera, Running
 
 from edgeagent.engine.graft import graft_bundle
-from edgeagent.inference.messages import INFER_WORDS, InferStart, LoadPipeline, PipelineStart, RingInput
+from edgeagent.inference.messages import (
+    INFER_WORDS,
+    InferStart,
+    LoadPipeline,
+    Pace,
+    PipelineStart,
+    RingInput,
+    SetPace,
+)
 from edgeagent.inference.session import open_session
 from edgeagent.supervise.messages import Stop
 from edgeagent.vision.detections import Candidates
@@ -78,10 +86,16 @@ def pipeline(plan: str, name: str = "look", **values: Any) -> PipelineStart:
     return PipelineStart(pipeline=name, plan=plan, **{**common, **values})
 
 
-def start(folder: Path, cameras: Camera | dict[str, Camera], *pipelines: PipelineStart, **ring: Any) -> Running:
+def start(
+    folder: Path,
+    cameras: Camera | dict[str, Camera],
+    *pipelines: PipelineStart,
+    paces: tuple[Pace, ...] = (),
+    **ring: Any,
+) -> Running:
     named = cameras if isinstance(cameras, dict) else {"cam": cameras}
     rings = [RingInput(id=name, fd=one.fd, wake_fd=one.wake_fd, **ring) for name, one in named.items()]
-    first = InferStart(rings=rings, pipelines=list(pipelines), threads=1)
+    first = InferStart(rings=rings, pipelines=list(pipelines), threads=1, paces=paces)
     fds = [fd for one in named.values() for fd in (one.fd, one.wake_fd)]
     return Running("edgeagent.inference.infer_child", first, fds, folder / "stderr")
 
@@ -266,6 +280,127 @@ def test_frames_nobody_looked_at_are_counted(tmp_path: Path, camera: Camera, pla
         child.until("result", frame=7)
         assert child.until("stats", frames=2)["dropped"] == {"cam": 5}
     assert [word["frame"] for word in child.words if word["kind"] == "result"] == [1, 7]
+
+
+# pipelines that shed
+
+
+def put_frames(
+    child: Running, camera: Camera, first: int, last: int, *, fps: float = 30.0, watch: str = "every"
+) -> None:
+    """Frames number `first` to `last` of a camera, each looked at by the pipeline `watch` before the next one comes."""
+    for number in range(first, last + 1):
+        np.copyto(camera.writer.start(), FRAMES[number % len(FRAMES)])
+        camera.writer.publish(10**12 + int(number / 30 * 1e9), 1_700_000_000_000, WIDE)
+        child.until("result", pipeline="every", frame=number)
+
+
+def seen_by(child: Running, name: str) -> list[int]:
+    return [word["frame"] for word in child.words if word["kind"] == "result" and word["pipeline"] == name]
+
+
+def paced(child: Running, camera: Camera, pace: Pace) -> None:
+    """Send a pace and wait until it holds: words are heard in order, so the load after it is answered after it."""
+    child.send(SetPace(pace=pace))
+    child.send(LoadPipeline(pipeline=pipeline("nowhere", "nobody")))
+    child.until("load_failed", pipeline="nobody")
+
+
+@pytest.mark.parametrize(
+    ("share", "frames"),
+    [
+        (0.5, [1, 3, 5, 7, 9, 11]),
+        (0.25, [1, 5, 9]),
+        (0.75, [1, 3, 4, 5, 7, 8, 9, 11, 12]),
+        (0.0, []),
+    ],
+)
+def test_a_pipeline_runs_for_its_share_of_the_frames_evenly_and_the_rest_is_shed(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str], share: float, frames: list[int]
+) -> None:
+    looks = [pipeline(plans("first"), "some"), pipeline(plans("first"), "every")]
+    with start(tmp_path, camera, *looks, paces=(Pace(pipeline="some", share=share),)) as child:
+        loaded(child, pipeline="every")
+        put_frames(child, camera, 1, 12)
+        stats = child.until("stats", frames=12 + len(frames))
+    assert seen_by(child, "some") == frames
+    assert stats["shed"] == {"some": 12 - len(frames), "every": 0}
+    assert stats["dropped"] == {"cam": 0}, "what is shed is no drop"
+
+
+def test_a_share_is_one_of_what_the_settings_want(tmp_path: Path, camera: Camera, plans: Callable[[str], str]) -> None:
+    """10 results a second of a camera of 30, and half of that: not the half of 30, which would change nothing."""
+    some = pipeline(plans("first"), "some", min_interval_s=0.1)
+    looks = [some, pipeline(plans("first"), "every")]
+    with start(tmp_path, camera, *looks, paces=(Pace(pipeline="some", share=0.5),)) as child:
+        loaded(child, pipeline="every")
+        put_frames(child, camera, 1, 60)
+        stats = child.until("stats", frames=60 + len(seen_by(child, "some")))
+    assert seen_by(child, "some") == [1, 7, 13, 19, 25, 31, 37, 43, 49, 55]
+    assert stats["shed"]["some"] == 10
+
+
+def test_results_a_second_can_be_bounded(tmp_path: Path, camera: Camera, plans: Callable[[str], str]) -> None:
+    looks = [pipeline(plans("first"), "some"), pipeline(plans("first"), "every")]
+    with start(tmp_path, camera, *looks, paces=(Pace(pipeline="some", per_s=5.0),)) as child:
+        loaded(child, pipeline="every")
+        put_frames(child, camera, 1, 60)
+    assert seen_by(child, "some") == [1, 7, 13, 19, 25, 31, 37, 43, 49, 55]
+
+
+def test_a_pace_changes_at_once_without_a_reload_and_outlives_an_engine(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    looks = [pipeline(plans("first"), "some"), pipeline(plans("first"), "every")]
+    with start(tmp_path, camera, *looks) as child:
+        loaded(child, pipeline="every")
+        put_frames(child, camera, 1, 3)
+        paced(child, camera, Pace(pipeline="some", share=0.5))
+        put_frames(child, camera, 4, 7)
+        child.send(LoadPipeline(pipeline=pipeline(plans("second"), "some")))
+        child.until("loaded", pipeline="some", engine="second")
+        put_frames(child, camera, 8, 11)
+        paced(child, camera, Pace(pipeline="some", share=0.0))
+        put_frames(child, camera, 12, 14)
+        paced(child, camera, Pace(pipeline="some"))
+        put_frames(child, camera, 15, 16)
+        stats = child.until("stats", frames=16 + 9)
+    assert seen_by(child, "some") == [1, 2, 3, 4, 6, 8, 10, 15, 16]
+    assert stats["shed"]["some"] == 7
+    assert len([word for word in child.words if word["kind"] == "loaded"]) == 3
+
+
+def test_a_frame_that_is_shed_costs_no_engine_run_even_where_nobody_else_looks(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    with start(tmp_path, camera, pipeline(plans("first")), paces=(Pace(pipeline="look", share=0.0),)) as child:
+        loaded(child)
+        for number in (1, 2, 3):
+            camera.put(FRAMES[number])
+            stats = child.until("stats", shed={"look": number})
+        assert stats["frames"] == 0 and stats["dropped"] == {"cam": 0}
+        child.send(SetPace(pace=Pace(pipeline="look")))
+        camera.put(FRAMES[4])
+        child.until("result", frame=4)
+    assert seen_by(child, "look") == [4]
+
+
+def test_of_a_file_played_once_no_frame_is_shed_and_a_pause_makes_its_writer_wait(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    count = 200
+    camera.writer.begin_pass()
+    with start(tmp_path, camera, pipeline(plans("first")), paces=(Pace(pipeline="look", share=0.25),)) as child:
+        with feeding(camera, count):
+            child.until("result", frame=50)
+            paced(child, camera, Pace(pipeline="look", share=0.0))
+            held = max(seen_by(child, "look"))
+            for _ in range(2):
+                child.until("stats")
+            assert max(seen_by(child, "look")) == held
+            child.send(SetPace(pace=Pace(pipeline="look")))
+            child.until("result", frame=count)
+    assert seen_by(child, "look") == list(range(1, count + 1))
 
 
 # engines come and go

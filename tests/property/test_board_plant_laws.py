@@ -41,7 +41,7 @@ def rise_c(plant: PlantSpec) -> float:
     """More than the sink's largest resistance times the largest power, plus the hottest part's own rise."""
     inside = 1.2 * (1.1 * plant.cpu_top_w + 1.1 * plant.gpu_top_w + plant.dla_top_w) + plant.soc_idle_w
     power = (inside + plant.cores_idle_w) / plant.efficiency + plant.board_w
-    return power * (sum(plant.sink) + max(part.kelvin_per_watt for part in plant.parts))
+    return power * (plant.network.still_kelvin_per_watt + max(part.kelvin_per_watt for part in plant.parts))
 
 
 def all_at(plant: PlantSpec, celsius: float) -> PlantState:

@@ -7,12 +7,13 @@ EngineError with one of the codes of outcome.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from edgeagent.engine.build.messages import Phase
+from edgeagent.engine.build.rest import StepRest
 from edgeagent.engine.variant import Variant
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class BuilderOptions:
     dla_max_gpu_macs: float = 0.2
 
 
+def _nothing(data: bytes) -> None:
+    """Nobody keeps it."""
+
+
 @dataclass(frozen=True)
 class BackendJob:
     """One engine to make.
@@ -56,6 +61,10 @@ class BackendJob:
     `pictures` are uint8 (H, W, 3) BGR, the size of the network's input, to calibrate with; empty where nothing is
     calibrated. `calibration_cache` has scales that were measured before, in TensorRT's text form. The plan goes to
     `plan`, which lies in a staging directory of the store.
+
+    `rest` keeps the build's pace between the builder's steps, where it has any. `keep_scales` and `keep_timings` take
+    what is worth keeping as soon as it is there: a build that is ended afterwards, or was just then, has not been for
+    nothing.
     """
 
     network: Path
@@ -67,6 +76,9 @@ class BackendJob:
     timing_cache: bytes | None = None
     plugins: tuple[Path, ...] = ()
     options: BuilderOptions = field(default_factory=BuilderOptions)
+    rest: StepRest = field(default_factory=StepRest)
+    keep_scales: Callable[[bytes], None] = _nothing
+    keep_timings: Callable[[bytes], None] = _nothing
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,15 @@ class Page(BaseModel):
     tries: int = Field(default=0, ge=0)
     workspace_divisor: int = Field(default=1, ge=1)
     level: int | None = Field(default=None, ge=0)
+    ceiling: float = Field(default=1.0, gt=0, le=1)
+    cancels: int = Field(default=0, ge=0)
     steps: tuple[str, ...] = ()
     stopped: Stopped | None = None
     mark: str = ""
 
     @property
     def course(self) -> Course:
-        return Course(self.candidate, self.attempts, self.tries, self.workspace_divisor, self.level, self.steps)
+        return Course(**{name: getattr(self, name) for name in Course.__dataclass_fields__})
 
 
 class Ledger:

@@ -17,12 +17,13 @@ from edgeagent.engine.build.backend import BackendJob, BackendOutcome, BuildBack
 from edgeagent.engine.build.messages import BuildStart
 from edgeagent.engine.build.prepared import Prepared
 from edgeagent.engine.build.proof import ProofRun
+from edgeagent.engine.build.records import build_record
 from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.build.verify import VerifyRequest
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import CalibrationSet
 from edgeagent.engine.key import EngineWish, engine_facts, engine_key
-from edgeagent.engine.manifest import Agreement, BuildRecord, FileRecord, LayerSummary, Manifest, NetworkFacts
+from edgeagent.engine.manifest import Agreement, FileRecord, LayerSummary, Manifest, NetworkFacts
 from edgeagent.engine.store import PLAN, EngineStore, Entry, sha256_of
 from edgeagent.errors import EngineError
 
@@ -98,10 +99,13 @@ class Maker:
             variant=start.variant,
             plan=staging / PLAN,
             pictures=found.to_calibrate() if start.quantisation == "calibrator" else (),
-            calibration_cache=own or self._scales_before(wish) or self._scales_here(shaped, found),
+            calibration_cache=own or self._scales_before(wish) or self._scales_here(wish, shaped, found),
             timing_cache=self._store.load_timing_cache(start.fingerprint) if start.builder.timing_cache else None,
             plugins=tuple(Path(path) for path in start.builder.plugins),
             options=self._options(),
+            rest=self._report.rest,
+            keep_scales=lambda scales: self._keep_scales(wish, scales),
+            keep_timings=self._keep_timings,
         )
         if own is not None:  # scales taken out of the model's own Q/DQ nodes: built as if they had been measured
             job = replace(job, variant=replace(start.variant, quantisation="calibrator"))
@@ -183,7 +187,7 @@ class Maker:
             return None
         return self._store.load_calibration_cache(*self._where_scales_lie(wish))
 
-    def _scales_here(self, plain: onnx.ModelProto, found: CalibrationSet) -> bytes | None:
+    def _scales_here(self, wish: EngineWish, plain: onnx.ModelProto, found: CalibrationSet) -> bytes | None:
         """Scales that cover all that the frames gave, measured with ONNX Runtime. None where TensorRT shall measure."""
         if self._start.quantisation != "calibrator" or self._start.builder.calibration_ranges == "entropy":
             return None
@@ -195,7 +199,9 @@ class Maker:
             self._start.threads,
             lambda percent: self._report.tell("calibrating", percent, "measuring INT8 ranges"),
         )
-        return self._cache(scales)
+        cache = self._cache(scales)
+        self._keep_scales(wish, cache)
+        return cache
 
     def _cache(self, scales: dict[str, float]) -> bytes:
         from edgeagent.engine.scales import CalibrationCache, cache_version_line, write_cache
@@ -211,10 +217,21 @@ class Maker:
         return self._start.fingerprint.get("tensorrt", "")
 
     def _keep_for_later(self, wish: EngineWish, outcome: BackendOutcome) -> None:
-        if wish.quantisation == "calibrator" and outcome.calibration_cache:
-            self._store.save_calibration_cache(*self._where_scales_lie(wish), outcome.calibration_cache)
-        if self._start.builder.timing_cache and outcome.timing_cache and not self._report.disturbed:
-            self._store.save_timing_cache(self._start.fingerprint, outcome.timing_cache)
+        if outcome.calibration_cache:
+            self._keep_scales(wish, outcome.calibration_cache)
+        if outcome.timing_cache:
+            self._report.pause(0.0)  # what the agent has said of stopping until now counts
+            self._keep_timings(outcome.timing_cache)
+
+    def _keep_scales(self, wish: EngineWish, scales: bytes) -> None:
+        if wish.quantisation == "calibrator":
+            self._store.save_calibration_cache(*self._where_scales_lie(wish), scales)
+
+    def _keep_timings(self, timings: bytes) -> None:
+        """Merged with what is there, unless the build was stopped while it timed: a wrong time would never be
+        replaced by a right one."""
+        if self._start.builder.timing_cache and not self._report.disturbed:
+            self._store.save_timing_cache(self._start.fingerprint, timings)
 
     def _judge(self, outcome: BackendOutcome) -> LayerSummary | None:
         if not outcome.layers:
@@ -290,24 +307,8 @@ class Maker:
             agreement=agreement,
             layers=summary,
             files=files,
-            build=self._record(outcome),
+            build=build_record(self._start, self._report, outcome, time.monotonic() - self._started_s),
             built_at_ms=time.time_ns() // 1_000_000,
-        )
-
-    def _record(self, outcome: BackendOutcome) -> BuildRecord:
-        return BuildRecord(
-            seconds=round(time.monotonic() - self._started_s, 2),
-            attempt=self._start.attempt,
-            agent_version=self._start.agent_version,
-            optimization_level=outcome.optimization_level,
-            workspace_mb=outcome.workspace_mb,
-            memory_free_start_mb=self._report.memory_start_mb,
-            memory_free_least_mb=self._report.memory_least_mb,
-            throttled=self._report.throttled,
-            sm_count=outcome.sm_count,
-            timing_cache=outcome.timing_cache_use,
-            notes=outcome.notes,
-            steps=self._start.steps,
         )
 
 

@@ -66,7 +66,8 @@ class BuilderWish(_Part):
 
 class BuildStart(Message):
     """First message: the engine to make. `ring_fd` is the ring whose frames the engine will see, None where the
-    pictures come from a directory. `steps` tells what was tried before this form."""
+    pictures come from a directory. `steps` tells what was tried before this form, `prepared` what was done to the board
+    before this build, `cancels` how many builds of it were ended for the board's sake."""
 
     kind: Literal["start"] = "start"
     model: str
@@ -84,6 +85,8 @@ class BuildStart(Message):
     min_agreement: float
     attempt: int = 1
     steps: tuple[str, ...] = ()
+    prepared: tuple[str, ...] = ()
+    cancels: int = 0
     agent_version: str = ""
 
     @property
@@ -92,11 +95,39 @@ class BuildStart(Message):
 
 
 class Conditions(Message):
-    """Agent to build child, now and then: how the board is while it builds. None: cannot be told."""
+    """Agent to build child, now and then: how the board is while it builds, for the manifest. None: cannot be told.
+
+    `stopped_s` is for how long the build's processes were stopped from outside so far, `headroom_c` how far the hottest
+    zone is from its throttle temperature.
+    """
 
     kind: Literal["conditions"] = "conditions"
     throttled: bool | None = None
     memory_available_mb: int | None = None
+    stopped_s: float | None = None
+    headroom_c: float | None = None
+
+
+class Pace(Message):
+    """Agent to build child: how much it may work from now on.
+
+    `duty` is the share of the time, 0..1, that is kept between the builder's own steps, where it has any. `signals`:
+    its processes are stopped from outside now and then, so what it times is not to be trusted.
+    """
+
+    kind: Literal["pace"] = "pace"
+    duty: float = Field(default=1.0, ge=0, le=1)
+    signals: bool = False
+
+
+class Resting(Message):
+    """Build child to agent, when it changes and now and then: whether it keeps its pace itself between the builder's
+    steps (`active`), whether it rests just now, and for how long it has rested so far."""
+
+    kind: Literal["resting"] = "resting"
+    active: bool
+    resting: bool = False
+    rested_s: float = 0.0
 
 
 class Progress(Message):
@@ -119,7 +150,7 @@ class Built(Message):
     agreement: Agreement | None
 
 
-BuildWord = Annotated[Progress | Built, Field(discriminator="kind")]
-BUILD_WORDS: TypeAdapter[Progress | Built] = TypeAdapter(BuildWord)
-DeskWord = Annotated[Conditions | Stop, Field(discriminator="kind")]
-DESK_WORDS: TypeAdapter[Conditions | Stop] = TypeAdapter(DeskWord)
+BuildWord = Annotated[Progress | Built | Resting, Field(discriminator="kind")]
+BUILD_WORDS: TypeAdapter[Progress | Built | Resting] = TypeAdapter(BuildWord)
+DeskWord = Annotated[Conditions | Pace | Stop, Field(discriminator="kind")]
+DESK_WORDS: TypeAdapter[Conditions | Pace | Stop] = TypeAdapter(DeskWord)

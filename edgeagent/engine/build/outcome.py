@@ -3,6 +3,9 @@
 The codes that a build ends with, and what each means for the next step (policy.py):
 
     out_of_memory          the builder, CUDA or the kernel ran out of memory
+    memory_falling         the governor ended it before the kernel would have had to end something
+    too_hot                the governor ended it: the board came near its throttle temperature all the same
+    held_back              the governor ended it: it was held at a standstill for too long
     unsupported_layer      a layer that this TensorRT cannot build; its name is in the text
     dla_refused            no DLA here, or too much of the network would run on the GPU
     no_calibration         nothing usable to calibrate with; scales_missing: some tensors got no scale
@@ -26,7 +29,7 @@ from typing import Literal, get_args
 Kind = Literal[
     "out_of_memory", "unsupported_layer", "dla_refused", "no_calibration", "scales_missing", "precision_unsupported",
     "disagrees", "driver_error", "refused", "crash", "hung", "timeout", "disk_full", "store", "model", "quarantined",
-    "cancelled", "lost",
+    "cancelled", "lost", "memory_falling", "too_hot", "held_back",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -58,6 +61,9 @@ KIND_OF_CODE: dict[str, Kind] = {
     "engine_quarantined": "quarantined",
     "not_started": "lost",
     "cancelled": "cancelled",
+    "memory_falling": "memory_falling",
+    "too_hot": "too_hot",
+    "held_back": "held_back",
 }
 
 

@@ -15,10 +15,15 @@ from typing import Literal
 from edgeagent.engine.build.outcome import Kind
 from edgeagent.engine.choice import Candidate
 
-Move = Literal["again", "smaller_workspace", "lower_level", "gpu_instead", "next_precision", "wait", "stop"]
+Move = Literal[
+    "again", "smaller_workspace", "lower_level", "slower", "gpu_instead", "next_precision", "wait", "stop"
+]  # fmt: skip
 
 MOVES: dict[Kind, tuple[Move, ...]] = {
     "out_of_memory": ("smaller_workspace", "lower_level", "wait"),
+    "memory_falling": ("smaller_workspace", "lower_level", "wait"),
+    "too_hot": ("slower", "lower_level", "wait"),
+    "held_back": ("lower_level", "wait"),
     "unsupported_layer": ("gpu_instead", "stop"),
     "dla_refused": ("gpu_instead", "stop"),
     "no_calibration": ("wait", "next_precision", "stop"),
@@ -44,8 +49,13 @@ PAUSE_AFTER_DEATH_S = 1.0
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 120.0
 SPENT_PAUSE_S = 600.0
+COOL_DOWN_S = 30.0  # after a build that the board's heat ended, doubled with each
+SLOWER = 0.6  # of the most that a build may work, after one that was too hot
+LEAST_CEILING = 0.2
 LONGEST_SPENT_S = 6 * 3600.0
-DEATHS = {"crash", "driver_error", "lost", "out_of_memory", "hung"}
+DEATHS = {"crash", "driver_error", "lost", "out_of_memory", "memory_falling", "hung"}
+HEAT = {"too_hot", "held_back"}
+STEERED = {"memory_falling", *HEAT}  # ended by the governor
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ class Course:
     """Where the making of one engine stands.
 
     `candidate` is the form being tried; `attempts` all builds that were started, `tries` those of this form;
-    `workspace_divisor` and `level` are what earlier endings took away; `steps` tells the story, a line a move.
+    `workspace_divisor`, `level` and `ceiling` (the most that a build may work, 0..1) are what earlier endings took
+    away; `cancels` counts the builds that were ended for the board's sake; `steps` tells the story, a line a move.
     """
 
     candidate: int = 0
@@ -62,6 +73,8 @@ class Course:
     workspace_divisor: int = 1
     level: int | None = None
     steps: tuple[str, ...] = ()
+    ceiling: float = 1.0
+    cancels: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ def decide_next(
 ) -> Decision:
     """The move after an ending of `kind`. `tunable`: workspace and level mean something to this backend; `retry`:
     whoever failed thinks that the same may succeed later."""
+    if kind in STEERED:
+        course = replace(course, cancels=course.cancels + 1)
     for move in MOVES[kind]:
         changed = _changed(course, move, kind, candidates, tunable, max_attempts, retry)
         if changed is not None:
@@ -103,21 +118,33 @@ def _changed(
     """The course after a move, None where the move is not possible."""
     if move == "again":
         return course if course.tries < 2 else None
-    if move == "smaller_workspace":
-        smaller = course.workspace_divisor * 2
-        return replace(course, workspace_divisor=smaller) if tunable and smaller <= MOST_DIVIDED else None
-    if move == "lower_level":
-        level = START_LEVEL if course.level is None else course.level
-        return replace(course, level=level - 1) if tunable and level > 0 else None
+    if move in ("smaller_workspace", "lower_level", "slower"):
+        return _lowered(course, move, tunable)
     if move in ("gpu_instead", "next_precision"):
         found = _other_form(course, move, candidates)
-        return None if found is None else Course(found, course.attempts, 0, 1, None, course.steps)
+        return None if found is None else _with_form(course, found)
     if move == "wait":
         last_chance = kind == "no_calibration" and course.tries >= most and _other_form(
             course, "next_precision", candidates
         ) is not None  # fmt: skip
         return course if retry and not last_chance else None
     return None
+
+
+def _lowered(course: Course, move: Move, tunable: bool) -> Course | None:
+    if move == "slower":
+        lower = round(course.ceiling * SLOWER, 3)
+        return replace(course, ceiling=lower) if lower >= LEAST_CEILING else None
+    if move == "smaller_workspace":
+        smaller = course.workspace_divisor * 2
+        return replace(course, workspace_divisor=smaller) if tunable and smaller <= MOST_DIVIDED else None
+    level = START_LEVEL if course.level is None else course.level
+    return replace(course, level=level - 1) if tunable and level > 0 else None
+
+
+def _with_form(course: Course, candidate: int) -> Course:
+    """Another form starts afresh; what the board could not bear it remembers."""
+    return replace(course, candidate=candidate, tries=0, workspace_divisor=1, level=None)
 
 
 def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> int | None:
@@ -133,6 +160,8 @@ def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> 
 
 
 def _pause_s(course: Course, move: Move, kind: Kind, max_attempts: int) -> float:
+    if kind in HEAT and (course.tries == 0 or course.tries % max_attempts):
+        return min(COOL_DOWN_S * 2.0 ** min(max(0, course.cancels - 1), 10), SPENT_PAUSE_S)
     if move in ("smaller_workspace", "lower_level", "gpu_instead", "next_precision"):
         return PAUSE_AFTER_DEATH_S if kind in DEATHS else 0.0
     rounds, left = divmod(course.tries, max_attempts)
@@ -148,6 +177,8 @@ def _text(move: Move, course: Course, candidates: Sequence[Candidate]) -> str:
         return f"again with 1/{course.workspace_divisor} of the workspace"
     if move == "lower_level":
         return f"again with optimisation level {course.level}"
+    if move == "slower":
+        return f"again with at most {course.ceiling:.0%} of the pace"
     if move in ("gpu_instead", "next_precision"):
         return f"goes on with {candidates[course.candidate].variant.line()}"
     return {"again": "tried again", "wait": "tried again after a pause"}[move]

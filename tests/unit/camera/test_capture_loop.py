@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeagent.camera.capture_child import Capture, Timetable
-from edgeagent.camera.messages import CAPTURE_WORDS, CaptureStart, CaptureStats, Ended, Opened
+from edgeagent.camera.messages import CAPTURE_WORDS, CaptureStart, CaptureStats, Ended, Opened, SetShare
 from edgeagent.camera.ring import RingReader, RingWriter
 from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.ring_memory import create_ring
@@ -39,6 +39,7 @@ class Script:
     expected_frames: int = 0
     opened: int = 0
     skipped: list[int] = field(default_factory=list)
+    passed_over: int = 0
     closed: int = 0
 
     def open(self, camera: str, spec: SourceSpec) -> Script:
@@ -61,6 +62,11 @@ class Script:
             raise EndOfSource
         del self._rest[:frames]
 
+    def pass_over(self) -> bool:
+        had = self.read() is not None
+        self.passed_over += had
+        return had
+
     def close(self) -> None:
         self.closed += 1
 
@@ -75,8 +81,8 @@ class Hall:
         self.channel = ControlChannel(ours)
         self._ours = ours
 
-    def run(self, script: Script, spec: SourceSpec, resume_after: int | None = None) -> int:
-        start = CaptureStart(camera="cam", source=spec, rings=[], resume_after=resume_after)
+    def run(self, script: Script, spec: SourceSpec, resume_after: int | None = None, share: float = 1.0) -> int:
+        start = CaptureStart(camera="cam", source=spec, rings=[], resume_after=resume_after, share=share)
         return Capture(self.channel, start, [self.writer], script.open).run()
 
     def said(self) -> list[object]:
@@ -221,3 +227,60 @@ def test_a_timetable_is_kept_to_the_grid_until_it_is_half_a_second_late() -> Non
     assert late.wait_s() == 0.0
     late.passed()
     assert 9_999.0 < late.wait_s() <= 10_000.0
+
+
+# a share of the frames
+
+
+def levels(hall: Hall) -> list[int]:
+    return [int(hall.frame(number)[1].max()) for number in range(1, hall.reader.newest + 1)]
+
+
+def numbered(count: int) -> list[Image | Exception | None]:
+    return [picture(16, 16, level) for level in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(
+    ("share", "seen"),
+    [(0.5, [1, 3, 5, 7, 9, 11]), (0.25, [1, 5, 9]), (0.75, [1, 3, 4, 5, 7, 8, 9, 11, 12]), (0.01, [1])],
+)
+def test_a_share_of_a_live_source_is_read_evenly_and_the_rest_never_becomes_a_picture(
+    hall: Hall, share: float, seen: list[int]
+) -> None:
+    script = Script([[*numbered(12), AgentGone()]])
+    with pytest.raises(AgentGone):
+        hall.run(script, LIVE, share=share)
+    assert levels(hall) == seen
+    assert script.passed_over == 12 - len(seen)
+
+
+def test_a_share_may_change_while_it_runs(hall: Hall) -> None:
+    class Told(Script):
+        def read(self) -> Image | None:
+            if len(self._rest) == 7:
+                hall.agent.sendall(SetShare(share=0.5).line())
+            return super().read()
+
+    with pytest.raises(AgentGone):
+        hall.run(Told([[*numbered(9), AgentGone()]]), LIVE)
+    assert levels(hall) == [1, 2, 3, 4, 5, 7, 9]
+
+
+def test_a_file_played_once_loses_nothing_whatever_the_share(hall: Hall) -> None:
+    script = Script([numbered(12)])
+    assert hall.run(script, ONCE, resume_after=0, share=0.1) == 0
+    assert levels(hall) == list(range(1, 13))
+    assert script.passed_over == 0
+
+
+def test_frames_passed_over_in_vain_are_a_lost_source_too(hall: Hall) -> None:
+    with pytest.raises(SourceError, match=r"no picture in 30 reads"):
+        hall.run(Script([[picture(8, 8), *[None] * 100]]), LIVE, share=0.01)
+
+
+def test_a_file_that_loops_starts_again_though_its_last_frames_were_passed_over(hall: Hall) -> None:
+    script = Script([numbered(3), numbered(3), [AgentGone()]])
+    with pytest.raises(AgentGone):
+        hall.run(script, LOOP, share=0.25)
+    assert levels(hall) == [1, 1], "the end of the file took a turn"
+    assert script.opened == 3

@@ -24,8 +24,16 @@ def synthetic(**keys):
     [
         ({"mqt": {}}, "mqt: unknown key (did you mean mqtt?)"),
         ({"mqtt": {"keepalive": 3}}, "mqtt.keepalive: unknown key (did you mean keepalive_s?)"),
-        ({"thermal": {"zzz": 3}}, "thermal.zzz: unknown key (known here: warn_headroom_c)"),
-        ({"thermal": {"a.b c": 3}}, 'thermal."a.b c": unknown key (known here: warn_headroom_c)'),
+        (
+            {"thermal": {"zzz": 3}},
+            "thermal.zzz: unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, memory_floor_mb, "
+            "restore_after_s)",
+        ),
+        (
+            {"thermal": {"a.b c": 3}},
+            'thermal."a.b c": unknown key (known here: warn_headroom_c, govern, set_point_below_c, pace, '
+            "memory_floor_mb, restore_after_s)",
+        ),
         (
             {"mqtt": {"keepalive_s": "30"}},
             "mqtt.keepalive_s: wants a whole number, 5 to 3600, got text (for example keepalive_s = 30)",
@@ -146,6 +154,43 @@ def pipeline(**keys):
         (
             {"classes": ["a", 3]},
             'pipelines.p.classes.1: wants text, got a whole number (for example classes = ["bolt", "nut"])',
+        ),
+        (
+            {"shed": ["rate 50%", "slower"]},
+            'pipelines.p.shed.1: "slower" is no step (a step is "rate 50%", "rate 5/s", "placement dla", "model ID", '
+            '"power INTENT" or "pause")',
+        ),
+        (
+            {"shed": ["rate 0%"]},
+            'pipelines.p.shed.0: "rate 0%" is no lower rate (write 1% to 99%, or "pause" for nothing)',
+        ),
+        (
+            {"shed": ["rate 25%", "rate 50%"]},
+            'pipelines.p.shed: "rate 50%" is not below "rate 25%" before it (write rates from high to low)',
+        ),
+        (
+            {"shed": ["pause", "rate 50%"]},
+            'pipelines.p.shed: "rate 50%" comes after "pause" (put "pause" last: nothing is left to give up after it)',
+        ),
+        (
+            {"shed": ["rate 50%", "pause"], "critical": True},
+            "pipelines.p.shed.1: would stop a critical pipeline (leave it out: the last rate is its floor)",
+        ),
+        (
+            {"shed": ["model part"]},
+            'pipelines.p.shed.0: no model has the id "part" (did you mean "parts"?)',
+        ),
+        (
+            {"shed": ["model parts"]},
+            "pipelines.p.shed.0: is the model that the pipeline has anyway (name a smaller one)",
+        ),
+        (
+            {"shed": "pause"},
+            'pipelines.p.shed: wants a list of texts, got text (for example shed = ["rate 50%", "rate 10%", "pause"])',
+        ),
+        (
+            {"priority": 200},
+            "pipelines.p.priority: 200 is out of range (wants a whole number, -100 to 100; for example priority = 0)",
         ),
     ],
 )

@@ -41,6 +41,26 @@ def test_a_pipeline_has_its_defaults():
     assert pipeline.enabled
 
 
+@pytest.mark.parametrize(
+    ("keys", "ladder"),
+    [
+        ({}, ["rate 50%", "rate 25%", "placement dla", "pause"]),
+        ({"critical": True}, ["rate 50%", "placement dla", "power low-power", "rate 25%"]),
+        ({"shed": []}, []),
+        ({"shed": [" rate  12.5 %", "pause"]}, ["rate 12.5%", "pause"]),
+    ],
+)
+def test_a_pipeline_has_a_ladder(keys, ladder):
+    tables = {
+        "cameras": {"a": CAMERA},
+        "models": {"m": SAMPLE},
+        "pipelines": {"p": {"camera": "a", "model": "m", **keys}},
+    }
+    config = Config.model_validate(tables)
+    assert [step.line() for step in config.pipelines["p"].ladder] == ladder
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 def test_every_key_is_described(table):
     for name, field in table.model_fields.items():

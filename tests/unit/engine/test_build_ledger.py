@@ -24,7 +24,7 @@ def making(folder: Path, candidates: list[Candidate] = CANDIDATES, mark: str = "
 
 
 def test_a_page_comes_back_as_it_was(tmp_path: Path) -> None:
-    course, stopped = Course(1, 7, 2, 4, 1, ("a", "b")), Stopped(code="model", reason="bad")
+    course, stopped = Course(1, 7, 2, 4, 1, ("a", "b"), 0.36, 2), Stopped(code="model", reason="bad")
     Ledger(tmp_path).write(SUBJECT, course, stopped)
     page = Ledger(tmp_path).read(SUBJECT)
     assert (page.course, page.stopped) == (course, stopped)

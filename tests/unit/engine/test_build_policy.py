@@ -45,6 +45,9 @@ def after(kind: Kind, course: Course = FIRST, candidates: list[Candidate] = ALL,
         ("model", "stop", 0),
         ("quarantined", "gpu_instead", 1),
         ("lost", "wait", 0),
+        ("memory_falling", "smaller_workspace", 0),
+        ("too_hot", "slower", 0),
+        ("held_back", "lower_level", 0),
     ],
 )
 def test_the_first_move_of_each_kind(kind: Kind, move: str, form: int) -> None:

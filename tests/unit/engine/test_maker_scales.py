@@ -37,6 +37,7 @@ class Report:
 
     throttled = memory_start_mb = memory_least_mb = None
     disturbed = False
+    rest: Any = None
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []

@@ -18,6 +18,7 @@ BRANCH = "edgeagent/v1/plant-2/gate-07/"
         (TOPICS.info, "info"),
         (TOPICS.health, "health"),
         (TOPICS.engine("people"), "engine/people"),
+        (TOPICS.shedding("people"), "shedding/people"),
         (TOPICS.result("yard", "people"), "r/yard/people"),
         (TOPICS.summary("yard", "people"), "s/yard/people"),
         (TOPICS.measurement("thermal"), "m/thermal"),

@@ -17,8 +17,9 @@ from edgeagent.simulate import plant_child
 from edgeagent.simulate.board import VirtualBoard, make_board, reboot_board
 from edgeagent.simulate.board_caps import read_caps
 from edgeagent.simulate.plant import Caps, Load
-from edgeagent.simulate.plant_child import Plant, PlantFiles
+from edgeagent.simulate.plant_child import Plant
 from edgeagent.simulate.plant_load import HostLoad, Override, mix_load, parse_override
+from edgeagent.simulate.plant_open import PlantFiles
 from edgeagent.simulate.tools import nvpmodel
 
 

@@ -46,6 +46,7 @@ class TensorRtBackend:
                 watcher.pause(LOOK_EVERY_S)
         except BaseException:  # Cancelled, or the process is asked to end: the builder must not go on unseen
             board.unwanted.set()
+            job.rest.end()
             if read_capabilities(trt).monitor:
                 task.wait(PATIENCE_S)
             raise

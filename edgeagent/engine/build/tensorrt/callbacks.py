@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgeagent.engine.build.rest import StepRest
 from edgeagent.engine.build.tensorrt.capabilities import Trt
 from edgeagent.engine.build.tensorrt.journal import Journal
 from edgeagent.engine.build.tensorrt.progress import PhaseProgress
@@ -36,8 +37,9 @@ def make_logger(trt: Trt, journal: Journal) -> TrtObject:
     return Logger()
 
 
-def make_monitor(trt: Trt, phases: PhaseProgress, unwanted: threading.Event) -> TrtObject:
-    """An IProgressMonitor that tells `phases`, and ends the build at its next step once it is `unwanted`."""
+def make_monitor(trt: Trt, phases: PhaseProgress, unwanted: threading.Event, rest: StepRest | None = None) -> TrtObject:
+    """An IProgressMonitor that tells `phases`, ends the build at its next step once it is `unwanted`, and rests after
+    each step as long as the pace wants it."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -48,6 +50,8 @@ def make_monitor(trt: Trt, phases: PhaseProgress, unwanted: threading.Event) -> 
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             phases.step(phase_name, step)
+            if rest is not None and not unwanted.is_set():
+                rest.step()
             return not unwanted.is_set()
 
         def phase_finish(self, phase_name: str) -> None:

@@ -13,6 +13,7 @@ from edgeagent.engine.build.tensorrt.bench import Bench
 from edgeagent.engine.build.tensorrt.board import Abandoned, Board
 from edgeagent.engine.build.tensorrt.callbacks import (
     PictureFeed,
+    TrtObject,
     make_calibrator,
     make_logger,
     make_monitor,
@@ -100,6 +101,7 @@ def _scales(bench: Bench, parsed: Parsed, found: _Found) -> bytes:
     if cache is None or (bench.job.pictures and unmeasured(cache, tensors)):
         _ask_dla(bench, parsed)
         cache = found.measured = with_measured(cache, measure_scales(bench, parsed), tensors)
+        bench.job.keep_scales(cache)
     fitting, missing = fitting_scales(cache, tensors, on_dla=bench.settings.dla_core is not None)
     if missing:
         found.notes.append(f"{len(missing)} tensors have no scale and stay in FP16: {named(missing)}")
@@ -131,16 +133,30 @@ def _built(bench: Bench, parsed: Parsed, scales: bytes | None, found: _Found) ->
         if refused:
             found.notes.append(f"{len(refused)} layers cannot run on a DLA by themselves: {named(refused)}")
     phases = PhaseProgress() if bench.can.monitor else None
-    monitor = None if phases is None else make_monitor(trt, phases, board.unwanted)
+    monitor = None if phases is None else make_monitor(trt, phases, board.unwanted, bench.job.rest)
     if monitor is not None:
         config.progress_monitor = monitor
     board.building(phases)
-    built = bench.builder.build_serialized_network(parsed.network, config)
+    bench.job.rest.active = monitor is not None
+    try:
+        built = bench.builder.build_serialized_network(parsed.network, config)
+    finally:
+        bench.job.rest.active = False
     if built is None:
-        raise Abandoned if board.unwanted.is_set() else bench.refusal()
+        if not board.unwanted.is_set():
+            raise bench.refusal()
+        _keep_timings(bench, config)
+        raise Abandoned
     found.timings = take_timings(config)
     _note_log(bench, found)
     return bytes(built)
+
+
+def _keep_timings(bench: Bench, config: TrtObject) -> None:
+    """What a build that was ended has timed: the next one need not time it again."""
+    timings = take_timings(config)
+    if timings:
+        bench.job.keep_timings(timings)
 
 
 def _note_log(bench: Bench, found: _Found) -> None:

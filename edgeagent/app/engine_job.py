@@ -1,0 +1,34 @@
+"""One pipeline's way to its engine: what it wants, and where it is on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeagent.app.engine_course import Making
+from edgeagent.app.engine_words import EngineWords
+from edgeagent.engine.bundle import ModelBundle
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames."""
+
+    pipeline: str
+    model: str
+    bundle: ModelBundle
+    calibration: Path
+    ring_fd: int | None
+    images: str | None = None
+
+
+@dataclass
+class Job:
+    """One pipeline's way to its engine, while it is on it. `prepared`: what was done to the board for its build."""
+
+    wanted: Wanted
+    words: EngineWords
+    making: Making
+    plugins: dict[str, str] = field(default_factory=dict)
+    serving: str = ""
+    prepared: list[str] = field(default_factory=list)

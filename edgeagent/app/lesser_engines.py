@@ -1,0 +1,88 @@
+"""An engine that costs the board less than the one a pipeline has: of a smaller model, or for a DLA, out of the store.
+
+Only engines that are there already: nothing is built or fetched to shed load. May take a while on a slow disk; never on
+the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from edgeagent.app.engine_forms import Site, candidates_for, plugin_digests
+from edgeagent.app.engine_job import Wanted
+from edgeagent.app.engine_look import EngineLook, Ready
+from edgeagent.app.inference import Served
+from edgeagent.config.engine_tables import EngineSettings
+from edgeagent.engine.store import EngineStore
+from edgeagent.errors import EngineError
+
+NAMES = {"dla": "a DLA"}
+
+
+@dataclass(frozen=True)
+class Lesser:
+    """The engine, and the model that it is of: its id and its classes."""
+
+    ready: Ready
+    model: str
+    classes: tuple[str, ...]
+
+
+class LesserEngines:
+    """`wanted` makes a pipeline's wish for an engine of the model with that id."""
+
+    def __init__(
+        self,
+        store: Callable[[], EngineStore],
+        settings: EngineSettings,
+        site: Site,
+        wanted: Callable[[Served, str], Wanted],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._site = site
+        self._wanted = wanted
+
+    def find(self, served: Served, model: str, placement: str) -> Lesser:
+        """Of that model (empty: the pipeline's own) for that placement (empty: as the settings say).
+
+        Raises EdgeAgentError, which says why there is none.
+        """
+        wanted = self._wanted(served, model or served.model)
+        self._check_fit(served, wanted)
+        settings = self._settings
+        if placement:
+            settings = settings.model_copy(update={"placement": placement, "dla_fallback": "refuse"})
+        plugins = plugin_digests(settings) if self._site.backend == "tensorrt" else {}
+        look = EngineLook(self._store(), settings, self._site, wanted.bundle, wanted.calibration, plugins)
+        for candidate in candidates_for(settings, self._site, wanted.bundle):
+            with suppress(EngineError):
+                if (ready := look.find([candidate])) is not None:
+                    return Lesser(ready, model or served.model, tuple(wanted.bundle.spec.classes))
+        place = f" for {NAMES.get(placement, placement)}" if placement else ""
+        raise EngineError(
+            f"no engine of {wanted.bundle.spec.name}{place} is ready in the store",
+            mend="build it while the board is cool: `edgeagent engine build`",
+            code="no_lesser_engine",
+        )
+
+    @staticmethod
+    def _check_fit(served: Served, wanted: Wanted) -> None:
+        """Raises EngineError for a model that takes other pictures, or does not know the classes to keep."""
+        spec, layout = wanted.bundle.spec, served.ring.layout
+        if (spec.input.width, spec.input.height) != (layout.width, layout.height):
+            raise EngineError(
+                f"the model {spec.name} takes pictures of {spec.input.width}x{spec.input.height}, the pipeline's are "
+                f"{layout.width}x{layout.height}",
+                mend="name one of the same size",
+                code="no_lesser_engine",
+            )
+        unknown = [name for name in served.settings.classes or () if name not in spec.classes]
+        if unknown:
+            raise EngineError(
+                f"the model {spec.name} knows no {', '.join(unknown)}",
+                mend=f"its classes are: {', '.join(spec.classes)}",
+                code="no_lesser_engine",
+            )
