@@ -247,6 +247,10 @@ class EngineDesk:
         self.surroundings.begin(watch.tell)
         try:
             built = await watch.run(self._settings.build_timeout_s)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._clear_up)
+            raise
         finally:
             self.surroundings.end()
             job.words.unsteered()
@@ -256,6 +260,14 @@ class EngineDesk:
         if built.origin == "build" and course.workspace_divisor == 1 and course.level is None:
             self.on_built(built.key)  # a lowered one has the key of a full one: it stays on this device
         return Ready(entry, built.origin, candidate, built.agreement)
+
+    def _clear_up(self) -> None:
+        """A build that was killed, because it was unwanted or by the kernel, has left what it had written."""
+        try:
+            for name in self.store().sweep():
+                log.info("swept", entry=name)
+        except StoreError as error:
+            log.warning("store", reason=error.line())
 
     def _steer(self, job: Job) -> BuildSteer | None:
         if self._governor is None:

@@ -214,6 +214,21 @@ def test_a_directory_that_is_none(family: Family, config: Path, tmp_path: Path, 
     assert f"the calibration pictures in {where} cannot be read" in done.stderr
 
 
+def test_a_build_that_is_killed_leaves_nothing_either(family: Family, config: Path, tmp_path: Path) -> None:
+    heard, store = Ear(), tmp_path / "state" / "engines"
+    command = [sys.executable, "-m", "edgeagent", "engine", "build", "sample:conveyor", "--source", "synthetic"]
+    with program([*command, "--config", str(config)], heard, env=family.environment()) as process:
+        heard.wait(lambda line: "grafting" in line)
+        halves = list(store.glob(".new-*"))
+        os.kill(family.pid_of("engine.build.child"), signal.SIGKILL)
+        heard.wait(lambda line: "was killed" in line)
+        assert halves and not [half for half in halves if half.exists()]
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+    family.wait_gone()
+    assert entries(tmp_path / "state") == [] and not list(store.glob(".new-*"))
+
+
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_nothing(family: Family, config: Path, tmp_path: Path, sig: signal.Signals) -> None:
     shared, heard = shared_memory(), Ear()
