@@ -6,14 +6,19 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
-from gpu_kit import Subject, level, make, prepare_yolov8n, report, require_gpu
+for room in (Path(__file__).parent, Path(__file__).parents[1] / "unit/engine"):
+    sys.path.append(str(room))
+from engine_kit import noise_frames, write_bundle
+from governed import Detector
+from gpu_kit import Subject, level, make, prepare, prepare_yolov8n, report, require_gpu
 
 from edgeagent.inference.session import open_session
 from edgeagent.inference.tensorrt_session import TensorRtSession
@@ -24,15 +29,23 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Subject]:
     require_gpu()
-    return prepare_yolov8n(tmp_path_factory.mktemp("speed"))
+    prepared = {"yolov8n": prepare_yolov8n, "detector": prepare_detector}
+    return cache(lambda name: prepared[name](tmp_path_factory.mktemp(name)))
+
+
+def prepare_detector(folder: Path) -> Subject:
+    """A few convolutions at 640x640: small enough for a build at level 3 to end within a minute on any machine."""
+    frames = noise_frames(4, 640, 640)
+    bundle = write_bundle(folder / "bundle", Detector(width=640, height=640, strides=(8,)))
+    return prepare("detector", str(bundle.onnx_path.parent), folder, frames, frames)
 
 
 def plain(subject: Subject, form: str, plan: Path, workspace_mb: int, cache: Path | None) -> None:
     """Build the plain one; or take it from EDGEAGENT_GPU_PLANS, if a run before this one left it there."""
     kept = os.environ.get("EDGEAGENT_GPU_PLANS")
-    store = Path(kept) / f"plain-{form}-{level()}" if kept else None
+    store = Path(kept) / f"plain-{subject.name}-{form}-{level()}" if kept else None
     if store is not None and store.exists():
         plan.write_bytes(store.read_bytes())
         return
@@ -62,8 +75,13 @@ def microseconds(session: TensorRtSession) -> float:
         return (time.perf_counter() - started) * 1e6 / RUNS
 
 
-@pytest.mark.parametrize("form", ["fp16", "qdq", "calibrated"])
-def test_ours_is_as_fast_as_a_plain_one(form: str, subject: Subject, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "form"), [("yolov8n", "fp16"), ("yolov8n", "qdq"), ("yolov8n", "calibrated"), ("detector", "fp16")]
+)
+def test_ours_is_as_fast_as_a_plain_one(
+    model: str, form: str, subjects: Callable[[str], Subject], tmp_path: Path
+) -> None:
+    subject = subjects(model)
     made = make(subject, form, tmp_path / "ours")
     cache = None
     if made.outcome.calibration_cache:
@@ -80,7 +98,7 @@ def test_ours_is_as_fast_as_a_plain_one(form: str, subject: Subject, tmp_path: P
         session.close()
     ours, other = (float(np.median(times[name][5:])) for name in ("ours", "plain"))
     report(
-        "speed", form=form, level=level(),
+        "speed", model=model, form=form, level=level(),
         ours_us=round(ours, 1), plain_us=round(other, 1), ratio=round(ours / other, 4),
         frame_through_session_us=round(float(np.median(whole)), 1), plan_bytes=(tmp_path / "plain").stat().st_size,
     )  # fmt: skip
