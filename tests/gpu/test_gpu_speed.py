@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-for room in (Path(__file__).parent, Path(__file__).parents[1] / "unit/engine"):
-    sys.path.append(str(room))
+sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "unit/engine"))
 from engine_kit import noise_frames, write_bundle
 from governed import Detector
 from gpu_kit import Subject, level, make, prepare, prepare_yolov8n, report, require_gpu
