@@ -197,20 +197,9 @@ def command_simulate_matrix(options: argparse.Namespace) -> int:
 
 
 def command_simulate_heat(options: argparse.Namespace) -> int:
-    from edgeagent.simulate.heat import HeatOptions, run_heat
+    from edgeagent.cli_heat import run_command
 
-    code, text = run_heat(
-        HeatOptions(
-            scenarios=options.scenario,
-            controllers=options.controller,
-            virtual=options.virtual,
-            accelerate=options.accelerate,
-            png=options.png,
-            as_json=options.json,
-        )
-    )
-    print(text)
-    return code
+    return _print(run_command(options))
 
 
 def command_bench_telemetry(options: argparse.Namespace) -> int:

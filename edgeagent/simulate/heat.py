@@ -21,11 +21,15 @@ from edgeagent.simulate.heat_picture import write_picture
 from edgeagent.simulate.heat_plot import plot
 from edgeagent.simulate.heat_real import run_real
 from edgeagent.simulate.heat_scenarios import SCENARIOS, Scenario, find_scenario
+from edgeagent.simulate.heat_steer import SteerMaker, sense_steer
 
 
 @dataclass(frozen=True)
 class HeatOptions:
-    """What the command line asked for. Empty names: all of them."""
+    """What the command line asked for. Empty names: all of them.
+
+    `governor` makes what steers a real run; by default the governor on its own, without the agent's desk around it.
+    """
 
     scenarios: Sequence[str] = ()
     controllers: Sequence[str] = ()
@@ -34,6 +38,7 @@ class HeatOptions:
     png: Path | None = None
     as_json: bool = False
     plots: bool = True
+    governor: SteerMaker | None = None
 
 
 def run_heat(options: HeatOptions, tell: Callable[[str], None] | None = None) -> tuple[int, str]:
@@ -73,12 +78,18 @@ def _runs(scenario: Scenario, options: HeatOptions, tell: Callable[[str], None])
     runs = []
     for name in options.controllers or CONTROLLERS:
         tell(f"{scenario.name}: {name} ...")
-        controller = CONTROLLERS[name]()
         if options.virtual:
-            runs.append(run_virtual(scenario, name, controller))
+            runs.append(run_virtual(scenario, name, CONTROLLERS[name]()))
         else:
-            runs.append(run_real(scenario, name, controller, options.accelerate))
+            runs.append(run_real(scenario, name, _steer(name, options), options.accelerate))
     return [*runs, run_ideal(scenario)]
+
+
+def _steer(name: str, options: HeatOptions) -> SteerMaker:
+    """A governed run is steered as an agent steers, the others by their controller."""
+    if name == "governor" and options.governor is not None:
+        return options.governor
+    return sense_steer(CONTROLLERS[name]())
 
 
 def _figures(scenario: Scenario, runs: Sequence[Run]) -> list[Figures]:

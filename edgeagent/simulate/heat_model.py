@@ -10,6 +10,8 @@ Slices are averaged: a duty of a half is half the work at every moment.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -21,7 +23,9 @@ from edgeagent.simulate.plant_work import Work, build_progress, clock_share, fra
 from edgeagent.thermal.sense import Sense, ZoneSense
 
 STEP_S = 0.25
-LONGEST_S = 7200.0
+LONGEST_S = 3600.0
+STUCK_S = 300.0
+"""A build that does nothing for so long never ends."""
 FRAMES_FLOOR = 0.95
 NOISE_C = 0.06
 _FRAMES_TAU_S = 3.0
@@ -63,11 +67,11 @@ def begin_state(scenario: Scenario) -> PlantState:
 
 
 def run_virtual(scenario: Scenario, name: str, controller: Controller, seed: int = 1) -> Run:
-    """Until the build is done, `LONGEST_S` at most."""
+    """Until the build is done, or never ends: it stands still for `STUCK_S`, or takes `LONGEST_S`."""
     state, noise = begin_state(scenario), Random(seed)  # noqa: S311  sensor noise
     points: list[Point] = []
     at_s, done_s, duty, seen, next_look_s = 0.0, 0.0, 0.0, 1.0, 0.0
-    while done_s < scenario.work_s and at_s < LONGEST_S:
+    while done_s < scenario.work_s and not is_stuck(points):
         if at_s >= next_look_s:
             duty = controller.look(sense_of(state, at_s, seen if scenario.infer else None, noise))
             next_look_s += LOOK_S
@@ -76,6 +80,14 @@ def run_virtual(scenario: Scenario, name: str, controller: Controller, seed: int
         points.append(replace(point, reason=getattr(controller, "reason", "")))
         at_s, done_s = point.at_s, point.done_s
     return Run(scenario.name, name, tuple(points), done_s >= scenario.work_s)
+
+
+def is_stuck(points: Sequence[Point]) -> bool:
+    """Whether a run that has come so far never ends."""
+    if not points or points[-1].at_s >= LONGEST_S:
+        return bool(points)
+    now, then = points[-1], bisect_left(points, points[-1].at_s - STUCK_S, key=lambda point: point.at_s)
+    return now.at_s > STUCK_S and now.done_s - points[then].done_s < 1.0
 
 
 def run_ideal(scenario: Scenario) -> Run:

@@ -15,42 +15,38 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import anyio
 
 from edgeagent.board.evidence import read_identity
-from edgeagent.board.reading import Reading
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.errors import EdgeAgentError
 from edgeagent.simulate.board import VirtualBoard, make_board
 from edgeagent.simulate.demo_processes import Processes
 from edgeagent.simulate.heat_clock import FastClock, loop_options
-from edgeagent.simulate.heat_control import LOOK_S, Controller
-from edgeagent.simulate.heat_model import LONGEST_S, Point, Run
+from edgeagent.simulate.heat_control import LOOK_S
+from edgeagent.simulate.heat_model import Point, Run, is_stuck
 from edgeagent.simulate.heat_scenarios import Scenario
+from edgeagent.simulate.heat_steer import SteerMaker
 from edgeagent.simulate.plant_child import LOAD_FILE
 from edgeagent.simulate.tools import power_modes
 from edgeagent.supervise.pace import Pace, signal_group
-from edgeagent.thermal.sense import Sense, ZoneSense
 
 WORKER = "edgeagent.simulate.heat_worker"
-ALERTS_S = 2.0
-"""How often the whole board is read, as for telemetry, for its alerts."""
-FRAMES_S = 3.0
-GIVEN_UP_S = 1800.0
+WHOLE_S = 2.0
+"""How often the whole board is read, as for telemetry: its alerts and its power."""
 
 
-def run_real(scenario: Scenario, name: str, controller: Controller, speed: float) -> Run:
-    """Until the build is done, `GIVEN_UP_S` of the board's time at most. Nothing is left behind."""
+def run_real(scenario: Scenario, name: str, make: SteerMaker, speed: float) -> Run:
+    """Until the build is done, or never ends. Nothing is left behind."""
     with tempfile.TemporaryDirectory(prefix="edgeagent-heat-") as folder, (Path(folder) / "log").open("wb") as log:
         board = make_board(scenario.board, Path(folder) / "board", seed=7)
         _set_mode(board.root, scenario.mode)
         processes = Processes(log)
         try:
-            course = _Course(scenario, controller, speed, board, processes, Path(folder) / "trace")
+            course = _Course(scenario, make, speed, board, processes, Path(folder) / "trace")
             anyio.run(course.run, backend_options=dict(loop_options(speed)))
         finally:
             processes.stop()
@@ -69,17 +65,18 @@ class _Course:
     def __init__(
         self,
         scenario: Scenario,
-        controller: Controller,
+        make: SteerMaker,
         speed: float,
         board: VirtualBoard,
         processes: Processes,
         trace: Path,
     ) -> None:
-        self._scenario, self._controller, self._speed = scenario, controller, speed
+        self._scenario, self._speed = scenario, speed
         self._board, self._processes = board, processes
         self._clock = FastClock(speed)
+        self._steer = make(self._clock)
         self._trace_path = trace
-        self._duties: list[tuple[float, float, str]] = []
+        self._duty, self._reason = 1.0, ""
         self._points: list[Point] = []
         self._said: Mapping[str, float] = {}
         self._before_s = 0.0
@@ -97,7 +94,7 @@ class _Course:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(pace.run)
                 with _reader(self._board.root) as reader:
-                    await self._steer(pace, reader, trace)
+                    await self._drive(pace, reader, trace)
                 tasks.cancel_scope.cancel()
 
     def result(self, name: str) -> Run:
@@ -117,38 +114,48 @@ class _Course:
             self._processes.start("infer", ["-m", WORKER, "infer", str(self._scenario.infer)])
         return self._processes.start("build", ["-m", WORKER, "build"])
 
-    async def _steer(self, pace: Pace, reader: BoardReader, trace: _Tail) -> None:
-        began_s = self._clock.monotonic_ns() / 1e9
-        alerts: tuple[str, ...] | None = None
-        alerts_s = -ALERTS_S
-        while not self._finished:
-            at_s = self._clock.monotonic_ns() / 1e9 - began_s
-            if at_s - alerts_s >= ALERTS_S:
-                alerts, alerts_s = reader.read().throttle_alerts, at_s
-            with self._counted():
-                sense = sense_of_reading(reader.read_quick(), at_s, alerts, self._frames(at_s))
-                duty = self._controller.look(sense)
-                pace.set_duty(duty)
-            self._duties.append((at_s, duty, getattr(self._controller, "reason", "")))
-            self._weather(at_s)
-            await anyio.sleep(LOOK_S)
-            self._take_in(trace)
-            if at_s > min(GIVEN_UP_S, LONGEST_S):
-                return
+    async def _drive(self, pace: Pace, reader: BoardReader, trace: _Tail) -> None:
+        """Until the build is done: look, steer, and let the weather change."""
 
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        """What the governor does costs this processor time."""
+        def apply(duty: float, reason: str) -> None:
+            self._duty, self._reason = duty, reason
+            pace.set_duty(duty)
+
+        steer, began_s, told_s = self._steer, self._now_s(), 0.0
+        steer.whole(reader.read())
+        if self._scenario.infer:
+            steer.learn(1.0)
+        pace.on_ran = self._look
+        with steer.steering(reader, apply):
+            while not self._finished and not is_stuck(self._points):
+                at_s = self._now_s() - began_s
+                if at_s - told_s >= WHOLE_S:
+                    told_s = at_s
+                    self._tell_frames(at_s)
+                    steer.whole(reader.read())
+                self._look()
+                self._weather(at_s)
+                await anyio.sleep(LOOK_S)
+                self._take_in(trace)
+
+    def _look(self) -> None:
+        """A look, and what it costs: reading, deciding, applying."""
         before_s = time.thread_time()
-        yield
+        self._steer.look()
         self._cost_s += time.thread_time() - before_s
 
-    def _frames(self, at_s: float) -> float | None:
-        """The share of their frames that the pipelines kept lately."""
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
+
+    def _tell_frames(self, at_s: float) -> None:
+        """What the pipelines kept of their frames in each of the last seconds."""
         if not self._scenario.infer:
-            return None
-        lately = [point.frames for point in self._points[-60:] if point.at_s > at_s - FRAMES_S]
-        return sum(lately) / len(lately) if lately else 1.0
+            return
+        for second in range(int(WHOLE_S), 0, -1):
+            from_s = at_s - second
+            kept = [point.frames for point in self._points[-100:] if from_s <= point.at_s < from_s + 1]
+            if kept:
+                self._steer.frames(sum(kept) / len(kept))
 
     def _weather(self, at_s: float) -> None:
         """Bring the load file to what the scenario says of that moment."""
@@ -174,17 +181,16 @@ class _Course:
             raise EdgeAgentError(f"the plant has ended with {code}", code="plant_ended")
 
     def _point(self, at_s: float, told: Mapping[str, float]) -> Point:
-        _, duty, reason = self._duties[-1]
         return Point(
             at_s,
             told["hottest_c"],
             told["ambient_c"],
-            duty,
+            self._duty,
             told["frames"],
             told["done_s"],
             int(told["alerts"]),
             told["clock"],
-            reason,
+            self._reason,
         )
 
 
@@ -206,9 +212,3 @@ def _reader(root: Path) -> Iterator[BoardReader]:
     with BoardReader(root, soc=read_identity(root).soc) as reader:
         reader.read()
         yield reader
-
-
-def sense_of_reading(reading: Reading, at_s: float, alerts: tuple[str, ...] | None, frames_kept: float | None) -> Sense:
-    """What the governor looks at, from what the board's files say."""
-    zones = tuple(ZoneSense(zone.name, zone.temperature_c, zone.throttle_c) for zone in reading.zones)
-    return replace(Sense(at_s, zones, alerts), frames_kept=frames_kept)

@@ -6,12 +6,16 @@ the latest with what started them.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 
 from edgeagent.supervise.lifeline import tie_to_parent
 
 FRAME_S = 0.01
+NICE = {"build": 10, "infer": -5}
+"""As in the agent, a build stands back; frames cannot wait on a machine that has other work, too."""
 
 
 def work(share: float) -> None:
@@ -27,6 +31,8 @@ def work(share: float) -> None:
 
 def main(arguments: list[str]) -> int:
     tie_to_parent()
+    with contextlib.suppress(PermissionError):  # only root may ask for more than others have
+        os.setpriority(os.PRIO_PROCESS, 0, NICE[arguments[0]])
     kind, share = arguments[0], float(arguments[1]) if len(arguments) > 1 else 1.0
     work(share if kind == "infer" else 1.0)
     return 0

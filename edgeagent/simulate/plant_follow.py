@@ -5,10 +5,12 @@ process is, its command line tells, by the module that it runs (`MODULES`); one 
 parent is: the build's compilers and verifiers are the build. The tree is looked through every `TREE_S`.
 
 A process's work is what its threads really ran, from /proc/PID/task/TID/schedstat (nanoseconds on a processor, and
-nanoseconds that it waited for one): run / (time - waited). A thread that this machine has no processor for is not held
-against it: a board shares its processors with nobody. So a thread that never sleeps counts as 1 however busy the
-machine is, and one that is stopped by a signal counts as 0 at once. Where the kernel has no schedstat, it is the
-process's user and system time from /proc/PID/stat, in ticks of 10 ms.
+nanoseconds that it waited for one), as a share of the time; one that is stopped by a signal counts as 0 at once. Where
+the kernel has no schedstat, it is the process's user and system time from /proc/PID/stat, in ticks of 10 ms.
+
+For a build it is run / (time - waited): that this machine has no processor for it now is not held against it, for a
+board shares its processors with nobody, so that a build that never sleeps counts as 1 however busy the machine is. What
+follows a camera's clock makes up for having waited by sleeping less, so there it is run / time.
 
 A thread that ends takes what it did since the last look with it.
 """
@@ -78,7 +80,7 @@ class Follower:
             if now is None:
                 del self._threads[path]
                 continue
-            shares[thread.kind] += _share(thread.before, now, span_s)
+            shares[thread.kind] += _share(thread.before, now, span_s, counts_waiting=thread.kind != "build")
             thread.before = now
         if now_ns - self._tree_ns >= TREE_S * 1e9 or not self._threads:
             self._tree_ns = now_ns
@@ -97,10 +99,11 @@ class Follower:
         self._memory_mb = held_mb * self._memory_scale
 
 
-def _share(before: _Time, now: _Time, span_s: float) -> float:
-    """How busy a thread was, 0..1: what it ran, of the time in which it had a processor or wanted none."""
+def _share(before: _Time, now: _Time, span_s: float, *, counts_waiting: bool) -> float:
+    """How busy a thread was, 0..1: what it ran, of the time or of the time in which it was not waiting."""
     ran_s, waited_s = (now.ran - before.ran) / 1e9, (now.waited - before.waited) / 1e9
-    return min(1.0, max(0.0, ran_s) / max(_LEAST_S, ran_s, span_s - max(0.0, waited_s)))
+    left_s = span_s if counts_waiting else span_s - max(0.0, waited_s)
+    return min(1.0, max(0.0, ran_s) / max(_LEAST_S, ran_s, left_s))
 
 
 def _read_time(path: Path) -> _Time | None:

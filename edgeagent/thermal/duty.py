@@ -28,8 +28,8 @@ from edgeagent.thermal.gain import Gain, first_gain, learn
 MARGIN_C, LARGEST_MARGIN_C = 0.25, 1.1
 """How far below the set point the mean sits, at least and at most."""
 SLICE_S, RIPPLES = 0.8, 0.5
-"""The period of the slices that a build is run in (supervise.pace), and how much of the ripple that they make in the die
-is kept away from the set point: a look may fall on any phase of it."""
+"""The period of the slices that a build is run in (supervise.pace), and how much of the ripple that they make in the
+die is kept away from the set point: a look may fall on any phase of it."""
 PEAKS, PEAKS_ABOVE_C = 2.0, 0.5
 """A ripple of slices peaks at twice the usual error of the forecast; peaks may be this far above the set point."""
 NEAR_C = 0.2

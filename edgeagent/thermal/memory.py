@@ -1,8 +1,8 @@
 """Memory while a build runs: cancelled before the kernel has to kill something. Pure.
 
-A pause frees nothing, so there is no ceiling here, only a verdict: below the floor, about to get there, or killed. About
-to get there means that it fell over both of the last two intervals, at the slower of the two rates: a workspace that is
-taken in one piece is no fall.
+A pause frees nothing, so there is no ceiling here, only a verdict: below the floor, about to get there, or killed.
+About to get there means that it fell over both of the last two intervals, at the slower of the two rates: a workspace
+that is taken in one piece is no fall.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONG_S = 5.0
 
 @dataclass(frozen=True)
 class MemoryWatch:
-    """`fall_mb_per_s`: how fast the available memory fell between the last two looks, `earlier` between those before."""
+    """`fall_mb_per_s`: how fast the available memory fell between the last two looks; `earlier`: before those."""
 
     at_s: float | None = None
     available_mb: float | None = None

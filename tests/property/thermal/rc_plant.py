@@ -134,10 +134,12 @@ def run(
     rules: GovernorRules | None = None,
     *,
     change: Callable[[Sense], Sense] = lambda sense: sense,
+    told: Callable[[Verdict], None] = lambda verdict: None,
     building: bool = True,
     shed: bool = False,
 ) -> Course:
-    """The governor on a board. `change` alters what it is shown; `shed`: the pipelines do what they are allowed."""
+    """The governor on a board. `change` alters what it is shown, `told` hears every verdict; `shed`: the pipelines do
+    what they are allowed."""
     weather, sensors, rules = weather or Weather(), sensors or Sensors(), rules or GovernorRules()
     dice = random.Random(sensors.seed)
     real, best = Temperatures(board), Temperatures(board)
@@ -150,6 +152,7 @@ def run(
             sense = change(_sense(real, at_s, sensors, dice))
             state, verdict = govern(rules, state, sense, building=building)
             verdicts.append(verdict)
+            told(verdict)
             next_s = at_s + sensors.look_s * (1 + sensors.uneven * dice.uniform(-1, 1))
         duty = verdict.build_duty if building else 0.0
         ambient_c = board.ambient_c if weather.ambient_c is None else weather.ambient_c(at_s)

@@ -1,0 +1,216 @@
+"""The governor in closed loops with plants it has never seen: what must hold for any of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rc_plant import Board, Course, Die, Sensors, Weather, run
+
+from edgeagent.thermal.governor import GovernorRules
+from edgeagent.thermal.sense import Sense
+
+FEW = settings(max_examples=20, deadline=None)
+SETTLED_S = 420.0
+
+
+def between(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, allow_nan=False)
+
+
+@st.composite
+def boards(draw: st.DrawFn) -> Board:
+    """Die, module and sink of any size that a Jetson may have; the zones throttle at temperatures of their own."""
+    strongest_k = draw(between(2.0, 20.0))
+    zones = tuple(
+        Die(
+            f"zone{number}",
+            strongest_k * (1.0 if number == 0 else draw(between(0.2, 1.0))),
+            draw(between(0.0, 4.0)),
+            draw(between(1.5, 4.0)),
+            draw(st.sampled_from([99.0, 99.0, 94.0])),
+        )
+        for number in range(draw(st.integers(1, 3)))
+    )
+    return Board(
+        zones,
+        draw(between(10.0, 60.0)),
+        draw(between(0.5, 6.0)),
+        draw(between(4.0, 20.0)),
+        draw(between(10.0, 60.0)),
+        draw(between(2.0, 15.0)),
+        math.exp(draw(between(math.log(50.0), math.log(400.0)))),
+    )
+
+
+SENSORS = st.builds(
+    Sensors,
+    seed=st.integers(0, 10_000),
+    noise_c=between(0.0, 0.1),
+    step_c=st.sampled_from([0.001, 0.03, 0.1, 0.5]),
+    look_s=st.sampled_from([0.5, 0.5, 1.0]),
+    uneven=between(0.0, 0.4),
+    period_s=st.sampled_from([0.4, 0.8]),
+)
+
+
+def changes(course: Course) -> int:
+    return sum(a.level != b.level for a, b in pairwise(course.verdicts))
+
+
+def wander(course: Course) -> float:
+    """Mean change of the duty from look to look in the second half."""
+    half = course.verdicts[len(course.verdicts) // 2 :]
+    return sum(abs(a.build_duty - b.build_duty) for a, b in pairwise(half)) / max(1, len(half) - 1)
+
+
+@FEW
+@given(boards(), SENSORS)
+def test_a_build_settles_on_the_set_point_or_works_as_much_as_it_may(board: Board, sensors: Sensors) -> None:
+    course = run(board, 600.0, sensors=sensors)
+    assert max(moment.above_c for moment in course.moments) < 1.0
+    assert all(0.0 <= moment.duty <= 1.0 for moment in course.moments)
+    last = course.after(SETTLED_S)
+    if all(0.15 < moment.best < 0.95 for moment in last):
+        mean_c = sum(moment.above_c for moment in last) / len(last)
+        assert -1.5 < mean_c < 0.3
+    if all(moment.best == 1.0 for moment in last) and max(moment.above_c for moment in last) < -2.5:
+        assert {moment.duty for moment in last} == {1.0}
+    if course.best_work > 60.0:
+        assert course.best_work / course.work < 1.15
+
+
+@FEW
+@given(boards(), SENSORS)
+def test_a_constant_world_brings_no_oscillation(board: Board, sensors: Sensors) -> None:
+    course = run(board, 600.0, sensors=sensors)
+    assert changes(course) <= 3
+    assert wander(course) < 0.08
+
+
+@FEW
+@given(boards(), SENSORS, between(100.0, 400.0), between(15.0, 35.0))
+def test_air_that_gets_hot_and_a_fan_that_fails_do_not_bring_it_over_the_set_point(
+    board: Board, sensors: Sensors, at_s: float, rise_c: float
+) -> None:
+    cool = replace(board, ambient_c=min(board.ambient_c, 40.0))
+
+    def ambient_c(now_s: float) -> float:
+        return cool.ambient_c + rise_c * min(1.0, max(0.0, (now_s - at_s) / 60.0))
+
+    course = run(cool, 700.0, Weather(ambient_c), sensors)
+    unavoidable = [m for m in course.moments if m.best == 0.0]
+    assert all(m.above_c < 1.2 for m in course.moments) or unavoidable
+    for moment in unavoidable:
+        if moment.above_c > 1.2:
+            assert moment.duty == 0.0
+
+
+@FEW
+@given(boards(), SENSORS, between(1.0, 3.0), between(150.0, 400.0))
+def test_a_step_of_the_pipelines_load_never_gets_near_throttling(
+    board: Board, sensors: Sensors, step_k: float, at_s: float
+) -> None:
+    zones = tuple(replace(zone, other_k=step_k) for zone in board.zones)
+    stepped = replace(board, zones=zones, sink_other_k=3.0, ambient_c=min(board.ambient_c, 55.0))
+    course = run(stepped, 500.0, Weather(other=lambda now_s: 1.0 if now_s < at_s else 2.0), sensors)
+    assert all(moment.headroom_c > 5.0 for moment in course.moments)
+
+
+@FEW
+@given(boards(), SENSORS, between(20.0, 60.0), st.sampled_from([0.2, 0.5]))
+def test_a_build_with_light_and_heavy_phases_never_gets_near_throttling(
+    board: Board, sensors: Sensors, length_s: float, light: float
+) -> None:
+    course = run(board, 500.0, Weather(phase=lambda now_s: light if int(now_s / length_s) % 2 else 1.0), sensors)
+    assert all(moment.headroom_c > 3.0 for moment in course.moments)
+    assert not any(verdict.cancel for verdict in course.verdicts)
+
+
+@FEW
+@given(boards(), SENSORS, between(50.0, 200.0), between(5.0, 100.0))
+def test_blindness_makes_it_careful_and_sight_brings_it_back(
+    board: Board, sensors: Sensors, from_s: float, for_s: float
+) -> None:
+    rules = GovernorRules()
+
+    def blinded(sense: Sense) -> Sense:
+        blind = from_s <= sense.at_s < from_s + for_s
+        return replace(sense, zones=tuple(replace(z, celsius=None) for z in sense.zones)) if blind else sense
+
+    course = run(board, 400.0, sensors=sensors, rules=rules, change=blinded)
+    before = next(m for m in reversed(course.moments) if m.at_s < from_s)
+    for moment in course.moments:
+        if from_s + 1.5 <= moment.at_s < from_s + for_s:
+            assert moment.duty <= max(before.duty, rules.blind_duty)
+        if from_s + 5.0 <= moment.at_s < from_s + for_s:
+            assert moment.duty == rules.blind_duty
+            assert moment.verdict.reason.code == "blind"
+    again = [m for m in course.moments if m.at_s > from_s + for_s + 60]
+    assert all(m.verdict.reason.code != "blind" for m in again)
+
+
+@FEW
+@given(boards(), SENSORS, between(0.0, 1.0))
+def test_zones_that_answer_now_and_then_do_not_let_the_board_get_hot(
+    board: Board, sensors: Sensors, silent: float
+) -> None:
+    def flickering(sense: Sense) -> Sense:
+        zones = (
+            replace(z, celsius=None) if math.sin(37.7 * sense.at_s + 11 * n) < 2 * silent - 1.2 else z
+            for n, z in enumerate(sense.zones)
+        )
+        return replace(sense, zones=tuple(zones))
+
+    course = run(board, 400.0, sensors=sensors, change=flickering)
+    assert all(moment.headroom_c > 4.0 for moment in course.moments)
+
+
+@FEW
+@given(boards(), between(0.3, 1.2), between(0.02, 0.4))
+def test_pipelines_keep_their_frames_while_a_build_works(board: Board, demand: float, harm: float) -> None:
+    """Frames are lost in proportion to the duty beyond what is left over; the camera's figures lag by three seconds."""
+    cool = replace(board, ambient_c=15.0, sink_k=10.0)
+    free = 1.2 - demand
+    kept = [1.0]
+    duty = [0.0]
+    seen_s = [0.0]
+
+    def with_frames(sense: Sense) -> Sense:
+        dt_s, seen_s[0] = sense.at_s - seen_s[0], sense.at_s
+        true = 1.0 - harm * max(0.0, duty[0] - free)
+        kept[0] += (true - kept[0]) * (1 - math.exp(-dt_s / 3.0))
+        return replace(sense, frames_kept=kept[0])
+
+    course = run(cool, 600.0, change=with_frames, told=lambda verdict: duty.__setitem__(0, verdict.build_duty))
+    late = [m for m in course.moments if m.at_s > 100.0]
+    mean_kept = sum(1.0 - harm * max(0.0, m.duty - free) for m in late) / len(late)
+    assert mean_kept >= 0.95
+    possible = min(1.0, free + 0.05 / harm)
+    assert sum(m.duty for m in late) / len(late) > 0.6 * possible
+
+
+@FEW
+@given(boards(), SENSORS, between(2.0, 12.0), between(15.0, 50.0), between(35.0, 65.0))
+def test_what_the_pipelines_may_do_settles_and_does_not_swing(
+    board: Board, sensors: Sensors, other_k: float, sink_other_k: float, ambient_c: float
+) -> None:
+    zones = tuple(replace(zone, other_k=other_k) for zone in board.zones)
+    hot = replace(board, zones=zones, sink_other_k=sink_other_k, ambient_c=ambient_c)
+    course = run(hot, 1800.0, sensors=replace(sensors, look_s=1.0), building=False, shed=True)
+    half = [verdict.allowance for verdict in course.verdicts[len(course.verdicts) // 2 :]]
+    assert all(0.0 <= share <= 1.0 for share in half)
+    moves = [b - a for a, b in pairwise(half) if abs(b - a) > 1e-6]
+    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 4
+    assert all(moment.above_c < 1.2 for moment in course.after(1200.0))
+    if all(verdict.allowance < 1.0 for verdict in course.verdicts[-60:]):
+        assert course.moments[-1].above_c > -4.0
+
+
+@FEW
+@given(boards(), SENSORS)
+def test_the_same_looks_bring_the_same_verdicts(board: Board, sensors: Sensors) -> None:
+    assert run(board, 60.0, sensors=sensors).verdicts == run(board, 60.0, sensors=sensors).verdicts
