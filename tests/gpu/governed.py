@@ -1,7 +1,7 @@
 """Builds of real TensorRT under the governor, on a virtual board whose GPU draws what the real one does. No tests here.
 
 The board is an Orin Nano without a working fan in hot air: it stands a little below its set point while nothing is
-built, and is within 3 C of its throttle temperature after a quarter of a minute of full work. The real GPU's power
+built, and is well above it after a quarter of a minute of full work. The real GPU's power
 (NVML) is its load: 0 is what the GPU takes at rest, 1 what it took in a build that nobody steered. The virtual board
 does not slow anything down; the governor does, with SIGSTOP and SIGCONT, as in the agent.
 """

@@ -114,6 +114,7 @@ def test_a_steered_build_stays_below_the_limit_and_makes_as_fast_an_engine(tmp_p
             reasons=sorted(set(pair.steered.reasons)),
         )  # fmt: skip
     pairs, trip_c = [pair for lane in made for pair in lane], governed.warm_board()[0].spec.throttle_c
+    too_hot_c = trip_c - governed.RULES.set_point_below_c + 2.0
     assert all(pair.steered.alerts == 0 and pair.steered.stopped_s > 1 for pair in pairs)
-    assert all(pair.steered.hottest_c < trip_c - 3 < pair.free.hottest_c for pair in pairs), "free, it is too hot"
+    assert all(pair.steered.hottest_c < too_hot_c < pair.free.hottest_c for pair in pairs), "free, it gets too hot"
     assert 0.97 <= float(np.median(ratios)) <= 1.03
