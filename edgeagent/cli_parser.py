@@ -57,7 +57,13 @@ def _add_demo(every: Every) -> None:
     demo.add_argument(
         "--port", type=_port, metavar="N", help="port of the embedded broker (default: 1883 or a free one)"
     )
-    demo.add_argument("--ambient", type=float, default=25.0, metavar="C", help="air temperature of the virtual board")
+    demo.add_argument(
+        "--ambient",
+        type=float,
+        default=25.0,
+        metavar="C",
+        help="air of the virtual board; from 45 C on it comes from work and makes an engine (docs/simulate-heat.md)",
+    )
     demo.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write the run's figures as JSON")
     demo.add_argument("--state", type=Path, metavar="DIR", help="where engines and calibration sets are kept")

@@ -268,7 +268,15 @@ def summary_text(report: dict[str, object]) -> str:
         f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms, first result after {report['first_result_s']} s\n"
         f"engine {str(engine['key'])[:12]} {origin}, agreement with FP32 {engine['agreement']}; "
         f"agent {report['agent_rss_mb']} MB, {report['agent_cpu_percent']} % of a core; health {report['health']}"
+        f"{_slowed_text(report)}"
     )
+
+
+def _slowed_text(report: dict[str, object]) -> str:
+    least, hottest_c = report["least_duty"], report["hottest_c"]
+    if not isinstance(least, float) or least >= 1.0:
+        return ""
+    return f"\nthe build was slowed down to {100 * least:.0f} % of its pace; the board's hottest was {hottest_c} C"
 
 
 def write_report(path: Path, report: dict[str, object]) -> None:

@@ -69,6 +69,9 @@ class DemoState:
     tally: Tally = field(default_factory=Tally)
     ended: bool = False
     given_up: Event | None = None
+    hottest_c: float | None = None
+    least_duty: float | None = None
+    slowed_because: list[str] = field(default_factory=list)
 
     def apply(self, topic: str, message: Message | None, now_s: float) -> None:
         """Take in one message; None is the empty payload that clears an alarm."""
@@ -86,6 +89,7 @@ class DemoState:
             self.health = message
         elif isinstance(message, EngineState):
             self.engine = message
+            self._pace(message)
         elif isinstance(message, Summary):
             self.summary = message
         elif isinstance(message, CameraMeasurement):
@@ -97,7 +101,20 @@ class DemoState:
         elif isinstance(message, Event):
             self._event(message)
         elif isinstance(message, Numbers):
-            self.groups[message.group] = message
+            self._numbers(message)
+
+    def _numbers(self, numbers: Numbers) -> None:
+        self.groups[numbers.group] = numbers
+        if (celsius := self.number("thermal", "temp_max_c")) is not None:
+            self.hottest_c = max(celsius, self.hottest_c or celsius)
+
+    def _pace(self, engine: EngineState) -> None:
+        """How slow the build got, and why."""
+        if engine.duty is None:
+            return
+        self.least_duty = min(engine.duty, 1.0 if self.least_duty is None else self.least_duty)
+        if engine.duty < 1.0 and engine.reason and engine.reason not in self.slowed_because:
+            self.slowed_because = [*self.slowed_because, engine.reason][-LATEST_EVENTS:]
 
     def _event(self, event: Event) -> None:
         self.ended = self.ended or event.type == "source-ended"
