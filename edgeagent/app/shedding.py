@@ -37,7 +37,7 @@ from edgeagent.thermal.ladder import (
 from edgeagent.thermal.steps import Step
 
 LEAST_CAMERA_FPS = 1.0  # a camera that nobody looks at: enough to see that it lives, and for a calibration
-LOOK_AGAIN_S = 60.0  # between two looks for what could be shed, while it is warm
+LOOK_AGAIN_S = 30.0  # between two looks for what could be shed, while it is warm
 SAMPLES_MISSED = 3
 TRY_AGAIN_S = 600.0  # after a step that came to nothing
 LOSSLESS = "its camera plays a file once: no frame of it is left out"
@@ -99,6 +99,7 @@ class SheddingDesk:
         plugins: Sequence[str] = (),
     ) -> None:
         self._served = {one.name: one for one in served}
+        self._steps = {one.name: one.settings.ladder for one in served}
         self._infer = infer
         self._engines = engines
         self._power = power
@@ -115,7 +116,7 @@ class SheddingDesk:
         self._state = LadderState()
         self._in_force = {one.name: _InForce() for one in served}
         self._power_in_force = ""
-        self._warm = False
+        self._warm_s: float | None = None
         self.on_engine: Callable[[], None] = lambda: None
         self._wake = anyio.Event()
 
@@ -127,7 +128,10 @@ class SheddingDesk:
         ladders = [self._ladder(served) for served in self._served.values() if served.start is not None]
         cannot = {(name, step): why for name in self._served for step, why in self._cannot(name, now_s).items()}
         self._state, change = climb(self._rules, ladders, self._state, verdict, now_s, cannot)
-        self._warm = verdict.level != "nominal" or verdict.allowance < 1
+        if verdict.level == "nominal" and verdict.allowance >= 1:
+            self._warm_s = None
+        elif self._warm_s is None:
+            self._warm_s = now_s
         if change is not None:
             self._words.changed(change, verdict.level)
         if change is not None or any(self._wants_look(served, now_s) for served in self._served.values()):
@@ -136,12 +140,12 @@ class SheddingDesk:
 
     def _ladder(self, served: Served) -> Ladder:
         settings = served.settings
-        return Ladder(served.name, settings.ladder, settings.priority, settings.critical, full_rate(served))
+        return Ladder(served.name, self._steps[served.name], settings.priority, settings.critical, full_rate(served))
 
     def _cannot(self, name: str, now_s: float) -> dict[Step, str]:
         served, mine = self._served[name], self._in_force[name]
         found = dict(mine.cannot)
-        for step in served.settings.ladder:
+        for step in self._steps[name]:
             if step.kind == "rate" and served.camera.once:
                 found[step] = LOSSLESS
             elif step.kind in ("model", "placement", "power") and mine.looked_s is None:
@@ -177,17 +181,20 @@ class SheddingDesk:
                 self._in_force[name].looked_s = self._now_s()
 
     def _wants_look(self, served: Served, now_s: float) -> bool:
-        """Once when a pipeline runs; while it is warm, again and again: an engine may have been built meanwhile."""
+        """Once when a pipeline runs, at once when it gets warm, and again and again while it is: an engine may have been
+        built meanwhile."""
         looked_s = self._in_force[served.name].looked_s
         if served.start is None:
             return False
-        return looked_s is None or (self._warm and now_s - looked_s > LOOK_AGAIN_S)
+        if looked_s is None or self._warm_s is None:
+            return looked_s is None
+        return looked_s < self._warm_s or now_s - looked_s > LOOK_AGAIN_S
 
     async def _why_not(self, served: Served) -> dict[Step, str]:
         found: dict[Step, str] = {}
         granted = grant(self._state, served.name)
         taken = {one.step for one in granted.steps}
-        for step in served.settings.ladder:
+        for step in self._steps[served.name]:
             if step in taken:
                 continue
             if step.kind == "power":
