@@ -1,7 +1,7 @@
 """A stand-in for the build child, with its words and without TensorRT: works, hears, and ends as its part says.
 
-The part is the `model` of its first message. Its grandchild is tied to nobody, as any process is that was started a
-moment ago. No tests in here.
+The part is the `model` of its first message, or what BUILDER_PART says. Its grandchild is tied to nobody, as any
+process is that was started a moment ago. No tests in here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import sys
 from pathlib import Path
 
 from edgeagent.engine.build.messages import DESK_WORDS, BuildStart, Built, Pace, Progress, Resting
+from edgeagent.engine.store import EngineStore
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel, run_child
 
+sys.path.append(str(Path(__file__).parents[1] / "unit" / "engine"))
+from engine_kit import put_entry
+
 ALLOW_S = 20.0
+CHUNK_MB = 8
 
 
 def say(channel: ControlChannel, percent: float, text: str) -> None:
@@ -49,7 +54,27 @@ def rests(channel: ControlChannel, start: BuildStart) -> int:
     return works(channel, start)
 
 
-PARTS = {part.__name__: part for part in (works, rests)}
+def hungry(channel: ControlChannel, start: BuildStart) -> int:
+    """Takes real memory, page by page: what `APPETITE` says (base MB, MB a MB of workspace, MB a second)."""
+    base_mb, factor, rate_mb_s = map(float, os.environ["APPETITE"].split())
+    if group := os.environ.get("MEMORY_GROUP"):
+        Path(group, "cgroup.procs").write_text(f"{os.getpid()}\n")
+    say(channel, 1.0, "takes memory")
+    wanted_mb = base_mb + factor * (start.builder.workspace_mb or 0)
+    held: list[bytearray] = []
+    while len(held) * CHUNK_MB < wanted_mb:
+        held.append(bytearray(b"\1" * (CHUNK_MB << 20)))
+        line = channel.receive(CHUNK_MB / rate_mb_s)
+        if line is not None and isinstance(DESK_WORDS.validate_json(line), Stop):
+            return 0
+        say(channel, min(99.0, 100 * len(held) * CHUNK_MB / wanted_mb), "takes memory")
+    key = f"{start.attempt:032x}"
+    put_entry(EngineStore(Path(start.store)), key)
+    channel.send(Built(key=key, origin="build", build_s=1.0, agreement=None))
+    return 0
+
+
+PARTS = {part.__name__: part for part in (works, rests, hungry)}
 
 
 def main(channel: ControlChannel) -> int:
@@ -57,7 +82,7 @@ def main(channel: ControlChannel) -> int:
     if line is None:
         return 0
     start = BuildStart.model_validate_json(line)
-    return PARTS[start.model](channel, start)
+    return PARTS[os.environ.get("BUILDER_PART", start.model)](channel, start)
 
 
 if __name__ == "__main__":
