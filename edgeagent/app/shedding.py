@@ -181,8 +181,8 @@ class SheddingDesk:
                 self._in_force[name].looked_s = self._now_s()
 
     def _wants_look(self, served: Served, now_s: float) -> bool:
-        """Once when a pipeline runs, at once when it gets warm, and again and again while it is: an engine may have been
-        built meanwhile."""
+        """Once when a pipeline runs, when it gets warm, and again and again while it is: an engine may have been built
+        meanwhile."""
         looked_s = self._in_force[served.name].looked_s
         if served.start is None:
             return False

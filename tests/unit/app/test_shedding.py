@@ -320,7 +320,7 @@ def test_steps_that_are_not_to_be_had_are_passed_over_and_said_so_before_it_is_h
         assert hall.paces() == [("p", 0.5, None)]
         assert "placement dla: no engine of parts" in hall.events("shed")[0]["facts"]["passed"]
         hall.store.has[("", "dla")] = "small"
-        await hall.look("warm", 1.0, LOOK_AGAIN_S + 10)
+        await hall.look("warm", 1.0, 2 * LOOK_AGAIN_S + 10)
         assert [line[:9] for line in hall.link.last("shedding/p")["unavailable"]] == ["power low"]
         await hall.look("hot", 0.5, 2)
         assert hall.engines() == ["home-p", "small"], "what has come meanwhile is used"
