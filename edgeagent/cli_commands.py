@@ -202,6 +202,12 @@ def command_simulate_heat(options: argparse.Namespace) -> int:
     return _print(run_command(options))
 
 
+def command_simulate_memory(options: argparse.Namespace) -> int:
+    from edgeagent.cli_heat import run_memory_command
+
+    return _print(run_memory_command(options))
+
+
 def command_bench_telemetry(options: argparse.Namespace) -> int:
     from edgeagent.simulate.telemetry_bench import measure_telemetry
 

@@ -181,6 +181,7 @@ def _add_simulate(every: Every) -> None:
     matrix.add_argument("--json", action="store_true")
     matrix.set_defaults(command=commands.command_simulate_matrix)
     _add_heat(actions)
+    _add_memory(actions)
     video = actions.add_parser("video", help="write a video file of the synthetic camera")
     video.add_argument("--out", type=Path, required=True, metavar="FILE")
     video.add_argument("--frames", type=_count, default=300)
@@ -206,6 +207,13 @@ def _add_heat(actions: Every) -> None:
     heat.add_argument("--png", type=Path, metavar="FILE", help="draw temperature, duty and frames")
     heat.add_argument("--json", action="store_true")
     heat.set_defaults(command=commands.command_simulate_heat)
+
+
+def _add_memory(actions: Every) -> None:
+    memory = actions.add_parser("memory", help="builds that want more memory than a virtual board has")
+    memory.add_argument("--runs", type=_count, default=20)
+    memory.add_argument("--json", action="store_true")
+    memory.set_defaults(command=commands.command_simulate_memory)
 
 
 def _add_bench(every: Every) -> None:

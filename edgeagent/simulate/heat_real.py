@@ -87,13 +87,13 @@ class _Course:
         self._weather(0.0)
         self._start_plant()
         with self._trace_path.open(encoding="utf-8") as file:
-            trace = _Tail(file)
+            trace = Tail(file)
             trace.take()
             group = self._start_work()
             pace = Pace(signal_group(group), self._clock)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(pace.run)
-                with _reader(self._board.root) as reader:
+                with open_reader(self._board.root) as reader:
                     await self._drive(pace, reader, trace)
                 tasks.cancel_scope.cancel()
 
@@ -114,10 +114,10 @@ class _Course:
             self._processes.start("infer", ["-m", WORKER, "infer", str(self._scenario.infer)])
         return self._processes.start("build", ["-m", WORKER, "build"])
 
-    async def _drive(self, pace: Pace, reader: BoardReader, trace: _Tail) -> None:
+    async def _drive(self, pace: Pace, reader: BoardReader, trace: Tail) -> None:
         """Until the build is done: look, steer, and let the weather change."""
 
-        def apply(duty: float, reason: str) -> None:
+        def apply(duty: float, reason: str, cancel: str) -> None:
             self._duty, self._reason = duty, reason
             pace.set_duty(duty)
 
@@ -166,7 +166,7 @@ class _Course:
             path.with_suffix(".new").write_text(json.dumps(says))
             path.with_suffix(".new").replace(path)
 
-    def _take_in(self, trace: _Tail) -> None:
+    def _take_in(self, trace: Tail) -> None:
         """What the plant has written since; the run is over once it has done the build's work."""
         for told in trace.take():
             if not self._points and not told["build"]:
@@ -194,7 +194,7 @@ class _Course:
         )
 
 
-class _Tail:
+class Tail:
     """A file of JSON lines that another process is writing."""
 
     def __init__(self, file: IO[str]) -> None:
@@ -208,7 +208,7 @@ class _Tail:
 
 
 @contextlib.contextmanager
-def _reader(root: Path) -> Iterator[BoardReader]:
+def open_reader(root: Path) -> Iterator[BoardReader]:
     with BoardReader(root, soc=read_identity(root).soc) as reader:
         reader.read()
         yield reader

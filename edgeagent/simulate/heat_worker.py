@@ -1,7 +1,8 @@
-"""Real work for the scenarios of heat: `python -m edgeagent.simulate.heat_worker build|infer [SHARE]`.
+"""Real work for the scenarios of heat and memory: `python -m edgeagent.simulate.heat_worker build|infer [...]`.
 
-`build` keeps one core busy; `infer` keeps one busy for SHARE of the time, frame by frame. Both until they are ended, at
-the latest with what started them.
+`build` keeps one core busy; `infer SHARE` keeps one busy for that share of the time, frame by frame. Both until they
+are ended, at the latest with what started them. `build MB MB_PER_S` takes memory at that rate, works a second once it
+has all of it, and ends with status 0.
 """
 
 from __future__ import annotations
@@ -29,12 +30,28 @@ def work(share: float) -> None:
             time.sleep(left_s)
 
 
+def build_with_memory(wanted_mb: float, mb_per_s: float) -> None:
+    """Takes memory page by page, as a builder's workspace fills, and then works for a second of processor time."""
+    held: list[bytearray] = []
+    began_s = time.monotonic()
+    while len(held) < wanted_mb:
+        while len(held) < min(wanted_mb, (time.monotonic() - began_s) * mb_per_s):
+            held.append(bytearray(b"\1") * 2**20)
+        time.sleep(0.005)
+    spent_s = time.thread_time()
+    while time.thread_time() - spent_s < 1.0:
+        sum(range(500))
+
+
 def main(arguments: list[str]) -> int:
     tie_to_parent()
     with contextlib.suppress(PermissionError):  # only root may ask for more than others have
         os.setpriority(os.PRIO_PROCESS, 0, NICE[arguments[0]])
-    kind, share = arguments[0], float(arguments[1]) if len(arguments) > 1 else 1.0
-    work(share if kind == "infer" else 1.0)
+    kind, *numbers = arguments[0], *map(float, arguments[1:])
+    if kind == "build" and numbers:
+        build_with_memory(*numbers)
+    else:
+        work(numbers[0] if kind == "infer" else 1.0)
     return 0
 
 

@@ -56,7 +56,7 @@ class _Thread:
 class Follower:
     """The descendants of `pid`, that one included. A process that does not exist does nothing.
 
-    `memory_scale` is how much of the board's memory a byte that they hold stands for.
+    `memory_scale` is how much of the board's memory a byte stands for that a build holds.
     """
 
     def __init__(self, pid: int, memory_scale: float = 1.0) -> None:
@@ -66,7 +66,6 @@ class Follower:
         self._kinds: dict[int, Kind] = {}
         self._looked_ns = time.monotonic_ns()
         self._tree_ns = 0
-        self._memory_mb = 0.0
         self.look()
 
     def look(self) -> Work:
@@ -85,18 +84,20 @@ class Follower:
         if now_ns - self._tree_ns >= TREE_S * 1e9 or not self._threads:
             self._tree_ns = now_ns
             self._find()
-        return Work(shares["build"], shares["infer"], shares["other"], self._memory_mb)
+        return Work(shares["build"], shares["infer"], shares["other"], self._held_mb())
 
     def _find(self) -> None:
-        """Threads that are new start from now; memory is what all hold."""
+        """Threads that are new start from now."""
         self._kinds = dict(_descendants(self._pid))
-        held_mb = 0.0
         for pid, kind in self._kinds.items():
-            held_mb += _resident_mb(pid)
             for path in _clocks(pid):
                 if path not in self._threads and (now := _read_time(path)) is not None:
                     self._threads[path] = _Thread(kind, now)
-        self._memory_mb = held_mb * self._memory_scale
+
+    def _held_mb(self) -> float:
+        """What they hold of the board's memory now."""
+        scales: dict[Kind, float] = {"build": self._memory_scale, "infer": 1.0, "other": 1.0}
+        return sum(_resident_mb(pid) * scales[kind] for pid, kind in self._kinds.items())
 
 
 def _share(before: _Time, now: _Time, span_s: float, *, counts_waiting: bool) -> float:
