@@ -7,7 +7,7 @@ as busy as the machine: the work that a Jetson's GPU would do is done by this ma
 With `--follow PID` it is the work of that process and of all that it started (see `plant_follow` for what is followed
 and `plant_work` for what it means), five times a second, and what they hold is in use on the board, for a build
 `--memory-scale` times. `--nvml` takes the GPU's share from the power of this machine's NVIDIA GPU, where there is one.
-`--accelerate N` lets the board live N times faster than the wall clock: whoever steers it has to be N times faster, too.
+`--accelerate N` lets the board live N times faster than the wall clock: whoever steers it has to be as fast.
 
 A file `load.json` in the board's directory (or `--load`) overrides what it names, while it runs:
 `{"cpu": 0.5, "gpu": 1.0, "dla": 0.5, "memory_mb": 2500, "oc1": 3, "oc2": 1}`, shares 0..1; `oc1` and `oc2` are what
@@ -16,8 +16,8 @@ temperature, sunlight on the sink, the share of its fins that is blocked, and a 
 told. Junk in it is reported once and ignored.
 
 It prints `ready` once everything is in place, and again when it has followed a reboot of the board, which it notices
-within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when that is a pipe or a socket), or the
-death of its parent.
+within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when that is a pipe or a socket), or
+the death of its parent.
 """
 
 from __future__ import annotations
