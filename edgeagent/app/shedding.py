@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.inference import InferDesk, Served
-from edgeagent.app.lesser_engines import Lesser
+from edgeagent.app.lesser_engines import NO_LESSER_ENGINE, Lesser
 from edgeagent.app.shed_rates import expected_rate, full_rate
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.clock import Clock
@@ -215,7 +215,7 @@ class SheddingDesk:
         try:
             await self._find(served, model, placement)
         except EdgeAgentError as error:
-            return error.message
+            return error.line() if error.error_code == NO_LESSER_ENGINE else error.message
         return ""
 
     async def _find(self, served: Served, model: str, placement: str) -> Lesser:

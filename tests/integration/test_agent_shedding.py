@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 from agent_kit import Family, Watcher, agent, watching, write_config
+from test_agent_power import helper
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
 from edgeagent.fleet.measurements import CameraMeasurement, Summary
 from edgeagent.fleet.results import Event, Result
-from edgeagent.fleet.states import Health, Shedding
+from edgeagent.fleet.states import Health, Info, Shedding
 from edgeagent.simulate.board import VirtualBoard, make_board
 
 pytestmark = [needs_mosquitto, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -62,9 +63,11 @@ def running(folder: Path, state: Path, **tables: Mapping[str, Any]) -> Iterator[
     folder.mkdir(exist_ok=True)
     port, family = free_port(), Family()
     board = make_board("orin-nano", folder / "board", seed=1)
+    (board.root / "proc/uptime").write_text("4000.00 4000.00\n")
     weather(board, WINTER)
     config = write_config(folder / "config.toml", port, state, board.root, **{**TWO, **tables})
     with quick_plant(board), mosquitto(folder, port), watching(port) as watcher, agent(config, family):
+        watcher.patience_s = 150.0  # the governor allows more again slowly
         yield watcher, family, board
 
 
@@ -138,3 +141,71 @@ def test_heat_takes_from_the_others_first_and_leaves_the_critical_one_its_floor(
     assert any("placement dla" in line for line in paused.unavailable)
     assert "pause" not in floor.steps
     assert floor.code and floor.reason
+
+
+def test_the_boards_power_is_lowered_without_a_reboot_and_raised_again(tmp_path: Path, state: Path) -> None:
+    """7 W, which low-power means on this board, would want a reboot: the next one that does not is taken."""
+    socket = tmp_path / "run" / "power.sock"
+    tables = {
+        "power": {"sample_interval_s": 0.5, "intent": "max-performance", "helper_socket": str(socket)},
+        "pipelines__parts": {"camera": "belt", "model": "conveyor", "critical": True, "shed": ["power low-power"]},
+        "pipelines__people": {"camera": "door", "model": "conveyor", "enabled": False},
+    }
+
+    def mode(name: str, intent: str):
+        wanted = ("applied", name, intent)
+        return lambda i: i.power is not None and (i.power.state, i.power.mode, i.power.intent) == wanted
+
+    with running(tmp_path / "run", state, **tables) as (watcher, _, board), helper(board, socket):
+        watcher.ever(Result)
+        watcher.ever(Info, mode("MAXN_SUPER", "max-performance"))
+        weather(board, HELL)
+        watcher.ever(Event, step("shed", "parts", "power low-power"))
+        lowered = watcher.ever(Info, mode("15W", "low-power"))
+        state_now = watcher.ever(Shedding, lambda s: s.steps == ("power low-power",))
+        weather(board, WINTER)
+        watcher.ever(Event, step("restored", "parts", "power low-power"))
+        raised = watcher.ever(Info, lambda i: mode("MAXN_SUPER", "max-performance")(i) and i.seq > lowered.seq)
+        alarms = [topic for topic, _, payload in watcher.items if "/a/reboot" in topic and payload]
+    assert lowered.power.fan == "cool"
+    assert (state_now.state, state_now.share_percent) == ("shed", 100.0)
+    assert raised.power.clocks == "lock"
+    assert alarms == []
+
+
+def test_a_smaller_model_that_is_ready_in_the_store_serves_while_it_is_hot(tmp_path: Path, state: Path) -> None:
+    """The store's other model stands for a smaller one: another network, the same size of picture."""
+    tiny = {"path": str(another_model(tmp_path / "tiny"))}
+    people = {"camera": "door", "model": "tiny"}
+    with running(tmp_path / "make", state, models__tiny=tiny, pipelines__people=people) as (watcher, _, _):
+        small = watcher.ever(Result, lambda r: r.pipeline == "people").engine
+    ladder = {"camera": "door", "model": "conveyor", "shed": ["model tiny"]}
+    with running(tmp_path / "run", state, models__tiny=tiny, pipelines__people=ladder) as (watcher, _, board):
+        own = watcher.ever(Result, lambda r: r.pipeline == "people")
+        weather(board, HELL)
+        lesser = watcher.ever(Result, lambda r: r.pipeline == "people" and r.model == "tiny")
+        weather(board, WINTER)
+        watcher.ever(Event, step("restored", "people", "model tiny"))
+        back = watcher.message(Result, lambda r: r.pipeline == "people" and r.model == "conveyor")
+        heard = [message for _, message, _ in watcher.items]
+    models = [message.model for message in heard if isinstance(message, Result) and message.pipeline == "people"]
+    built = [message for message in heard if isinstance(message, Event) and message.type == "engine-failed"]
+    assert lesser.engine == small != own.engine == back.engine
+    assert [name for name, _ in itertools.groupby(models)] == ["conveyor", "tiny", "conveyor"]
+    assert built == []
+
+
+def another_model(folder: Path) -> Path:
+    """The sample model, its first weights a little smaller: another digest, the same detections."""
+    import onnx
+    from onnx import numpy_helper
+
+    sample = Path(sys.modules["edgeagent"].__file__ or "").parent / "simulate" / "sample_model"
+    folder.mkdir()
+    shutil.copy(sample / "model.toml", folder)
+    model = onnx.load(str(sample / "conveyor.onnx"))
+    weights = next(each for each in model.graph.initializer if each.name == "stem1/conv.weight")
+    smaller = (numpy_helper.to_array(weights) * 0.999).astype("float32")
+    weights.CopyFrom(numpy_helper.from_array(smaller, weights.name))
+    onnx.save(model, str(folder / "conveyor.onnx"))
+    return folder
