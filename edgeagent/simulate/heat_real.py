@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -90,7 +91,7 @@ class _Course:
             trace = Tail(file)
             trace.take()
             group = self._start_work()
-            pace = Pace(signal_group(group), self._clock)
+            pace = Pace(self._counted(signal_group(group)), self._clock)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(pace.run)
                 with open_reader(self._board.root) as reader:
@@ -139,10 +140,20 @@ class _Course:
                 self._take_in(trace)
 
     def _look(self) -> None:
-        """A look, and what it costs: reading, deciding, applying."""
+        """A look: reading, deciding, applying."""
         before_s = time.thread_time()
         self._steer.look()
         self._cost_s += time.thread_time() - before_s
+
+    def _counted(self, send: Callable[[signal.Signals], None]) -> Callable[[signal.Signals], None]:
+        """Signals, with what they cost; a look that sends one counts it already, and then it counts twice."""
+
+        def counted(sig: signal.Signals) -> None:
+            before_s = time.thread_time()
+            send(sig)
+            self._cost_s += time.thread_time() - before_s
+
+        return counted
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9
