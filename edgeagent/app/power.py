@@ -195,6 +195,8 @@ class PowerDesk:
         operator asked for is in force again after `end`. Never raises, never reboots."""
         if self._settings.intent is None:
             return await self._unkept.begin()
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()  # the operator's intent comes first
         power = self._power
         if power is None or self.view.state not in GOOD:
             return ""
