@@ -29,6 +29,7 @@ log = structlog.get_logger("steer")
 
 STEP_CHANGE = 0.02  # in the duty that the build keeps itself: less is not told
 TOLD_EVERY_S = 1.0
+CONDITIONS_EVERY_S = 2.0
 KINDS = {"free": "build-resumed", "slowed": "build-slowed", "paused": "build-paused"}
 
 
@@ -86,6 +87,8 @@ class BuildSteer:
         self._told_s = float("-inf")
         self._told: Steered | None = None
         self._pace_said = PaceWord()
+        self._least_headroom_c: float | None = None
+        self._conditions_s = float("-inf")
         self._to_say: dict[str, Message] = {}
         self._changed = anyio.Event()
         self._ended = False
@@ -155,8 +158,16 @@ class BuildSteer:
         at_end = word.duty in (0.0, 1.0) and word.duty != said.duty
         if word.signals != said.signals or at_end or abs(word.duty - said.duty) >= STEP_CHANGE:
             self._pace_said = self._to_say["pace"] = word
-        self._to_say["conditions"] = Conditions(stopped_s=round(self._stopped_s(), 3), headroom_c=verdict.headroom_c)
-        self._changed.set()
+        least_c = self._least_headroom_c
+        if verdict.headroom_c is not None:
+            self._least_headroom_c = verdict.headroom_c if least_c is None else min(least_c, verdict.headroom_c)
+        if self._now_s() - self._conditions_s >= CONDITIONS_EVERY_S:
+            self._conditions_s = self._now_s()
+            self._to_say["conditions"] = Conditions(
+                stopped_s=round(self._stopped_s(), 3), headroom_c=self._least_headroom_c
+            )
+        if self._to_say:
+            self._changed.set()
 
     async def _pass_on(self, child: Child) -> None:
         """The newest word of each kind: a build that does not listen is not told everything that it has missed."""

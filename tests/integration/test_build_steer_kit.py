@@ -26,6 +26,7 @@ from edgeagent.supervise.child import ChildSpec
 sys.path.insert(0, str(TESTS))
 COOL_C, HOT_C, THROTTLE_C = 45.0, 97.5, 99.0
 TOTAL_MB = 8000
+LONGEST_S = 90.0
 
 
 def board(celsius: float = COOL_C, available_mb: float = 5000) -> Reading:
@@ -135,7 +136,7 @@ class Site:
     async def open(self) -> AsyncIterator[None]:
         """The build runs in here, and is cancelled at the end; nothing of it is left afterwards."""
         with ExitStack() as stack:
-            with anyio.fail_after(2 * WAIT_S):
+            with anyio.fail_after(LONGEST_S):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self.desk.run)
                     tasks.start_soon(self.run)
