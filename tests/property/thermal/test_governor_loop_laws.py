@@ -102,6 +102,15 @@ def test_a_build_settles_on_the_set_point_or_works_as_much_as_it_may(board: Boar
 
 
 @FEW
+@given(boards(), SENSORS, between(3.0, 12.0))
+def test_a_build_that_begins_on_a_hot_board_does_not_overshoot(board: Board, sensors: Sensors, below_k: float) -> None:
+    hot = replace(board, ambient_c=in_which(board, 0.0) - below_k)
+    course = run(hot, 120.0, sensors=replace(sensors, look_s=0.5))
+    assert max(moment.above_c for moment in course.moments) < 1.0
+    assert course.work > 0.6 * course.best_work
+
+
+@FEW
 @given(boards(), SENSORS)
 def test_a_constant_world_brings_no_oscillation(board: Board, sensors: Sensors) -> None:
     course = run(board, 600.0, sensors=sensors)
@@ -128,14 +137,16 @@ def test_air_that_gets_hot_and_a_fan_that_fails_do_not_bring_it_over_the_set_poi
 
 
 @FEW
-@given(boards(), SENSORS, between(1.0, 3.0), between(150.0, 400.0))
-def test_a_step_of_the_pipelines_load_never_gets_near_throttling(
+@given(boards(), SENSORS, between(2.0, 3.0), between(150.0, 400.0))
+def test_a_step_of_the_pipelines_load_is_answered_before_it_has_come_through(
     board: Board, sensors: Sensors, step_k: float, at_s: float
 ) -> None:
     zones = tuple(replace(zone, other_k=step_k) for zone in board.zones)
-    stepped = replace(board, zones=zones, sink_other_k=3.0, ambient_c=min(board.ambient_c, 55.0))
-    course = run(stepped, 500.0, Weather(other=lambda now_s: 1.0 if now_s < at_s else 2.0), sensors)
-    assert all(moment.headroom_c > 5.0 for moment in course.moments)
+    stepped = replace(board, zones=zones, sink_other_k=3.0)
+    stepped = replace(stepped, ambient_c=in_which(stepped, 0.6))
+    weather = Weather(other=lambda now_s: 1.0 if now_s < at_s else 2.0)
+    course = run(stepped, 500.0, weather, replace(sensors, look_s=0.5))
+    assert all(moment.above_c < 1.5 for moment in course.moments if moment.best > 0.0)
 
 
 @FEW
@@ -222,7 +233,7 @@ def test_what_the_pipelines_may_do_settles_and_does_not_swing(
     half = [verdict.allowance for verdict in course.verdicts[len(course.verdicts) // 2 :]]
     assert all(0.0 <= share <= 1.0 for share in half)
     moves = [b - a for a, b in pairwise(half) if abs(b - a) > 1e-6]
-    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 4
+    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 1
     assert all(moment.above_c < 1.2 for moment in course.after(1200.0))
     if all(verdict.allowance < 1.0 for verdict in course.verdicts[-60:]):
         assert course.moments[-1].above_c > -4.0
