@@ -23,13 +23,15 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.supervise.child import Child
 from edgeagent.supervise.messages import Message
 from edgeagent.supervise.pace import Pace, RunningClock
-from edgeagent.thermal.verdict import Verdict
+from edgeagent.thermal.verdict import Reason, Verdict
 
 log = structlog.get_logger("steer")
 
 STEP_CHANGE = 0.02  # in the duty that the build keeps itself: less is not told
 TOLD_EVERY_S = 1.0
 CONDITIONS_EVERY_S = 2.0
+STILL_S = 1.0  # after this long at a standstill, what pipelines do is what they do by themselves
+LEARNS = Reason("cameras", "the pipelines show what they do by themselves")
 KINDS = {"free": "build-resumed", "slowed": "build-slowed", "paused": "build-paused"}
 
 
@@ -136,17 +138,28 @@ class BuildSteer:
         self.on_end(error)
 
     def _duty(self) -> float:
-        return 1.0 if self._verdict is None or self._pacing == "off" else min(self._verdict.build_duty, self._ceiling)
+        if self._verdict is None or self._pacing == "off":
+            return 1.0
+        return 0.0 if self._learns() else min(self._verdict.build_duty, self._ceiling)
+
+    def _learns(self) -> bool:
+        """A pipeline runs of which nobody knows yet what it does by itself: the build lets it show that."""
+        return self._pacing != "off" and not self._desk.streams.knows_all
+
+    def _reason(self, verdict: Verdict) -> Reason:
+        return LEARNS if self._learns() else verdict.reason
 
     def _apply(self, verdict: Verdict) -> None:
         duty, rest = self._duty(), self._resting
+        still_s = self._still_s(duty)
+        self._desk.build_stands_still = still_s >= STILL_S
         paces = choose_paces(
             self._pacing,
             duty,
             verdict.level,
             has_steps=rest.active,
             resting=rest.resting,
-            still_s=self._still_s(duty),
+            still_s=still_s,
         )
         if self._pace is not None:
             self._pace.set_duty(paces.signals)
@@ -188,19 +201,17 @@ class BuildSteer:
         return self._now_s() - self._still_since_s
 
     def _tell(self, verdict: Verdict) -> None:
-        duty, now_s = self._duty(), self._now_s()
-        line = pace_line(duty, verdict.reason.text)
-        steered = Steered(round(duty, 2), verdict.level, line, verdict.reason.text if line else "")
+        duty, now_s, reason = self._duty(), self._now_s(), self._reason(verdict)
+        line = pace_line(duty, reason.text)
+        steered = Steered(round(duty, 2), verdict.level, line, reason.text if line else "")
         if steered != self._told and now_s - self._told_s >= TOLD_EVERY_S:
             self._told, self._told_s = steered, now_s
             self._words.steered(steered)
-        self._news, word = next_news(self._news, duty, verdict.reason.code, now_s)
+        self._news, word = next_news(self._news, duty, reason.code, now_s)
         if word is not None:
             text = "the build goes on at full pace" if word == "free" else f"the build goes on {line}"
-            log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=verdict.reason.text)
-            self._words.steer_event(
-                KINDS[word], text, duty=round(duty, 2), code=verdict.reason.code, warns=word == "paused"
-            )
+            log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=reason.text)
+            self._words.steer_event(KINDS[word], text, duty=round(duty, 2), code=reason.code, warns=word == "paused")
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9

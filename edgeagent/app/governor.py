@@ -73,6 +73,7 @@ class GovernorDesk:
         self._looked_s = float("-inf")
         self._building = False
         self._plenty = False
+        self.build_stands_still = False
         self._began = anyio.Event()
         self.read: Callable[[], Reading] | None = None
         self.power_cap_w: float | None = None
@@ -97,13 +98,14 @@ class GovernorDesk:
         try:
             yield
         finally:
-            self._building, self._began = False, anyio.Event()
+            self._building, self._began, self.build_stands_still = False, anyio.Event(), False
             self._rules = rules_for(self._settings, heat_expected=self._heat_expected)
 
     def streams_taken(self, pipeline: str, values: Mapping[str, object]) -> None:
         """A pipeline's summary of its last second."""
         slowed = self.verdict is not None and self.verdict.allowance < 1.0
-        self.streams.take(pipeline, values, undisturbed=not self._building and not slowed)
+        works = self._building and not self.build_stands_still
+        self.streams.take(pipeline, values, undisturbed=not works and not slowed)
 
     def take(self, reading: Reading) -> None:
         """A whole sample of the board."""

@@ -65,8 +65,8 @@ def test_neither_silence_nor_the_time_limit_count_while_it_is_stopped(tmp_path: 
                 await site.ended.wait()
             assert not site.ended.is_set(), site.error
             site.reading = board(COOL_C)
-            site.go()
             await looks_until(site, clock, lambda: "build-resumed" in site.events)
+            site.go()
             await site.ended.wait()
         assert site.error is None and site.built is not None
 
@@ -133,6 +133,30 @@ def test_a_builder_with_steps_is_told_its_pace_and_not_stopped(tmp_path: Path) -
         assert site.built is not None
         by_itself = site.texts[site.texts.index("pace 0.5 free") :]
         assert not any(text.endswith("signals") for text in by_itself)
+
+    anyio.run(whole)
+
+
+def test_a_pipeline_that_nobody_knows_yet_is_left_to_itself_for_a_moment(tmp_path: Path) -> None:
+    """It began to run while the build did: what is usual for it is learnt while the build stands still."""
+
+    async def whole() -> None:
+        site = Site(tmp_path)
+        second = {"fps": 20.0, "lat_p95_ms": 30.0}
+        async with site.open():
+            site.desk.streams_taken("gate", second)
+            await site.stopped()
+            await site.until(lambda: site.desk.build_stands_still)
+            assert site.desk.streams.streams().frames_kept is None
+            for _ in range(3):
+                site.desk.streams_taken("gate", second)
+            await site.continued()
+            assert site.desk.streams.streams().frames_kept == 1.0
+            for _ in range(3):
+                site.desk.streams_taken("gate", {"fps": 12.0, "lat_p95_ms": 30.0})
+            await site.until(lambda: site.told[-1].duty < 0.9 and "60 % of their frames" in site.told[-1].line)
+            site.go()
+            await site.ended.wait()
 
     anyio.run(whole)
 
