@@ -68,7 +68,8 @@ def make_report(state: DemoState, started_s: float, at_first: Cost | None, at_en
         "results_published": published if published is not None else tally.results,
         "results_received": tally.results,
         "latency_ms": tally.percentiles(),
-        "dropped": tally.frames - tally.results,
+        "dropped": state.dropped,
+        "shed": state.shed,
         "agent_rss_mb": round(at_end.rss_mb, 1) if at_end else None,
         "agent_cpu_percent": cpu_percent,
         "first_result_s": None if tally.first_s is None else round(tally.first_s - started_s, 2),
@@ -83,7 +84,8 @@ def summary_text(report: dict[str, object]) -> str:
     assert isinstance(latency, dict)  # noqa: S101
     origin = "from the store" if engine["from_store"] else f"built in {engine['build_s']} s"
     return (
-        f"{report['results_published']} results at {report['fps']} a second, {report['dropped']} frames dropped, "
+        f"{report['results_published']} results at {report['fps']} a second, {report['dropped']} frames dropped"
+        f"{f', {shed} left out on purpose' if (shed := report['shed']) else ''}, "
         f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms, first result after {report['first_result_s']} s\n"
         f"engine {str(engine['key'])[:12]} {origin}, agreement with FP32 {engine['agreement']}; "
         f"agent {report['agent_rss_mb']} MB, {report['agent_cpu_percent']} % of a core; health {report['health']}"

@@ -8,10 +8,10 @@ import os
 from rich.console import Console
 
 from edgeagent.fleet.examples import examples
-from edgeagent.fleet.measurements import GovernorMeasurement, ThermalMeasurement
+from edgeagent.fleet.measurements import GovernorMeasurement, Summary, ThermalMeasurement
 from edgeagent.fleet.results import Event, Result
 from edgeagent.fleet.states import EngineState
-from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
+from edgeagent.simulate.demo_report import Cost, agent_cost, make_report, summary_text
 from edgeagent.simulate.demo_state import DemoState
 from edgeagent.simulate.demo_view import Surroundings, draw, plain_line
 
@@ -35,6 +35,17 @@ def with_results(*frames: int) -> DemoState:
 def test_frames_that_were_not_looked_at_count_as_dropped() -> None:
     tally = with_results(10, 11, 14).tally
     assert (tally.results, tally.frames) == (3, 5)
+
+
+def test_frames_left_out_on_purpose_do_not() -> None:
+    state = with_results(10, 11, 14)
+    assert (state.dropped, state.shed) == (2, 0)
+    summary = Summary(
+        **HEADER, seq=1, camera="c", pipeline="p", interval_s=1, fps=3, results=3, detections=0, dropped=0, shed=2
+    )  # fmt: skip
+    state.apply("s", summary, 0.0)
+    assert (state.dropped, state.shed) == (0, 2)
+    assert ", 0 frames dropped, 2 left out on purpose, " in summary_text(make_report(state, 0.0, None, None))
 
 
 def test_the_rate_is_over_the_time_between_the_first_and_the_last() -> None:
