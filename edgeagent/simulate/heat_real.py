@@ -132,7 +132,7 @@ class _Course:
                 at_s = self._now_s() - began_s
                 if at_s - told_s >= WHOLE_S:
                     told_s = at_s
-                    self._tell_frames(at_s)
+                    self._tell_frames()
                     steer.whole(reader.read())
                 self._look()
                 self._weather(at_s)
@@ -158,12 +158,12 @@ class _Course:
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9
 
-    def _tell_frames(self, at_s: float) -> None:
+    def _tell_frames(self) -> None:
         """What the pipelines kept of their frames in each of the last seconds."""
-        if not self._scenario.infer:
+        if not self._scenario.infer or not self._points:
             return
         for second in range(int(WHOLE_S), 0, -1):
-            from_s = at_s - second
+            from_s = self._points[-1].at_s - second
             kept = [point.frames for point in self._points[-100:] if from_s <= point.at_s < from_s + 1]
             if kept:
                 self._steer.frames(sum(kept) / len(kept))

@@ -18,8 +18,9 @@ from edgeagent.supervise.lifeline import tie_to_parent
 FRAME_S = 0.01
 LATE_S = 0.1
 """What is later is dropped."""
-NICE = {"build": 10, "infer": -15}
-"""As in the agent, a build stands back; frames cannot wait on a machine that has other work, too."""
+NICE = {"build": -10, "infer": -15}
+"""Other work on this machine is no part of the board: frames cannot wait for it, nor can a build that is to stop,
+which it only does when it gets a processor."""
 
 
 def stand_in_line(nice: int) -> None:
