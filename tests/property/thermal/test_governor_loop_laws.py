@@ -183,10 +183,12 @@ def test_blindness_makes_it_careful_and_sight_brings_it_back(
 
 
 @FEW
-@given(boards(), SENSORS, between(0.0, 1.0))
+@given(boards(), SENSORS, between(0.0, 0.8))
 def test_zones_that_answer_now_and_then_do_not_let_the_board_get_hot(
     board: Board, sensors: Sensors, silent: float
 ) -> None:
+    """Up to 63 % of the looks, each zone by itself: more is a zone that is not there for most of the time."""
+
     def flickering(sense: Sense) -> Sense:
         zones = (
             replace(z, celsius=None) if math.sin(37.7 * sense.at_s + 11 * n) < 2 * silent - 1.2 else z
