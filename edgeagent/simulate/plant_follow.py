@@ -98,11 +98,13 @@ class Follower:
         return Work(shares["build"], shares["infer"], shares["other"], self._held_mb())
 
     def _find(self) -> None:
-        """Threads that are new start from now."""
+        """Threads that are new start from now. A process that has become another program is another thing."""
         self._kinds = dict(_descendants(self._pid))
         for pid, kind in self._kinds.items():
             for path in _clocks(pid):
-                if path not in self._threads and (now := _read_time(path)) is not None:
+                if (known := self._threads.get(path)) is not None:
+                    known.kind = kind
+                elif (now := _read_time(path)) is not None:
                     self._threads[path] = _Thread(kind, now)
 
     def _held_mb(self) -> float:
