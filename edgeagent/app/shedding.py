@@ -166,7 +166,9 @@ class SheddingDesk:
     # carrying out
 
     async def run(self) -> None:
-        """Until cancelled: bring into force what the ladder grants."""
+        """Until cancelled: bring into force what the ladder grants. Says first how every pipeline is: the broker may
+        still hold what an earlier session has left."""
+        self._tell([self._ladder(served) for served in self._served.values()], {}, self._now_s())
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()

@@ -131,6 +131,7 @@ class Hall:
         async def whole() -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.desk.run)
+                await settle()
                 for served in self.served:
                     await self.desk.serve(served.name, engine(f"home-{served.name}"))
                     self.loaded(served.name)
@@ -231,7 +232,7 @@ def test_every_step_is_an_event_and_the_state_says_why_and_since_when(halls: Cal
     assert [event["facts"]["step"] for event in restored] == ["pause", "rate 50%"]
     assert all(event["facts"]["lasted_s"] >= 60 for event in restored)
     states = [topic for topic, *_ in hall.link.sent if topic == "shedding/p"]
-    assert len(states) == 4, "said when it changes, not with every look"
+    assert len(states) == 5, "said when it changes, not with every look"
 
 
 def test_a_critical_pipeline_keeps_its_floor_and_the_other_camera_is_hardly_read(halls: Callable[..., Hall]) -> None:
