@@ -17,8 +17,9 @@ from edgeagent.app.cameras import Camera
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lesser_engines import Lesser
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.shed_possible import LOOK_AGAIN_S
 from edgeagent.app.shed_words import ShedWords
-from edgeagent.app.shedding import LOOK_AGAIN_S, SheddingDesk
+from edgeagent.app.shedding import SheddingDesk
 from edgeagent.camera.messages import CaptureStats, Opened, SetShare
 from edgeagent.camera.spec import FileSpec, SourceSpec, SyntheticSpec
 from edgeagent.clock import ManualClock
