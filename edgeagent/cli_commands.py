@@ -199,7 +199,17 @@ def command_simulate_matrix(options: argparse.Namespace) -> int:
 def command_simulate_heat(options: argparse.Namespace) -> int:
     from edgeagent.cli_heat import run_command
 
-    return _print(run_command(options))
+    code, text = run_command(options)
+    print(text)
+    return code
+
+
+def command_simulate_memory(options: argparse.Namespace) -> int:
+    from edgeagent.cli_heat import run_memory_command
+
+    code, text = run_memory_command(options)
+    print(text)
+    return code
 
 
 def command_bench_telemetry(options: argparse.Namespace) -> int:

@@ -1,9 +1,10 @@
-"""`edgeagent simulate heat` steers with what the agent steers with: two sides meet that must not know each other."""
+"""`edgeagent simulate heat | memory` steer with what the agent steers with: here two sides meet that know no other."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from edgeagent.app.governor import GovernorDesk
@@ -13,6 +14,8 @@ from edgeagent.board.telemetry import BoardReader
 from edgeagent.clock import Clock
 from edgeagent.config.schema import ThermalSettings
 from edgeagent.simulate.heat import HeatOptions, run_heat
+from edgeagent.simulate.heat_steer import Apply
+from edgeagent.simulate.memory_runs import run_memory
 
 PIPELINE, USUAL_FPS = "cameras", 60.0
 LEARN = 4
@@ -26,13 +29,18 @@ class DeskSteer:
         self._desk = GovernorDesk(ThermalSettings(), clock)
 
     @contextmanager
-    def steering(self, reader: BoardReader, apply: Callable[[float, str], None]) -> Iterator[None]:
-        """A build works within the block; each verdict goes to `apply` as its duty and the code of its reason."""
+    def steering(self, reader: BoardReader, apply: Apply) -> Iterator[None]:
+        """A build works within the block; each verdict goes to `apply`: duty, the reason's code, why it must end."""
         desk = self._desk
         desk.read = reader.read_quick
-        desk.subscribe(lambda verdict: apply(0.0 if verdict.cancel else verdict.build_duty, verdict.reason.code))
-        with desk.building():
-            yield
+        leave = desk.subscribe(
+            lambda told: apply(0.0 if told.cancel else told.build_duty, told.reason.code, told.cancel)
+        )
+        try:
+            with desk.building():
+                yield
+        finally:
+            leave()
 
     def learn(self, kept: float) -> None:
         """What the pipelines do before the build."""
@@ -64,3 +72,9 @@ def run_command(options: argparse.Namespace) -> tuple[int, str]:
             governor=DeskSteer,
         )
     )
+
+
+def run_memory_command(options: argparse.Namespace) -> tuple[int, str]:
+    """Exit code and text; a line a run on stderr while it lasts."""
+    configure_logs("critical")
+    return run_memory(options.runs, options.json, DeskSteer, lambda line: print(line, file=sys.stderr))  # noqa: T201

@@ -57,7 +57,13 @@ def _add_demo(every: Every) -> None:
     demo.add_argument(
         "--port", type=_port, metavar="N", help="port of the embedded broker (default: 1883 or a free one)"
     )
-    demo.add_argument("--ambient", type=float, default=25.0, metavar="C", help="air temperature of the virtual board")
+    demo.add_argument(
+        "--ambient",
+        type=float,
+        default=25.0,
+        metavar="C",
+        help="air of the virtual board; from 45 C on it comes from work and makes an engine (docs/simulate-heat.md)",
+    )
     demo.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     demo.add_argument("--report", type=Path, metavar="FILE", help="write the run's figures as JSON")
     demo.add_argument("--state", type=Path, metavar="DIR", help="where engines and calibration sets are kept")
@@ -175,6 +181,7 @@ def _add_simulate(every: Every) -> None:
     matrix.add_argument("--json", action="store_true")
     matrix.set_defaults(command=commands.command_simulate_matrix)
     _add_heat(actions)
+    _add_memory(actions)
     video = actions.add_parser("video", help="write a video file of the synthetic camera")
     video.add_argument("--out", type=Path, required=True, metavar="FILE")
     video.add_argument("--frames", type=_count, default=300)
@@ -200,6 +207,13 @@ def _add_heat(actions: Every) -> None:
     heat.add_argument("--png", type=Path, metavar="FILE", help="draw temperature, duty and frames")
     heat.add_argument("--json", action="store_true")
     heat.set_defaults(command=commands.command_simulate_heat)
+
+
+def _add_memory(actions: Every) -> None:
+    memory = actions.add_parser("memory", help="builds that want more memory than a virtual board has")
+    memory.add_argument("--runs", type=_count, default=20)
+    memory.add_argument("--json", action="store_true")
+    memory.set_defaults(command=commands.command_simulate_memory)
 
 
 def _add_bench(every: Every) -> None:

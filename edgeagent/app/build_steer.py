@@ -21,14 +21,17 @@ from edgeagent.engine.build.messages import Conditions, Resting
 from edgeagent.engine.build.messages import Pace as PaceWord
 from edgeagent.errors import EdgeAgentError
 from edgeagent.supervise.child import Child
+from edgeagent.supervise.messages import Message
 from edgeagent.supervise.pace import Pace, RunningClock
-from edgeagent.thermal.verdict import Verdict
+from edgeagent.thermal.verdict import Reason, Verdict
 
 log = structlog.get_logger("steer")
 
-SEND_S = 0.2  # a build that does not listen is not waited for
 STEP_CHANGE = 0.02  # in the duty that the build keeps itself: less is not told
 TOLD_EVERY_S = 1.0
+CONDITIONS_EVERY_S = 2.0
+STILL_S = 1.0  # after this long at a standstill, what pipelines do is what they do by themselves
+LEARNS = Reason("cameras", "the pipelines show what they do by themselves")
 KINDS = {"free": "build-resumed", "slowed": "build-slowed", "paused": "build-paused"}
 
 
@@ -86,6 +89,9 @@ class BuildSteer:
         self._told_s = float("-inf")
         self._told: Steered | None = None
         self._pace_said = PaceWord()
+        self._least_headroom_c: float | None = None
+        self._conditions_s = float("-inf")
+        self._to_say: dict[str, Message] = {}
         self._changed = anyio.Event()
         self._ended = False
         self.clock = RunningClock(clock, self._stopped_s)
@@ -95,7 +101,8 @@ class BuildSteer:
     def heard(self, word: Resting) -> None:
         """The build says how it keeps its pace itself."""
         self._resting = word
-        self._changed.set()
+        if self._verdict is not None:
+            self._apply(self._verdict)
 
     async def run(self, child: Child) -> None:
         """Until cancelled."""
@@ -106,7 +113,7 @@ class BuildSteer:
             with self._desk.building(self._ceiling):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(pace.run)
-                    tasks.start_soon(self._keep_pace, child, pace)
+                    tasks.start_soon(self._pass_on, child)
                     self._desk.look_now()
         finally:
             unsubscribe()
@@ -119,8 +126,8 @@ class BuildSteer:
         if verdict.cancel and not self._ended:
             self._end(verdict)
             return
+        self._apply(verdict)
         self._tell(verdict)
-        self._changed.set()
 
     def _end(self, verdict: Verdict) -> None:
         self._ended = True
@@ -131,37 +138,58 @@ class BuildSteer:
         self.on_end(error)
 
     def _duty(self) -> float:
-        return 1.0 if self._verdict is None or self._pacing == "off" else min(self._verdict.build_duty, self._ceiling)
+        if self._verdict is None or self._pacing == "off":
+            return 1.0
+        return 0.0 if self._learns() else min(self._verdict.build_duty, self._ceiling)
 
-    async def _keep_pace(self, child: Child, pace: Pace) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed = anyio.Event()
-            if self._verdict is not None:
-                await self._apply(self._verdict, child, pace)
+    def _learns(self) -> bool:
+        """A pipeline runs of which nobody knows yet what it does by itself: the build lets it show that."""
+        return self._pacing != "off" and not self._desk.streams.knows_all
 
-    async def _apply(self, verdict: Verdict, child: Child, pace: Pace) -> None:
-        """The build hears of it before it is stopped: what it times from then on does not count."""
+    def _reason(self, verdict: Verdict) -> Reason:
+        return LEARNS if self._learns() else verdict.reason
+
+    def _apply(self, verdict: Verdict) -> None:
         duty, rest = self._duty(), self._resting
+        still_s = self._still_s(duty)
+        self._desk.build_stands_still = still_s >= STILL_S
         paces = choose_paces(
             self._pacing,
             duty,
             verdict.level,
             has_steps=rest.active,
             resting=rest.resting,
-            still_s=self._still_s(duty),
+            still_s=still_s,
         )
-        with anyio.move_on_after(SEND_S):
-            await self._say(paces, verdict, child)
-        pace.set_duty(paces.signals)
+        if self._pace is not None:
+            self._pace.set_duty(paces.signals)
+        self._say(paces, verdict)
 
-    async def _say(self, paces: Paces, verdict: Verdict, child: Child) -> None:
+    def _say(self, paces: Paces, verdict: Verdict) -> None:
+        """What the build has to know, in its channel before it asks itself whether what it timed is worth keeping."""
         word, said = PaceWord(duty=round(paces.steps, 3), signals=paces.signals < 1.0), self._pace_said
         at_end = word.duty in (0.0, 1.0) and word.duty != said.duty
         if word.signals != said.signals or at_end or abs(word.duty - said.duty) >= STEP_CHANGE:
-            self._pace_said = word
-            await child.send(word)
-        await child.send(Conditions(stopped_s=round(self._stopped_s(), 3), headroom_c=verdict.headroom_c))
+            self._pace_said = self._to_say["pace"] = word
+        least_c = self._least_headroom_c
+        if verdict.headroom_c is not None:
+            self._least_headroom_c = verdict.headroom_c if least_c is None else min(least_c, verdict.headroom_c)
+        if self._now_s() - self._conditions_s >= CONDITIONS_EVERY_S:
+            self._conditions_s = self._now_s()
+            self._to_say["conditions"] = Conditions(
+                stopped_s=round(self._stopped_s(), 3), headroom_c=self._least_headroom_c
+            )
+        if self._to_say:
+            self._changed.set()
+
+    async def _pass_on(self, child: Child) -> None:
+        """The newest word of each kind: a build that does not listen is not told everything that it has missed."""
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            words, self._to_say = self._to_say, {}
+            for word in words.values():
+                await child.send(word)
 
     def _still_s(self, duty: float) -> float:
         """For how long the build has been told to stand still."""
@@ -173,19 +201,17 @@ class BuildSteer:
         return self._now_s() - self._still_since_s
 
     def _tell(self, verdict: Verdict) -> None:
-        duty, now_s = self._duty(), self._now_s()
-        line = pace_line(duty, verdict.reason.text)
-        steered = Steered(round(duty, 2), verdict.level, line, verdict.reason.text if line else "")
+        duty, now_s, reason = self._duty(), self._now_s(), self._reason(verdict)
+        line = pace_line(duty, reason.text)
+        steered = Steered(round(duty, 2), verdict.level, line, reason.text if line else "")
         if steered != self._told and now_s - self._told_s >= TOLD_EVERY_S:
             self._told, self._told_s = steered, now_s
             self._words.steered(steered)
-        self._news, word = next_news(self._news, duty, verdict.reason.code, now_s)
+        self._news, word = next_news(self._news, duty, reason.code, now_s)
         if word is not None:
             text = "the build goes on at full pace" if word == "free" else f"the build goes on {line}"
-            log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=verdict.reason.text)
-            self._words.steer_event(
-                KINDS[word], text, duty=round(duty, 2), code=verdict.reason.code, warns=word == "paused"
-            )
+            log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=reason.text)
+            self._words.steer_event(KINDS[word], text, duty=round(duty, 2), code=reason.code, warns=word == "paused")
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9

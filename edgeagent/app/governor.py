@@ -24,7 +24,8 @@ from edgeagent.thermal.verdict import LEVELS, Level, Verdict
 
 log = structlog.get_logger("governor")
 
-LOOK_S = 0.5  # between two looks while a build runs
+LOOK_S, CALM_LOOK_S = 0.5, 1.0  # between two looks while a build runs
+PLENTY = 0.5  # of the memory is available: none of it is gone within a second
 LEAST_LOOK_S = 0.3
 HEALTH: dict[Level, Word] = {"nominal": "ok", "warm": "ok", "hot": "degraded", "critical": "degraded"}
 
@@ -71,6 +72,8 @@ class GovernorDesk:
         self._slow = Slow()
         self._looked_s = float("-inf")
         self._building = False
+        self._plenty = False
+        self.build_stands_still = False
         self._began = anyio.Event()
         self.read: Callable[[], Reading] | None = None
         self.power_cap_w: float | None = None
@@ -95,13 +98,14 @@ class GovernorDesk:
         try:
             yield
         finally:
-            self._building, self._began = False, anyio.Event()
+            self._building, self._began, self.build_stands_still = False, anyio.Event(), False
             self._rules = rules_for(self._settings, heat_expected=self._heat_expected)
 
     def streams_taken(self, pipeline: str, values: Mapping[str, object]) -> None:
         """A pipeline's summary of its last second."""
         slowed = self.verdict is not None and self.verdict.allowance < 1.0
-        self.streams.take(pipeline, values, undisturbed=not self._building and not slowed)
+        works = self._building and not self.build_stands_still
+        self.streams.take(pipeline, values, undisturbed=not works and not slowed)
 
     def take(self, reading: Reading) -> None:
         """A whole sample of the board."""
@@ -120,12 +124,12 @@ class GovernorDesk:
         while True:
             await self._began.wait()
             while self._building:
-                left_s = self._looked_s + LOOK_S - self._now_s()
+                left_s = self._looked_s + self._look_s - self._now_s()
                 if left_s > 0:
                     await anyio.sleep(left_s)
                 else:
                     self.look_now()
-                    await anyio.sleep(LOOK_S)
+                    await anyio.sleep(self._look_s)
 
     def _look(self, reading: Reading) -> None:
         now_s = self._now_s()
@@ -141,6 +145,8 @@ class GovernorDesk:
             power_cap_w=self.power_cap_w,
         )
         before = self.verdict
+        memory_mb, total_mb = sense.memory_available_mb, sense.memory_total_mb
+        self._plenty = memory_mb is not None and total_mb is not None and memory_mb > PLENTY * total_mb
         self._state, self.verdict = govern(self._rules, self._state, sense, building=self._building)
         self._tell_level(before, self.verdict)
         for take in tuple(self._takers):
@@ -166,6 +172,11 @@ class GovernorDesk:
             "frames_kept": self.streams.streams().frames_kept,
         }
         self._measure({name: round(value, 3) for name, value in values.items() if value is not None})
+
+    @property
+    def _look_s(self) -> float:
+        calm = self.verdict is not None and self.verdict.level == "nominal" and self._plenty
+        return CALM_LOOK_S if calm else LOOK_S
 
     def _is_due(self, after_s: float) -> bool:
         return self._now_s() - self._looked_s >= after_s

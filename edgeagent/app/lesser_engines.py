@@ -1,7 +1,8 @@
 """An engine that costs the board less than the one a pipeline has: of a smaller model, or for a DLA, out of the store.
 
-Only engines that are there already: nothing is built or fetched to shed load. May take a while on a slow disk; never on
-the event loop.
+Only engines that are there already: nothing is built or fetched to shed load. One whose INT8 scales come from other
+frames than this camera's is good enough here, where it agrees with its reference: it was built by a person beforehand,
+and serves for a while. May take a while on a slow disk; never on the event loop.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgeagent.app.engine_forms import Site, candidates_for, plugin_digests
+from edgeagent.app.engine_forms import Site, builder_for, candidates_for, engine_wish, plugin_digests
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import EngineLook, Ready
 from edgeagent.app.inference import Served
 from edgeagent.config.engine_tables import EngineSettings
+from edgeagent.engine.choice import Candidate
 from edgeagent.engine.store import EngineStore
+from edgeagent.engine.subject import subject_of, subject_of_facts
 from edgeagent.errors import EngineError
 
+NO_LESSER_ENGINE = "no_lesser_engine"
 NAMES = {"dla": "a DLA"}
 
 
@@ -59,14 +63,32 @@ class LesserEngines:
         look = EngineLook(self._store(), settings, self._site, wanted.bundle, wanted.calibration, plugins)
         for candidate in candidates_for(settings, self._site, wanted.bundle):
             with suppress(EngineError):
-                if (ready := look.find([candidate])) is not None:
+                ready = look.find([candidate]) or self._alike(settings, wanted, candidate, plugins)
+                if ready is not None:
                     return Lesser(ready, model or served.model, tuple(wanted.bundle.spec.classes))
         place = f" for {NAMES.get(placement, placement)}" if placement else ""
         raise EngineError(
             f"no engine of {wanted.bundle.spec.name}{place} is ready in the store",
-            mend="build it while the board is cool: `edgeagent engine build`",
-            code="no_lesser_engine",
+            mend=f"build it while the board is cool: `edgeagent engine build {wanted.model}"
+            + (f" --placement {placement}`" if placement else "`"),
+            code=NO_LESSER_ENGINE,
         )
+
+    def _alike(
+        self, settings: EngineSettings, wanted: Wanted, candidate: Candidate, plugins: dict[str, str]
+    ) -> Ready | None:
+        """An engine that differs only in the frames that it was calibrated on."""
+        store = self._store()
+        builder = builder_for(settings, self._site, candidate, plugins)
+        subject = subject_of(engine_wish(self._site, wanted.bundle, candidate, builder, ""))
+        for manifest in store.entries():
+            key, proven = manifest.key, store.proof_here(manifest.key) or manifest.agreement
+            usable = store.status(key) == "ready" and store.is_proven(key)
+            agrees = proven is None or proven.value >= settings.min_agreement
+            if usable and agrees and subject_of_facts(manifest.facts) == subject:
+                entry = store.find(key)
+                return Ready(entry, "store", candidate, store.proof_here(key)) if entry is not None else None
+        return None
 
     @staticmethod
     def _check_fit(served: Served, wanted: Wanted) -> None:
@@ -77,12 +99,12 @@ class LesserEngines:
                 f"the model {spec.name} takes pictures of {spec.input.width}x{spec.input.height}, the pipeline's are "
                 f"{layout.width}x{layout.height}",
                 mend="name one of the same size",
-                code="no_lesser_engine",
+                code=NO_LESSER_ENGINE,
             )
         unknown = [name for name in served.settings.classes or () if name not in spec.classes]
         if unknown:
             raise EngineError(
                 f"the model {spec.name} knows no {', '.join(unknown)}",
                 mend=f"its classes are: {', '.join(spec.classes)}",
-                code="no_lesser_engine",
+                code=NO_LESSER_ENGINE,
             )

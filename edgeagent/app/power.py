@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -81,6 +81,14 @@ def open_power(root: Path, state_dir: Path, identity: Identity, settings: PowerS
     return BoardPower(root, board_facts(identity), profiles, state_dir / MEMORY_FILE, clock, keeper="agent")
 
 
+def for_a_while(power: BoardPower) -> BoardPower:
+    """The board's power with intents that last for a while, because it is hot: no mode that wants a reboot, and the
+    fan as cool as it gets, whatever the profile says."""
+    intents = {name: replace(intent, reboot=False, fan=("cool",)) for name, intent in power.profile.intents.items()}
+    power.profile = replace(power.profile, intents=intents)
+    return power
+
+
 @dataclass(frozen=True)
 class PowerView:
     """What `info` says of the board's power. `state` is a word of `fleet.states.PowerState`."""
@@ -109,7 +117,7 @@ class PowerDesk:
         self._publisher = publisher
         self._clock = clock
         self._helper: PowerHelper = helper_for(root, settings.helper_socket)
-        self._make = lambda: open_power(root, state_dir, identity, settings, clock)
+        self._make: Callable[[], BoardPower] = lambda: open_power(root, state_dir, identity, settings, clock)
         self._power: BoardPower | None = None
         self._target: Target | None = None
         self._repairs: deque[int] = deque()
@@ -158,12 +166,13 @@ class PowerDesk:
         if power is None or self.view.state not in GOOD:
             return f"the power intent {wanted} is not in force"
         try:
-            plan = await _in_thread(partial(power.plan, intent))
+            plan = await _in_thread(partial(self._plan_lower, intent))
         except EdgeAgentError as error:
-            return error.line()
-        if plan.reboot:
-            return f"{plan.target.mode_name} wants a reboot: {plan.reboot}"
+            return error.message
         return "" if plan.steps else f"{intent} changes nothing on this board"
+
+    def _plan_lower(self, intent: str) -> Plan:
+        return for_a_while(self._make()).plan(intent)
 
     async def lower(self, intent: str) -> str:
         """Set the board to that intent until `raise_again`. Why it is not in force then; empty where it is."""
@@ -186,6 +195,8 @@ class PowerDesk:
         operator asked for is in force again after `end`. Never raises, never reboots."""
         if self._settings.intent is None:
             return await self._unkept.begin()
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()  # the operator's intent comes first
         power = self._power
         if power is None or self.view.state not in GOOD:
             return ""
@@ -275,6 +286,8 @@ class PowerDesk:
             rule = LENT_RULE
         try:
             self._power = await _in_thread(self._make)  # profiles may have been mended since
+            if self._lowered:
+                for_a_while(self._power)
             plan, result = await _in_thread(partial(self._power.apply, intent, self._helper, rule))
         except NoPowerModesError as error:
             self._publisher.clear_alarm(POWER_ALARM)

@@ -8,15 +8,14 @@ serves, the board's power. A step that cannot be carried out is withdrawn, told,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
-import anyio.to_thread
 
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.inference import InferDesk, Served
-from edgeagent.app.lesser_engines import Lesser
+from edgeagent.app.shed_possible import Engines, Possible, Power
 from edgeagent.app.shed_rates import expected_rate, full_rate
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.clock import Clock
@@ -37,27 +36,7 @@ from edgeagent.thermal.ladder import (
 from edgeagent.thermal.steps import Step
 
 LEAST_CAMERA_FPS = 1.0  # a camera that nobody looks at: enough to see that it lives, and for a calibration
-LOOK_AGAIN_S = 60.0  # between two looks for what could be shed, while it is warm
 SAMPLES_MISSED = 3
-TRY_AGAIN_S = 600.0  # after a step that came to nothing
-LOSSLESS = "its camera plays a file once: no frame of it is left out"
-UNKNOWN = "not looked for yet"
-
-
-class Engines(Protocol):
-    """Where a lesser engine is found; may block, raises EdgeAgentError."""
-
-    def find(self, served: Served, model: str, placement: str) -> Lesser: ...
-
-
-class Power(Protocol):
-    """The board's power, lowered for a while."""
-
-    async def why_not_lower(self, intent: str) -> str: ...
-
-    async def lower(self, intent: str) -> str: ...
-
-    def raise_again(self) -> None: ...
 
 
 class Streams(Protocol):
@@ -76,9 +55,6 @@ class _InForce:
     engine: tuple[str, str] = ("", "")
     home: Ready | None = None
     lesser: str = ""
-    looked_s: float | None = None
-    cannot: dict[Step, str] = field(default_factory=dict)
-    failed: dict[Step, tuple[float, str]] = field(default_factory=dict)
 
 
 class SheddingDesk:
@@ -99,9 +75,10 @@ class SheddingDesk:
         plugins: Sequence[str] = (),
     ) -> None:
         self._served = {one.name: one for one in served}
+        self._steps = {one.name: one.settings.ladder for one in served}
         self._infer = infer
-        self._engines = engines
         self._power = power
+        self._possible = Possible(self._served, self._steps, engines, power)
         self._streams = streams
         self._words = words
         self._clock = clock
@@ -115,7 +92,6 @@ class SheddingDesk:
         self._state = LadderState()
         self._in_force = {one.name: _InForce() for one in served}
         self._power_in_force = ""
-        self._warm = False
         self.on_engine: Callable[[], None] = lambda: None
         self._wake = anyio.Event()
 
@@ -125,29 +101,18 @@ class SheddingDesk:
         """One look of the governor's: at most one step."""
         now_s = self._now_s()
         ladders = [self._ladder(served) for served in self._served.values() if served.start is not None]
-        cannot = {(name, step): why for name in self._served for step, why in self._cannot(name, now_s).items()}
+        cannot = self._possible.cannot(now_s)
         self._state, change = climb(self._rules, ladders, self._state, verdict, now_s, cannot)
-        self._warm = verdict.level != "nominal" or verdict.allowance < 1
+        self._possible.notice(now_s, warm=verdict.level != "nominal" or verdict.allowance < 1)
         if change is not None:
             self._words.changed(change, verdict.level)
-        if change is not None or any(self._wants_look(served, now_s) for served in self._served.values()):
+        if change is not None or self._possible.due(now_s):
             self._wake.set()
         self._tell(ladders, cannot, now_s)
 
     def _ladder(self, served: Served) -> Ladder:
         settings = served.settings
-        return Ladder(served.name, settings.ladder, settings.priority, settings.critical, full_rate(served))
-
-    def _cannot(self, name: str, now_s: float) -> dict[Step, str]:
-        served, mine = self._served[name], self._in_force[name]
-        found = dict(mine.cannot)
-        for step in served.settings.ladder:
-            if step.kind == "rate" and served.camera.once:
-                found[step] = LOSSLESS
-            elif step.kind in ("model", "placement", "power") and mine.looked_s is None:
-                found[step] = UNKNOWN
-        mine.failed = {step: (until_s, why) for step, (until_s, why) in mine.failed.items() if until_s > now_s}
-        return {**found, **{step: why for step, (_, why) in mine.failed.items()}}
+        return Ladder(served.name, self._steps[served.name], settings.priority, settings.critical, full_rate(served))
 
     def _tell(self, ladders: Sequence[Ladder], cannot: dict[tuple[str, Step], str], now_s: float) -> None:
         missing: dict[str, list[tuple[Step, str]]] = {}
@@ -162,57 +127,14 @@ class SheddingDesk:
     # carrying out
 
     async def run(self) -> None:
-        """Until cancelled: bring into force what the ladder grants."""
+        """Until cancelled: bring into force what the ladder grants. Says first how every pipeline is: the broker may
+        still hold what an earlier session has left."""
+        self._tell([self._ladder(served) for served in self._served.values()], {}, self._now_s())
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
             await self._carry_out()
-            await self._look()
-
-    async def _look(self) -> None:
-        """Which steps could be taken now, if it came to that."""
-        for name, served in self._served.items():
-            if self._wants_look(served, self._now_s()):
-                self._in_force[name].cannot = await self._why_not(served)
-                self._in_force[name].looked_s = self._now_s()
-
-    def _wants_look(self, served: Served, now_s: float) -> bool:
-        """Once when a pipeline runs; while it is warm, again and again: an engine may have been built meanwhile."""
-        looked_s = self._in_force[served.name].looked_s
-        if served.start is None:
-            return False
-        return looked_s is None or (self._warm and now_s - looked_s > LOOK_AGAIN_S)
-
-    async def _why_not(self, served: Served) -> dict[Step, str]:
-        found: dict[Step, str] = {}
-        granted = grant(self._state, served.name)
-        taken = {one.step for one in granted.steps}
-        for step in served.settings.ladder:
-            if step in taken:
-                continue
-            if step.kind == "power":
-                why = await self._power.why_not_lower(step.name) if not self._power_in_force else ""
-            elif step.kind in ("model", "placement"):
-                why = await self._why_no_engine(served, step, granted)
-            else:
-                continue
-            if why:
-                found[step] = why
-        return found
-
-    async def _why_no_engine(self, served: Served, step: Step, granted: Grant) -> str:
-        if step.kind == "placement" and served.start is not None and served.start.dla_core is not None:
-            return "its engine runs on a DLA already"
-        model = step.name if step.kind == "model" else granted.model
-        placement = step.name if step.kind == "placement" else granted.placement
-        try:
-            await self._find(served, model, placement)
-        except EdgeAgentError as error:
-            return error.message
-        return ""
-
-    async def _find(self, served: Served, model: str, placement: str) -> Lesser:
-        return await anyio.to_thread.run_sync(self._engines.find, served, model, placement)
+            await self._possible.look(lambda: self._state, self._now_s)
 
     async def _carry_out(self) -> None:
         for served in self._served.values():
@@ -287,7 +209,7 @@ class SheddingDesk:
             await self._serve_home(served.name)
             return
         try:
-            found = await self._find(served, granted.model, granted.placement)
+            found = await self._possible.find(served, granted.model, granted.placement)
         except EdgeAgentError as error:
             self._give_up_engine(served.name, error.message)
             return
@@ -313,7 +235,7 @@ class SheddingDesk:
 
     def _give_up(self, name: str, step: Step, why: str) -> None:
         self._state, taken = withdraw(self._state, name, step)
-        self._in_force[name].failed[step] = (self._now_s() + TRY_AGAIN_S, why)
+        self._possible.came_to_nothing(name, step, self._now_s(), why)
         if taken is not None:
             self._words.came_to_nothing(taken, why)
         self._wake.set()

@@ -1,4 +1,4 @@
-"""The tables [pipelines.ID]: a camera's frames through a model, and what it gives up when the board must do less. Pure."""
+"""The tables [pipelines.ID]: a camera's frames through a model, and what it gives up in the heat. Pure."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ class RingInput(BaseModel):
 class PipelineStart(BaseModel):
     """One pipeline: which ring, which engine, and what to keep of what it finds.
 
-    `model`: the model's id, for whom it concerns. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers are in the engine.
+    `model`: the model's id. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers
+    are in the engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

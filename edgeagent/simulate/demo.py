@@ -6,13 +6,11 @@ dashboard would. Nothing is left behind: no process, no shared memory, no file o
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import shlex
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from random import Random
@@ -38,7 +36,7 @@ from edgeagent.simulate.demo_processes import (
     start_power_helper,
     why_ended,
 )
-from edgeagent.simulate.demo_report import Cost, agent_cost, make_report
+from edgeagent.simulate.demo_report import Cost, agent_cost, make_report, summary_text, write_report
 from edgeagent.simulate.demo_setup import (
     FLEET,
     HELPER_SOCKET,
@@ -255,36 +253,6 @@ def _watch_line(broker: Broker, topics: str) -> str:
     user = f" -u {shlex.quote(broker.username)} -P ..." if broker.username else ""
     tls = " --tls-use-os-certs" if broker.tls else ""
     return f"mosquitto_sub -h {broker.host} -p {broker.port}{tls}{user} -v -t '{topics}'"
-
-
-def summary_text(report: dict[str, object]) -> str:
-    """The report's main figures as two lines."""
-    engine, latency = report["engine"], report["latency_ms"]
-    assert isinstance(engine, dict)  # noqa: S101  made by make_report
-    assert isinstance(latency, dict)  # noqa: S101
-    origin = "from the store" if engine["from_store"] else f"built in {engine['build_s']} s"
-    return (
-        f"{report['results_published']} results at {report['fps']} a second, {report['dropped']} frames dropped, "
-        f"latency p50 {latency['p50']} ms, p99 {latency['p99']} ms, first result after {report['first_result_s']} s\n"
-        f"engine {str(engine['key'])[:12]} {origin}, agreement with FP32 {engine['agreement']}; "
-        f"agent {report['agent_rss_mb']} MB, {report['agent_cpu_percent']} % of a core; health {report['health']}"
-    )
-
-
-def write_report(path: Path, report: dict[str, object]) -> None:
-    """Write the report whole or not at all."""
-    name = ""
-    try:
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
-            file.write("\n")
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
-        raise OperatorError(f"cannot write the report {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def run_demo(options: DemoOptions) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from edgeagent.fleet.envelope import Message
 from edgeagent.fleet.measurements import AgentMeasurement, CameraMeasurement, Numbers, Summary
 from edgeagent.fleet.results import Event, Result
-from edgeagent.fleet.states import Alarm, EngineState, Health, Info, Status
+from edgeagent.fleet.states import Alarm, EngineState, Health, Info, Shedding, Status
 from edgeagent.health.latency import percentile
 
 LATEST_EVENTS = 6
@@ -59,6 +59,8 @@ class DemoState:
     engine: EngineState | None = None
     result: Result | None = None
     summary: Summary | None = None
+    shedding: Shedding | None = None
+    shed: int = 0
     camera: CameraMeasurement | None = None
     agent: AgentMeasurement | None = None
     groups: dict[str, Numbers] = field(default_factory=dict)
@@ -69,6 +71,9 @@ class DemoState:
     tally: Tally = field(default_factory=Tally)
     ended: bool = False
     given_up: Event | None = None
+    hottest_c: float | None = None
+    least_duty: float | None = None
+    slowed_because: list[str] = field(default_factory=list)
 
     def apply(self, topic: str, message: Message | None, now_s: float) -> None:
         """Take in one message; None is the empty payload that clears an alarm."""
@@ -86,18 +91,38 @@ class DemoState:
             self.health = message
         elif isinstance(message, EngineState):
             self.engine = message
-        elif isinstance(message, Summary):
-            self.summary = message
-        elif isinstance(message, CameraMeasurement):
-            self.camera = message
-        elif isinstance(message, AgentMeasurement):
-            self.agent = message
+            self._pace(message)
+        elif isinstance(message, Shedding):
+            self.shedding = message
         elif isinstance(message, Alarm):
             self.alarms[message.type] = message
         elif isinstance(message, Event):
             self._event(message)
         elif isinstance(message, Numbers):
-            self.groups[message.group] = message
+            self._numbers(message)
+
+    def _numbers(self, numbers: Numbers) -> None:
+        if isinstance(numbers, Summary):
+            self.summary = numbers
+            self.shed += numbers.shed
+            return
+        if isinstance(numbers, CameraMeasurement):
+            self.camera = numbers
+            return
+        if isinstance(numbers, AgentMeasurement):
+            self.agent = numbers
+            return
+        self.groups[numbers.group] = numbers
+        if (celsius := self.number("thermal", "temp_max_c")) is not None:
+            self.hottest_c = max(celsius, self.hottest_c or celsius)
+
+    def _pace(self, engine: EngineState) -> None:
+        """How slow the build got, and why."""
+        if engine.duty is None:
+            return
+        self.least_duty = min(engine.duty, 1.0 if self.least_duty is None else self.least_duty)
+        if engine.duty < 1.0 and engine.reason and engine.reason not in self.slowed_because:
+            self.slowed_because = [*self.slowed_because, engine.reason][-LATEST_EVENTS:]
 
     def _event(self, event: Event) -> None:
         self.ended = self.ended or event.type == "source-ended"
@@ -110,6 +135,11 @@ class DemoState:
     def steered(self) -> bool:
         """Whether the governor slows a build down now."""
         return self.engine is not None and self.engine.duty is not None and self.engine.duty < 1.0
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody looked at and nobody meant to leave out."""
+        return max(0, self.tally.frames - self.tally.results - self.shed)
 
     def take_news(self) -> list[Event]:
         """The events since this was last asked."""

@@ -123,10 +123,19 @@ def _loop(state: DemoState) -> Panel:
         ),
         ("latency", f"{latency}  (p50 / p95 / p99, capture to publish)"),
         ("engine", _number(summary.engine_ms if summary else None, "ms a frame")),
-        ("dropped", f"{state.tally.frames - state.tally.results} frames"),
+        ("dropped", f"{state.dropped} frames"),
+        *_shed(state),
         ("agent", f"{agent.rss_mb:.0f} MB, {agent.cpu_percent:.1f} % of a core" if agent else "..."),
     ]
     return _pairs("loop", rows)
+
+
+def _shed(state: DemoState) -> list[tuple[str, Any]]:
+    """What the pipeline gives up because the board must do less, while it does."""
+    shedding = state.shedding
+    if shedding is None or shedding.state == "full":
+        return []
+    return [("shed", f"{', '.join(shedding.steps)}: {shedding.reason} ({state.shed} frames)")]
 
 
 def _engine(state: DemoState) -> Panel:

@@ -17,7 +17,7 @@ from edgeagent.errors import OperatorError
 from edgeagent.simulate.heat_control import CONTROLLERS
 from edgeagent.simulate.heat_figures import Figures, figures_of, render_table
 from edgeagent.simulate.heat_model import Run, run_ideal, run_virtual
-from edgeagent.simulate.heat_picture import write_picture
+from edgeagent.simulate.heat_picture import check_picture, write_picture
 from edgeagent.simulate.heat_plot import plot
 from edgeagent.simulate.heat_real import run_real
 from edgeagent.simulate.heat_scenarios import SCENARIOS, Scenario, find_scenario
@@ -47,6 +47,8 @@ def run_heat(options: HeatOptions, tell: Callable[[str], None] | None = None) ->
     Raises OperatorError for a name that does not exist, and for a picture that cannot be written.
     """
     scenarios = _scenarios(options.scenarios)
+    if options.png is not None:
+        check_picture(options.png)
     shown: list[tuple[Scenario, list[Run]]] = []
     rows: list[Figures] = []
     for scenario in scenarios:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeagent.errors import OperatorError
 from edgeagent.simulate.heat_model import Point, Run
@@ -37,6 +38,14 @@ def write_picture(path: Path, shown: Sequence[tuple[Scenario, Sequence[Run]]]) -
         path.write_bytes(data.tobytes())
     except OSError as error:
         raise OperatorError(f"cannot write {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def check_picture(path: Path) -> None:
+    """Raises OperatorError for a picture that could not be drawn, or written, in the end."""
+    if find_spec("cv2") is None:
+        raise OperatorError("--png needs OpenCV", mend="pip install 'edgeagent[demo]'", code="no_opencv")
+    if not path.absolute().parent.is_dir():
+        raise OperatorError(f"--png: there is no directory {path.absolute().parent}", mend="name one that is there")
 
 
 def _block(scenario: Scenario, runs: Sequence[Run]) -> Canvas:
@@ -132,12 +141,14 @@ def smoothed(
 
 
 def _text(canvas: Canvas, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float) -> None:
-    cv2: Any = __import__("cv2")
+    import cv2
+
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
 
 
 def _line(
     canvas: Canvas, start: tuple[int, int], end: tuple[int, int], colour: tuple[int, int, int], width: int
 ) -> None:
-    cv2: Any = __import__("cv2")
+    import cv2
+
     cv2.line(canvas, start, end, colour, width)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -87,13 +88,13 @@ class _Course:
         self._weather(0.0)
         self._start_plant()
         with self._trace_path.open(encoding="utf-8") as file:
-            trace = _Tail(file)
+            trace = Tail(file)
             trace.take()
             group = self._start_work()
-            pace = Pace(signal_group(group), self._clock)
+            pace = Pace(self._counted(signal_group(group)), self._clock)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(pace.run)
-                with _reader(self._board.root) as reader:
+                with open_reader(self._board.root) as reader:
                     await self._drive(pace, reader, trace)
                 tasks.cancel_scope.cancel()
 
@@ -114,10 +115,10 @@ class _Course:
             self._processes.start("infer", ["-m", WORKER, "infer", str(self._scenario.infer)])
         return self._processes.start("build", ["-m", WORKER, "build"])
 
-    async def _drive(self, pace: Pace, reader: BoardReader, trace: _Tail) -> None:
+    async def _drive(self, pace: Pace, reader: BoardReader, trace: Tail) -> None:
         """Until the build is done: look, steer, and let the weather change."""
 
-        def apply(duty: float, reason: str) -> None:
+        def apply(duty: float, reason: str, cancel: str) -> None:
             self._duty, self._reason = duty, reason
             pace.set_duty(duty)
 
@@ -131,7 +132,7 @@ class _Course:
                 at_s = self._now_s() - began_s
                 if at_s - told_s >= WHOLE_S:
                     told_s = at_s
-                    self._tell_frames(at_s)
+                    self._tell_frames()
                     steer.whole(reader.read())
                 self._look()
                 self._weather(at_s)
@@ -139,20 +140,30 @@ class _Course:
                 self._take_in(trace)
 
     def _look(self) -> None:
-        """A look, and what it costs: reading, deciding, applying."""
+        """A look: reading, deciding, applying."""
         before_s = time.thread_time()
         self._steer.look()
         self._cost_s += time.thread_time() - before_s
 
+    def _counted(self, send: Callable[[signal.Signals], None]) -> Callable[[signal.Signals], None]:
+        """Signals, with what they cost; a look that sends one counts it already, and then it counts twice."""
+
+        def counted(sig: signal.Signals) -> None:
+            before_s = time.thread_time()
+            send(sig)
+            self._cost_s += time.thread_time() - before_s
+
+        return counted
+
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / 1e9
 
-    def _tell_frames(self, at_s: float) -> None:
+    def _tell_frames(self) -> None:
         """What the pipelines kept of their frames in each of the last seconds."""
-        if not self._scenario.infer:
+        if not self._scenario.infer or not self._points:
             return
         for second in range(int(WHOLE_S), 0, -1):
-            from_s = at_s - second
+            from_s = self._points[-1].at_s - second
             kept = [point.frames for point in self._points[-100:] if from_s <= point.at_s < from_s + 1]
             if kept:
                 self._steer.frames(sum(kept) / len(kept))
@@ -166,7 +177,7 @@ class _Course:
             path.with_suffix(".new").write_text(json.dumps(says))
             path.with_suffix(".new").replace(path)
 
-    def _take_in(self, trace: _Tail) -> None:
+    def _take_in(self, trace: Tail) -> None:
         """What the plant has written since; the run is over once it has done the build's work."""
         for told in trace.take():
             if not self._points and not told["build"]:
@@ -194,7 +205,7 @@ class _Course:
         )
 
 
-class _Tail:
+class Tail:
     """A file of JSON lines that another process is writing."""
 
     def __init__(self, file: IO[str]) -> None:
@@ -208,7 +219,7 @@ class _Tail:
 
 
 @contextlib.contextmanager
-def _reader(root: Path) -> Iterator[BoardReader]:
+def open_reader(root: Path) -> Iterator[BoardReader]:
     with BoardReader(root, soc=read_identity(root).soc) as reader:
         reader.read()
         yield reader

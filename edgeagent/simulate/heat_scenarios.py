@@ -98,12 +98,12 @@ SCENARIOS = (
     ),
     Scenario(
         "cameras",
-        "Orin Nano with four cameras, a step from 40 C to 58 C",
+        "Orin Nano with four cameras, a step from 45 C to 60 C",
         "orin-nano-r36",
         "MAXN_SUPER",
-        180.0,
-        ((0.0, 40.0), (60.0, 40.0), (70.0, 58.0)),
-        infer=0.54,
+        160.0,
+        ((0.0, 45.0), (30.0, 45.0), (40.0, 60.0)),
+        infer=0.53,
         cameras=4,
     ),
 )

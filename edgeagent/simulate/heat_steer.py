@@ -13,14 +13,14 @@ from edgeagent.clock import Clock
 from edgeagent.simulate.heat_control import Controller
 from edgeagent.thermal.sense import Sense, ZoneSense
 
+Apply = Callable[[float, str, str], None]
+
 
 class Steer(Protocol):
     """Who steers a build on a board, as the agent does it."""
 
-    def steering(
-        self, reader: BoardReader, apply: Callable[[float, str], None]
-    ) -> contextlib.AbstractContextManager[None]:
-        """A build works within the block; duties go to `apply`, each with its reason."""
+    def steering(self, reader: BoardReader, apply: Apply) -> contextlib.AbstractContextManager[None]:
+        """A build works within the block; duties go to `apply`, each with its reason and, if any, why it must end."""
         ...
 
     def learn(self, kept: float) -> None:
@@ -51,10 +51,10 @@ class _SenseSteer:
         self._alerts: tuple[str, ...] | None = None
         self._kept: list[float] = []
         self._read: Callable[[], Reading] | None = None
-        self._apply: Callable[[float, str], None] = lambda duty, reason: None
+        self._apply: Apply = lambda duty, reason, cancel: None
 
     @contextlib.contextmanager
-    def steering(self, reader: BoardReader, apply: Callable[[float, str], None]) -> Iterator[None]:
+    def steering(self, reader: BoardReader, apply: Apply) -> Iterator[None]:
         self._read, self._apply = reader.read_quick, apply
         yield
         self._read = None
@@ -74,7 +74,7 @@ class _SenseSteer:
         kept = sum(self._kept) / len(self._kept) if self._kept else None
         sense = sense_of_reading(self._read(), self._clock.monotonic_ns() / 1e9, self._alerts, kept)
         duty = self._controller.look(sense)
-        self._apply(duty, getattr(self._controller, "reason", ""))
+        self._apply(duty, getattr(self._controller, "reason", ""), "")
 
 
 def sense_steer(controller: Controller) -> SteerMaker:

@@ -5,9 +5,9 @@ running board changes; it holds the FIFOs of the dark zones open so that reading
 as busy as the machine: the work that a Jetson's GPU would do is done by this machine's processors.
 
 With `--follow PID` it is the work of that process and of all that it started (see `plant_follow` for what is followed
-and `plant_work` for what it means), five times a second, and what they hold is the board's memory, `--memory-scale`
-times. `--nvml` takes the GPU's share from the power of this machine's NVIDIA GPU, where there is one. `--accelerate N`
-lets the board live N times faster than the wall clock: whoever steers it has to be N times faster, too.
+and `plant_work` for what it means), five times a second, and what they hold is in use on the board, for a build
+`--memory-scale` times. `--nvml` takes the GPU's share from the power of this machine's NVIDIA GPU, where there is one.
+`--accelerate N` lets the board live N times faster than the wall clock: whoever steers it has to be as fast.
 
 A file `load.json` in the board's directory (or `--load`) overrides what it names, while it runs:
 `{"cpu": 0.5, "gpu": 1.0, "dla": 0.5, "memory_mb": 2500, "oc1": 3, "oc2": 1}`, shares 0..1; `oc1` and `oc2` are what
@@ -16,8 +16,8 @@ temperature, sunlight on the sink, the share of its fins that is blocked, and a 
 told. Junk in it is reported once and ignored.
 
 It prints `ready` once everything is in place, and again when it has followed a reboot of the board, which it notices
-within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when
-that is a pipe or a socket), or the death of its parent.
+within a period. It ends with status 0 on SIGTERM, SIGINT, the end of its stdin (when that is a pipe or a socket), or
+the death of its parent.
 """
 
 from __future__ import annotations
@@ -242,7 +242,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cooler", choices=sorted(COOLERS), help="another cooler than the board's own")
     parser.add_argument("--worked", type=float, default=0.0, metavar="SHARE", help="how busy it was before, 0..1")
     parser.add_argument("--follow", type=int, metavar="PID", help="the work is that of this process and all it starts")
-    parser.add_argument("--memory-scale", type=float, default=1.0, help="of the board's memory, for a byte they hold")
+    parser.add_argument(
+        "--memory-scale", type=float, default=1.0, help="of the board's memory, for a byte a build holds"
+    )
     parser.add_argument("--nvml", action="store_true", help="the GPU's share from a real GPU's power, if there is one")
     parser.add_argument("--accelerate", type=float, default=1.0, metavar="N", help="seconds of the board in a second")
     parser.add_argument("--trace", type=Path, help="write what the board does to this file, a JSON object a tick")
@@ -266,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plant = Plant(board, options.ambient, options.seed, cooler, options.worked)
     with contextlib.ExitStack() as closing:
         source = open_source(closing, options.follow, options.memory_scale, use_gpu=options.nvml)
-        trace = closing.enter_context(Trace(options.trace)) if options.trace else None
+        trace = closing.enter_context(Trace(options.trace, board.spec.memory_kb / 1024)) if options.trace else None
         run(board, plant, source, settings, trace)
     return 0
 

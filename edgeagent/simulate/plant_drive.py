@@ -72,11 +72,12 @@ class Trace:
 
     Keys: `at_s` since the trace began; `hottest_c`, `sink_c`, `ambient_c`; `alerts`, how many are raised; `clock`, the
     GPU's share of its clock; `input_w`, `rpm`; `build`, `infer`, in cores; `frames`, the share kept; and `done_s`, how
-    many seconds of an undisturbed build are behind it.
+    many seconds of an undisturbed build are behind it; `available_mb` of memory, below 0 for what it has not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory_mb: float) -> None:
         self._file = path.open("w", encoding="utf-8")
+        self._memory_mb = memory_mb
         self._at_s = 0.0
         self._done_s = 0.0
 
@@ -105,6 +106,7 @@ class Trace:
             "infer": round(work.infer, 3),
             "frames": round(frames_kept(work, clock), 4),
             "done_s": round(self._done_s, 3),
+            "available_mb": round(self._memory_mb - state.memory_mb, 1),
         }
         self._file.write(json.dumps(point) + "\n")
         self._file.flush()

@@ -8,9 +8,10 @@ A process's work is what its threads really ran, from /proc/PID/task/TID/schedst
 nanoseconds that it waited for one), as a share of the time; one that is stopped by a signal counts as 0 at once. Where
 the kernel has no schedstat, it is the process's user and system time from /proc/PID/stat, in ticks of 10 ms.
 
-For a build it is run / (time - waited): that this machine has no processor for it now is not held against it, for a
-board shares its processors with nobody, so that a build that never sleeps counts as 1 however busy the machine is. What
-follows a camera's clock makes up for having waited by sleeping less, so there it is run / time.
+For a build it is (run + waited) / time: that this machine has no processor for it now is not held against it, for a
+board shares its processors with nobody, so that a build that never sleeps counts as 1 however busy the machine is. The
+kernel tells of a wait when it is over; what is more than the time since the last look is then counted in the next ones.
+What follows a camera's clock makes up for having waited by sleeping less, so there it is run / time.
 
 A thread that ends takes what it did since the last look with it.
 """
@@ -49,14 +50,25 @@ class _Time(NamedTuple):
 
 @dataclass
 class _Thread:
+    """`owed_s`: waits that are told and not yet counted."""
+
     kind: Kind
     before: _Time
+    owed_s: float = 0.0
+
+    def share(self, now: _Time, span_s: float) -> float:
+        """How busy it was since the last look, 0..1."""
+        busy_s = (now.ran - self.before.ran) / 1e9
+        if self.kind == "build":
+            busy_s += self.owed_s + max(0, now.waited - self.before.waited) / 1e9
+        self.before, self.owed_s = now, max(0.0, busy_s - span_s)
+        return min(1.0, max(0.0, busy_s) / span_s)
 
 
 class Follower:
     """The descendants of `pid`, that one included. A process that does not exist does nothing.
 
-    `memory_scale` is how much of the board's memory a byte that they hold stands for.
+    `memory_scale` is how much of the board's memory a byte stands for that a build holds.
     """
 
     def __init__(self, pid: int, memory_scale: float = 1.0) -> None:
@@ -66,7 +78,6 @@ class Follower:
         self._kinds: dict[int, Kind] = {}
         self._looked_ns = time.monotonic_ns()
         self._tree_ns = 0
-        self._memory_mb = 0.0
         self.look()
 
     def look(self) -> Work:
@@ -80,30 +91,26 @@ class Follower:
             if now is None:
                 del self._threads[path]
                 continue
-            shares[thread.kind] += _share(thread.before, now, span_s, counts_waiting=thread.kind != "build")
-            thread.before = now
+            shares[thread.kind] += thread.share(now, span_s)
         if now_ns - self._tree_ns >= TREE_S * 1e9 or not self._threads:
             self._tree_ns = now_ns
             self._find()
-        return Work(shares["build"], shares["infer"], shares["other"], self._memory_mb)
+        return Work(shares["build"], shares["infer"], shares["other"], self._held_mb())
 
     def _find(self) -> None:
-        """Threads that are new start from now; memory is what all hold."""
+        """Threads that are new start from now. A process that has become another program is another thing."""
         self._kinds = dict(_descendants(self._pid))
-        held_mb = 0.0
         for pid, kind in self._kinds.items():
-            held_mb += _resident_mb(pid)
             for path in _clocks(pid):
-                if path not in self._threads and (now := _read_time(path)) is not None:
+                if (known := self._threads.get(path)) is not None:
+                    known.kind = kind
+                elif (now := _read_time(path)) is not None:
                     self._threads[path] = _Thread(kind, now)
-        self._memory_mb = held_mb * self._memory_scale
 
-
-def _share(before: _Time, now: _Time, span_s: float, *, counts_waiting: bool) -> float:
-    """How busy a thread was, 0..1: what it ran, of the time or of the time in which it was not waiting."""
-    ran_s, waited_s = (now.ran - before.ran) / 1e9, (now.waited - before.waited) / 1e9
-    left_s = span_s if counts_waiting else span_s - max(0.0, waited_s)
-    return min(1.0, max(0.0, ran_s) / max(_LEAST_S, ran_s, left_s))
+    def _held_mb(self) -> float:
+        """What they hold of the board's memory now."""
+        scales: dict[Kind, float] = {"build": self._memory_scale, "infer": 1.0, "other": 1.0}
+        return sum(_resident_mb(pid) * scales[kind] for pid, kind in self._kinds.items())
 
 
 def _read_time(path: Path) -> _Time | None:

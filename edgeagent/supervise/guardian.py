@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 
-WAITS = 'read -r _; kill -KILL -- "-$0"'
+WAITS = 'read -r _; kill -s KILL -- "-$0"'  # POSIX's own form: dash takes no other for a group
 
 
 class Guardian:

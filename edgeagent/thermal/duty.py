@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from edgeagent.thermal.base import DIE_S, MOST_ERROR_C, STEEPEST_C_PER_S, Base, follow
 from edgeagent.thermal.gain import Gain, first_gain, learn
 
-MARGIN_C, LARGEST_MARGIN_C = 0.25, 1.1
+MARGIN_C, LARGEST_MARGIN_C = 0.3, 1.3
 """How far below the set point the mean sits, at least and at most."""
-SLICE_S, RIPPLES = 0.8, 0.5
+SLICE_S, RIPPLES = 0.8, 0.7
 """The period of the slices that a build is run in (supervise.pace), and how much of the ripple that they make in the
 die is kept away from the set point: a look may fall on any phase of it."""
 PEAKS, PEAKS_ABOVE_C = 2.0, 0.5

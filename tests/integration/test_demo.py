@@ -77,6 +77,22 @@ def test_the_demo_builds_runs_reports_and_leaves_nothing(tmp_path: Path, state_d
     assert report["health"] == "ok"
 
 
+def test_in_a_hot_room_the_build_slows_down_and_says_why(tmp_path: Path, state_dir: Path, family: Family) -> None:
+    report_file = tmp_path / "hot.json"
+    hot = ("--ambient", "55", "--module", "orin-nano")
+    done = demo(family, state_dir, "--duration", "2", *hot, "--report", str(report_file))
+    assert done.returncode == 0, done.stderr
+    report = read_report(report_file)
+    assert report["least_duty"] < 0.9
+    assert any("91 C" in reason for reason in report["slowed_because"])
+    assert 85.0 < report["hottest_c"] < 96.0
+    assert report["engine"]["from_store"] is False
+    assert report["results_published"] > 20
+    assert "% pace, hottest" in done.stdout
+    assert "the build was slowed down to" in done.stdout
+    assert family.members() == {}
+
+
 def test_a_second_demo_takes_the_engine_from_the_store(tmp_path: Path, state_dir: Path, family: Family) -> None:
     report_file = tmp_path / "r.json"
     for _ in range(2):

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from edgeagent.cli_heat import DeskSteer
 from edgeagent.simulate.board import make_board
 from edgeagent.simulate.heat_control import OnOff
 from edgeagent.simulate.heat_figures import figures_of
 from edgeagent.simulate.heat_real import WORKER, run_real
 from edgeagent.simulate.heat_scenarios import SCENARIOS
 from edgeagent.simulate.heat_steer import sense_steer
+from edgeagent.simulate.memory_runs import hungers, run_one
 from edgeagent.simulate.plant_follow import Follower
 from edgeagent.simulate.plant_work import Work
 from edgeagent.thermal.sense import Sense
@@ -148,3 +150,13 @@ class OnOffNever(OnOff):
     def look(self, sense: Sense) -> float:
         super().look(sense)
         return 1.0
+
+
+def test_builds_that_want_too_much_end_smaller_or_refused_and_the_inference_lives() -> None:
+    """One of each: the first of the series can be made to fit, the fourth cannot."""
+    first, fourth = (run_one(number, hungers(4, 5)[number - 1], DeskSteer) for number in (1, 4))
+    assert (first.outcome, fourth.outcome) == ("built smaller", "refused")
+    assert first.ok and fourth.ok
+    assert first.endings[0] in ("memory_falling", "out_of_memory")
+    assert first.got_mb < first.wanted_mb
+    assert fourth.attempts > 3

@@ -6,14 +6,16 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from rc_plant import Board, Course, Die, Sensors, Weather, run
 
 from edgeagent.thermal.governor import GovernorRules
 from edgeagent.thermal.sense import Sense
 
-FEW = settings(max_examples=20, deadline=None)
+FEW = settings(max_examples=20, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+"""The same plants each time, so that a limit which one plant in a hundred strains fails for a change and not by chance;
+tests/bench/bench_governor.py draws hundreds. A loop that fails is shown as found: to make it smaller takes hours."""
 SETTLED_S = 420.0
 
 
@@ -23,7 +25,10 @@ def between(low: float, high: float) -> st.SearchStrategy[float]:
 
 @st.composite
 def boards(draw: st.DrawFn) -> Board:
-    """Die, module and sink of any size that a Jetson may have; the zones throttle at temperatures of their own."""
+    """Die, module and sink of any size that a Jetson may have; the zones throttle at temperatures of their own.
+
+    Three of four stand in air in which a share of a build, and no more, fits below the set point in the end.
+    """
     strongest_k = draw(between(2.0, 20.0))
     zones = tuple(
         Die(
@@ -35,7 +40,7 @@ def boards(draw: st.DrawFn) -> Board:
         )
         for number in range(draw(st.integers(1, 3)))
     )
-    return Board(
+    board = Board(
         zones,
         draw(between(10.0, 60.0)),
         draw(between(0.5, 6.0)),
@@ -44,6 +49,20 @@ def boards(draw: st.DrawFn) -> Board:
         draw(between(2.0, 15.0)),
         math.exp(draw(between(math.log(50.0), math.log(400.0)))),
     )
+    share = draw(st.one_of(st.none(), between(0.15, 0.5), between(0.15, 0.9), between(0.5, 0.95)))
+    return board if share is None else replace(board, ambient_c=in_which(board, share))
+
+
+def in_which(board: Board, share: float) -> float:
+    """The air in which a build of this share ends on the set point."""
+    return board.ambient_c - above_at(board, share)
+
+
+def above_at(board: Board, share: float) -> float:
+    """K from the set point at which a build of this share ends."""
+    below_c = GovernorRules().set_point_below_c
+    common_c = board.ambient_c + board.sink_other_k + (board.sink_k + board.module_k) * share
+    return max(common_c + z.other_k + z.build_k * share - (z.throttle_c - below_c) for z in board.zones)
 
 
 SENSORS = st.builds(
@@ -79,8 +98,17 @@ def test_a_build_settles_on_the_set_point_or_works_as_much_as_it_may(board: Boar
         assert -1.5 < mean_c < 0.3
     if all(moment.best == 1.0 for moment in last) and max(moment.above_c for moment in last) < -2.5:
         assert {moment.duty for moment in last} == {1.0}
-    if course.best_work > 60.0:
+    if course.best_work > 180.0:
         assert course.best_work / course.work < 1.15
+
+
+@FEW
+@given(boards(), SENSORS, between(3.0, 12.0))
+def test_a_build_that_begins_on_a_hot_board_does_not_overshoot(board: Board, sensors: Sensors, below_k: float) -> None:
+    hot = replace(board, ambient_c=in_which(board, 0.0) - below_k)
+    course = run(hot, 120.0, sensors=replace(sensors, look_s=0.5))
+    assert max(moment.above_c for moment in course.moments) < 1.0
+    assert course.work > 0.4 * course.best_work
 
 
 @FEW
@@ -110,14 +138,16 @@ def test_air_that_gets_hot_and_a_fan_that_fails_do_not_bring_it_over_the_set_poi
 
 
 @FEW
-@given(boards(), SENSORS, between(1.0, 3.0), between(150.0, 400.0))
-def test_a_step_of_the_pipelines_load_never_gets_near_throttling(
+@given(boards(), SENSORS, between(2.0, 3.0), between(150.0, 400.0))
+def test_a_step_of_the_pipelines_load_is_answered_before_it_has_come_through(
     board: Board, sensors: Sensors, step_k: float, at_s: float
 ) -> None:
     zones = tuple(replace(zone, other_k=step_k) for zone in board.zones)
-    stepped = replace(board, zones=zones, sink_other_k=3.0, ambient_c=min(board.ambient_c, 55.0))
-    course = run(stepped, 500.0, Weather(other=lambda now_s: 1.0 if now_s < at_s else 2.0), sensors)
-    assert all(moment.headroom_c > 5.0 for moment in course.moments)
+    stepped = replace(board, zones=zones, sink_other_k=3.0)
+    stepped = replace(stepped, ambient_c=in_which(stepped, 0.6))
+    weather = Weather(other=lambda now_s: 1.0 if now_s < at_s else 2.0)
+    course = run(stepped, 500.0, weather, replace(sensors, look_s=0.5))
+    assert all(moment.above_c < 1.5 for moment in course.moments if moment.best > 0.0)
 
 
 @FEW
@@ -154,10 +184,12 @@ def test_blindness_makes_it_careful_and_sight_brings_it_back(
 
 
 @FEW
-@given(boards(), SENSORS, between(0.0, 1.0))
+@given(boards(), SENSORS, between(0.0, 0.7))
 def test_zones_that_answer_now_and_then_do_not_let_the_board_get_hot(
     board: Board, sensors: Sensors, silent: float
 ) -> None:
+    """Up to 56 % of the looks, each zone by itself: more is a zone that is not there for most of the time."""
+
     def flickering(sense: Sense) -> Sense:
         zones = (
             replace(z, celsius=None) if math.sin(37.7 * sense.at_s + 11 * n) < 2 * silent - 1.2 else z
@@ -165,8 +197,8 @@ def test_zones_that_answer_now_and_then_do_not_let_the_board_get_hot(
         )
         return replace(sense, zones=tuple(zones))
 
-    course = run(board, 400.0, sensors=sensors, change=flickering)
-    assert all(moment.headroom_c > 4.0 for moment in course.moments)
+    course = run(board, 400.0, sensors=replace(sensors, look_s=0.5), change=flickering)
+    assert all(moment.headroom_c > 3.0 for moment in course.moments)
 
 
 @FEW
@@ -204,7 +236,7 @@ def test_what_the_pipelines_may_do_settles_and_does_not_swing(
     half = [verdict.allowance for verdict in course.verdicts[len(course.verdicts) // 2 :]]
     assert all(0.0 <= share <= 1.0 for share in half)
     moves = [b - a for a, b in pairwise(half) if abs(b - a) > 1e-6]
-    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 4
+    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 1
     assert all(moment.above_c < 1.2 for moment in course.after(1200.0))
     if all(verdict.allowance < 1.0 for verdict in course.verdicts[-60:]):
         assert course.moments[-1].above_c > -4.0

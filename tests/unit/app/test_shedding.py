@@ -17,8 +17,9 @@ from edgeagent.app.cameras import Camera
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lesser_engines import Lesser
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.shed_possible import LOOK_AGAIN_S
 from edgeagent.app.shed_words import ShedWords
-from edgeagent.app.shedding import LOOK_AGAIN_S, SheddingDesk
+from edgeagent.app.shedding import SheddingDesk
 from edgeagent.camera.messages import CaptureStats, Opened, SetShare
 from edgeagent.camera.spec import FileSpec, SourceSpec, SyntheticSpec
 from edgeagent.clock import ManualClock
@@ -131,6 +132,7 @@ class Hall:
         async def whole() -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.desk.run)
+                await settle()
                 for served in self.served:
                     await self.desk.serve(served.name, engine(f"home-{served.name}"))
                     self.loaded(served.name)
@@ -231,7 +233,7 @@ def test_every_step_is_an_event_and_the_state_says_why_and_since_when(halls: Cal
     assert [event["facts"]["step"] for event in restored] == ["pause", "rate 50%"]
     assert all(event["facts"]["lasted_s"] >= 60 for event in restored)
     states = [topic for topic, *_ in hall.link.sent if topic == "shedding/p"]
-    assert len(states) == 4, "said when it changes, not with every look"
+    assert len(states) == 5, "said when it changes, not with every look"
 
 
 def test_a_critical_pipeline_keeps_its_floor_and_the_other_camera_is_hardly_read(halls: Callable[..., Hall]) -> None:
@@ -320,7 +322,7 @@ def test_steps_that_are_not_to_be_had_are_passed_over_and_said_so_before_it_is_h
         assert hall.paces() == [("p", 0.5, None)]
         assert "placement dla: no engine of parts" in hall.events("shed")[0]["facts"]["passed"]
         hall.store.has[("", "dla")] = "small"
-        await hall.look("warm", 1.0, LOOK_AGAIN_S + 10)
+        await hall.look("warm", 1.0, 2 * LOOK_AGAIN_S + 10)
         assert [line[:9] for line in hall.link.last("shedding/p")["unavailable"]] == ["power low"]
         await hall.look("hot", 0.5, 2)
         assert hall.engines() == ["home-p", "small"], "what has come meanwhile is used"

@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from edgeagent.engine.build.outcome import KIND_OF_CODE, KINDS, Ending, Kind, classify
-from edgeagent.engine.build.policy import LONGEST_SPENT_S, MOVES, SPENT_PAUSE_S, Course, begin_attempt, decide_next
+from edgeagent.engine.build.policy import (
+    COOL_DOWN_S,
+    LONGEST_SPENT_S,
+    MOVES,
+    SPENT_PAUSE_S,
+    Course,
+    begin_attempt,
+    decide_next,
+)
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.variant import Variant
 
@@ -157,3 +165,41 @@ def test_no_course_runs_in_circles(kind: Kind) -> None:
 )
 def test_how_endings_are_read(ending: Ending, kind: Kind) -> None:
     assert classify(ending) == kind
+
+
+def test_heat_makes_it_slower_then_shorter_then_waits() -> None:
+    course, moves, ceilings = Course(), [], []
+    for _ in range(8):
+        decision = after("too_hot", begin_attempt(course))
+        course = decision.course
+        moves.append(decision.move)
+        ceilings.append(course.ceiling)
+    assert moves == ["slower"] * 3 + ["lower_level"] * 3 + ["wait"] * 2
+    assert ceilings[:3] == [0.6, 0.36, 0.216] and set(ceilings[3:]) == {0.216}
+    assert (course.cancels, course.level) == (8, 0)
+
+
+def test_after_heat_it_waits_longer_each_time() -> None:
+    pauses, course = [], Course()
+    for _ in range(12):
+        decision = after("too_hot", begin_attempt(course), max_attempts=100)
+        course = decision.course
+        pauses.append(decision.pause_s)
+    assert pauses[0] == COOL_DOWN_S and pauses == sorted(pauses) and pauses[-1] == SPENT_PAUSE_S
+
+
+def test_a_backend_that_cannot_be_tuned_still_gets_slower() -> None:
+    assert after("too_hot", tunable=False).move == "slower"
+    assert after("held_back", tunable=False).move == "wait"
+    assert after("memory_falling", tunable=False).move == "wait"
+
+
+def test_what_the_board_could_not_bear_is_remembered_by_another_form() -> None:
+    hot = Course(0, 5, 2, 8, 0, (), 0.36, 2)
+    course = after("dla_refused", hot).course
+    assert (course.ceiling, course.cancels, course.workspace_divisor, course.level) == (0.36, 2, 1, None)
+
+
+@pytest.mark.parametrize("code", ["memory_falling", "too_hot", "held_back"])
+def test_the_governors_endings_are_kinds_of_their_own(code: str) -> None:
+    assert classify(Ending(code=code)) == code

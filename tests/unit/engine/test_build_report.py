@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from edgeagent.engine.build import report as report_module
+from edgeagent.engine.build.messages import Conditions, Pace
 from edgeagent.engine.build.report import SHARES, BuildReport, Cancelled
-from edgeagent.supervise.messages import Stop
+from edgeagent.supervise.messages import Message, Stop
 from edgeagent.supervise.program import AgentGone, ControlChannel
 
 
@@ -124,3 +125,58 @@ def test_an_agent_that_is_gone_ends_the_build(ends: tuple[socket.socket, Control
     ours.close()
     with pytest.raises(AgentGone):
         BuildReport(channel, "onnxruntime").pause(60)
+
+
+def tell_it(ours: socket.socket, *words: Message) -> None:
+    for word in words:
+        ours.sendall(word.line())
+
+
+def test_only_what_is_timed_under_signals_is_disturbed(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel, "tensorrt")
+    report.tell("calibrating", 0, "")
+    tell_it(ours, Pace(duty=1.0, signals=True), Pace(duty=1.0, signals=False))
+    report.pause(0.0)
+    report.tell("building", 0, "")
+    tell_it(ours, Pace(duty=0.4))
+    report.pause(0.0)
+    assert not report.disturbed, "it was slowed by signals before it timed anything, and by rest since"
+    tell_it(ours, Pace(duty=0.4, signals=True))
+    report.pause(0.0)
+    assert report.disturbed
+    tell_it(ours, Pace())
+    report.pause(0.0)
+    assert report.disturbed, "what was timed then stays doubtful"
+
+
+def test_signals_from_before_count_as_soon_as_it_times(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel, "tensorrt")
+    tell_it(ours, Pace(signals=True))
+    report.tell("calibrating", 0, "")
+    assert not report.disturbed
+    report.tell("building", 0, "")
+    assert report.disturbed and report.paced_by == {"signals"}
+
+
+def test_every_word_that_waits_is_heard_in_one_pause(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel, "tensorrt")
+    tell_it(ours, *(Conditions(stopped_s=float(n), headroom_c=20.0 - n) for n in range(10)))
+    report.pause(0.0)
+    assert report.stopped_s == 9.0 and report.headroom_least_c == 11.0
+    assert report.paused_s == pytest.approx(9.0)
+
+
+def test_how_it_rests_is_told_when_it_changes(ends: tuple[socket.socket, ControlChannel]) -> None:
+    ours, channel = ends
+    report = BuildReport(channel, "tensorrt")
+    report.pause(0.0)
+    report.rest.active = True
+    for _ in range(3):
+        report.pause(0.0)
+    report.rest.active = False
+    report.pause(0.0)
+    told = [word["active"] for word in heard(ours) if word["kind"] == "resting"]
+    assert told == [True, False]
