@@ -22,7 +22,7 @@ from edgeagent.engine.subject import subject_of, subject_of_facts
 from edgeagent.engine.variant import Variant
 from edgeagent.errors import EngineError
 
-SAME_FACTS = ("key_schema", "model_digest", "graft_version", "options", "shapes", "backend", "fingerprint")
+SAME_FACTS = ("key_schema", "graft_version", "shapes", "backend", "fingerprint")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,10 @@ class EngineLook:
             )
 
     def stand_in(self, pipeline: str) -> Ready | None:
-        """The engine that served this pipeline before, where it is one of this very model on this very board."""
+        """The engine that served this pipeline before, where it is one of this model on this very board.
+
+        The model may have been another version: what the bundle holds now may never become an engine.
+        """
         for key in (self._store.active(pipeline), self._store.previous(pipeline)):
             entry = self._store.find(key) if key and self._store.status(key) == "ready" else None
             if entry is not None and self._same_ground(entry.manifest):
@@ -138,6 +141,9 @@ class EngineLook:
         return None
 
     def _same_ground(self, manifest: Manifest) -> bool:
+        before, model = manifest.model, self._bundle.spec
+        if (before.name, before.task, before.classes) != (model.name, model.task, model.classes):
+            return False  # it would report something else than what was asked for
         now = engine_facts(self._wish(Candidate(_variant(manifest)), manifest.calibration_digest))
         return all(manifest.facts.get(name) == now[name] for name in SAME_FACTS)
 

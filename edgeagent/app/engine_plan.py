@@ -8,6 +8,7 @@ import os
 import socket
 from pathlib import Path
 
+from edgeagent.app.engine_forms import DLA_TAKES_SCALES_BEFORE
 from edgeagent.app.plan_screen import PlanReport, plan_json, plan_text
 from edgeagent.app.plan_target import PlanTarget, choose_target
 from edgeagent.board.evidence import read_identity
@@ -36,19 +37,31 @@ def make_report(options: argparse.Namespace) -> PlanReport:
     target = choose_target(options.module, options.tensorrt, options.precision, read_identity(root))
     settings = _settings(options.config)
     from edgeagent.engine.dla.layers import layers_of  # onnx is heavy
-    from edgeagent.engine.dla.read import read_subject
+    from edgeagent.engine.dla.read import read_subject, without_own_qdq
 
     subject = read_subject(options.model)
+    if why := _why_without_qdq(target):
+        subject = without_own_qdq(subject, why)
     plan = plan_network(layers_of(subject.model), target.target, target.why_none)
     return PlanReport(
         model=subject.name,
         grafted=subject.grafted,
+        changed=subject.changed,
         target=target,
         plan=plan,
         max_gpu_layers=settings.dla_max_gpu_layers,
         max_gpu_macs=settings.dla_max_gpu_macs,
         refusal=_refusal(plan, target, settings),
     )
+
+
+def _why_without_qdq(target: PlanTarget) -> str:
+    """Why a build for this target takes a model's own Q/DQ nodes out, "" where it leaves them in."""
+    if target.precision != "int8":
+        return f"{target.precision.upper()} was asked for"
+    if target.target is not None and target.target.tensorrt < DLA_TAKES_SCALES_BEFORE:
+        return "this DLA takes INT8 by calibration, and gets their scales beside the network"
+    return ""
 
 
 def _refusal(plan: Plan, target: PlanTarget, settings: EngineSettings) -> EngineError | None:

@@ -20,10 +20,12 @@ AUTHORITY = (
 
 @dataclass(frozen=True)
 class PlanReport:
-    """`refusal` is why the plan is beyond the fallback budget, None where it is within or where there is no DLA."""
+    """`refusal` is why the plan is beyond the fallback budget, None where it is within or where there is no DLA;
+    `changed` what a build does to the network beforehand, beside the grafts."""
 
     model: str
     grafted: bool
+    changed: str
     target: PlanTarget
     plan: Plan
     max_gpu_layers: float
@@ -49,6 +51,7 @@ def plan_json(report: PlanReport) -> dict[str, object]:
         "schema": "edgeagent/engine-plan/1",
         "model": report.model,
         "grafted": report.grafted,
+        "changed": report.changed,
         "target": {
             "module": target.module.name,
             "soc": target.module.soc,
@@ -117,6 +120,7 @@ def _head(report: PlanReport) -> list[str]:
     with_grafts = f" and {grafts} of the grafts" if report.grafted else ", without the grafts of a build"
     return [
         f"model      {report.model}: {len(plan.placed) - grafts} layers{with_grafts}, {_giga(plan.macs)} a frame",
+        *([f"           {report.changed}"] if report.changed else []),
         f"target     {target.line}" + (f"  ({target.chosen})" if target.chosen else ""),
         f"DLA        {'' if target.dla.answer == 'yes' else target.dla.answer + ': '}{target.dla.reason}",
     ]

@@ -43,8 +43,11 @@ NAMES: dict[str, tuple[str, str]] = {
     "fingerprint.gpu": ("GPU", "a plan is tuned for one GPU"),
     "fingerprint.machine": ("processor architecture", ""),
     "fingerprint.onnxruntime": ("ONNX Runtime", "it optimises a network for itself"),
+    "fingerprint.gpu_parts": ("which parts of the GPU are on", "a plan is tuned for as many"),
+    "fingerprint.tactics": ("the libraries whose kernels a build may take", ""),
     "builder.optimization_level": ("builder's optimisation level", "how hard fast kernels were looked for"),
     "builder.workspace_mb": ("builder's scratch memory", "kernels that need more were left out"),
+    "builder.calibration_ranges": ("what the scales of a calibrated engine cover", ""),
     "builder.dla_max_gpu_layers": ("share of layers that may leave the DLA", ""),
     "builder.dla_max_gpu_macs": ("share of multiply-adds that may leave the DLA", ""),
 }
@@ -64,7 +67,7 @@ class Difference:
 def explain_difference(first: Mapping[str, object], second: Mapping[str, object]) -> list[Difference]:
     """Every fact that tells the two apart, in the order a person would ask in. Empty where the key is the same."""
     one, two = dict(_leaves(first)), dict(_leaves(second))
-    paths = [*one, *(path for path in two if path not in one)]
+    paths = [path for path in [*one, *(path for path in two if path not in one)] if not _only_empty(path, one, two)]
     order = {name: number for number, name in enumerate(NAMES)}
     found = [_difference(path, one, two) for path in paths if _differs(path, one, two)]
     return sorted(found, key=lambda difference: (order.get(difference.fact.split(".")[0], len(order)), difference.fact))
@@ -77,6 +80,14 @@ def _leaves(facts: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Pat
             yield from _leaves(value, (*above, name))
         else:
             yield (*above, name), value
+
+
+def _only_empty(path: Path, one: Mapping[Path, object], two: Mapping[Path, object]) -> bool:
+    """No plugins on one side: that is told by those of the other."""
+    return any(
+        side.get(path) == {} and path not in other and any(longer[: len(path)] == path for longer in other)
+        for side, other in ((one, two), (two, one))
+    )
 
 
 def _differs(path: Path, one: Mapping[Path, object], two: Mapping[Path, object]) -> bool:
@@ -170,10 +181,12 @@ def _classes(first: object, second: object) -> str:
         return ""
     if len(first) != len(second):
         return f"the class lists differ: {len(first)} and {len(second)} names"
-    for number, (one, two) in enumerate(zip(first, second, strict=True)):
-        if one != two:
-            return f"the class lists differ: class {number} is {_shown(one)} and {_shown(two)}"
-    return ""
+    apart = [number for number, (one, two) in enumerate(zip(first, second, strict=True)) if one != two]
+    if not apart:
+        return ""
+    one, two = _shown(first[apart[0]]), _shown(second[apart[0]])
+    more = f", and {len(apart) - 1} more" if len(apart) > 1 else ""
+    return f"the class lists differ: class {apart[0]} is {one} and {two}{more}"
 
 
 def _plain(value: object) -> object:

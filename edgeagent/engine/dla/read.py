@@ -16,16 +16,19 @@ from edgeagent.engine.bombs import check_claims
 from edgeagent.engine.bundle import SAMPLE_PREFIX, check_file_sizes, load_bundle
 from edgeagent.engine.graft import graft_bundle
 from edgeagent.engine.network import FLOW, OPSETS, first_line, opset_of
+from edgeagent.engine.own_qdq import has_qdq, translate_qdq
 from edgeagent.engine.shapes import settle_shapes
 from edgeagent.errors import ModelError
 
 
 class Subject(NamedTuple):
-    """`grafted`: whether normalisation and selection are in `model`, as they will be in the engine."""
+    """`grafted`: whether normalisation and selection are in `model`, as they will be in the engine; `changed`: what
+    else a build for this target does to the network beforehand, "" where nothing."""
 
     name: str
     grafted: bool
     model: onnx.ModelProto
+    changed: str = ""
 
 
 def read_subject(where: str) -> Subject:
@@ -36,6 +39,18 @@ def read_subject(where: str) -> Subject:
         check_static(_read(bundle.onnx_path))
         return Subject(f"{bundle.spec.name} {bundle.spec.version}", True, graft_bundle(bundle))
     return Subject(path.name, False, read_plain(path))
+
+
+def without_own_qdq(subject: Subject, reason: str) -> Subject:
+    """A bundle whose own Q/DQ nodes are taken out, as a build does it. A plain ONNX file is planned as it is.
+
+    Raises ModelError `model_qdq` for nodes that no build would take.
+    """
+    if not subject.grafted or not has_qdq(subject.model):
+        return subject
+    plain, _ = translate_qdq(subject.model)
+    settle_shapes(plain)
+    return subject._replace(model=plain, changed=f"its own Q/DQ nodes are taken out: {reason}")
 
 
 def read_plain(path: Path) -> onnx.ModelProto:

@@ -13,7 +13,7 @@ from engine_kit import put_entry, put_signed
 from edgeagent.app.engine_forms import Site, builder_for, candidates_for, engine_wish
 from edgeagent.app.engine_look import EngineLook
 from edgeagent.config.engine_tables import EngineSettings
-from edgeagent.engine.bundle import load_bundle
+from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.key import engine_facts, engine_key
 from edgeagent.engine.manifest import Agreement
@@ -31,9 +31,15 @@ def store(tmp_path: Path) -> EngineStore:
     return EngineStore(tmp_path / "engines")
 
 
-def look(store: EngineStore, tmp_path: Path, site: Site = SITE, settings: EngineSettings = SETTINGS) -> EngineLook:
+def look(
+    store: EngineStore,
+    tmp_path: Path,
+    site: Site = SITE,
+    settings: EngineSettings = SETTINGS,
+    bundle: ModelBundle = SAMPLE,
+) -> EngineLook:
     """No calibration set is there: an FP32 engine needs none, an INT8 one is found only where a registry gave it."""
-    return EngineLook(store, settings, site, SAMPLE, tmp_path / "calibration", {})
+    return EngineLook(store, settings, site, bundle, tmp_path / "calibration", {})
 
 
 def put(
@@ -124,6 +130,37 @@ def test_no_stand_in_from_another_board_or_pipeline(store: EngineStore, tmp_path
     assert look(store, tmp_path, moved).stand_in("parts") is None
 
 
-def stand_in(store: EngineStore, tmp_path: Path) -> str:
-    found = look(store, tmp_path).stand_in("parts")
+def changed(**values: object) -> ModelBundle:
+    """The sample with other bytes, and with these values in its model.toml."""
+    return SAMPLE.model_copy(update={"digest": "f" * 64, "spec": SAMPLE.spec.model_copy(update=values)})
+
+
+def test_the_version_before_stands_in_for_a_new_one(store: EngineStore, tmp_path: Path) -> None:
+    key = put(store, FP32)
+    store.set_active("parts", key)
+    assert look(store, tmp_path, bundle=changed(version="2")).find([FP32]) is None
+    assert stand_in(store, tmp_path, changed(version="2")) == key
+    colour = SAMPLE.spec.input.model_copy(update={"color": "bgr"})
+    assert stand_in(store, tmp_path, changed(input=colour)) == key, "that is in the engine's own graph"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "faces"},
+        {"classes": SAMPLE.spec.classes[:-1]},
+        {"classes": list(reversed(SAMPLE.spec.classes))},
+        {"task": "classify"},
+        {"input": SAMPLE.spec.input.model_copy(update={"width": 640})},
+    ],
+)
+def test_no_stand_in_that_would_report_something_else(
+    store: EngineStore, tmp_path: Path, values: dict[str, object]
+) -> None:
+    store.set_active("parts", put(store, FP32))
+    assert stand_in(store, tmp_path, changed(**values)) == ""
+
+
+def stand_in(store: EngineStore, tmp_path: Path, bundle: ModelBundle = SAMPLE) -> str:
+    found = look(store, tmp_path, bundle=bundle).stand_in("parts")
     return found.entry.manifest.key if found is not None else ""

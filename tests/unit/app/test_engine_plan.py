@@ -14,6 +14,7 @@ from edgeagent.board.evidence import read_identity
 from edgeagent.board.identity import Identity
 from edgeagent.cli import main
 from edgeagent.cli_parser import make_parser
+from edgeagent.engine.bundle import sample_directory
 from edgeagent.errors import OperatorError
 from edgeagent.simulate.board import make_board
 
@@ -168,6 +169,62 @@ def test_a_plain_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     assert "without the grafts of a build" in out
     assert "/head/Reshape_0" in out and "/model.0" not in out
     assert "1x144x8400" in out
+
+
+def with_own_qdq(folder: Path) -> str:
+    """The sample's bundle with a Q/DQ pair in front of every convolution."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    sample = sample_directory("conveyor")
+    folder.mkdir()
+    (folder / "model.toml").write_text((sample / "model.toml").read_text())
+    model = onnx.load(str(sample / "conveyor.onnx"))
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            source, name = node.input[0], node.output[0]
+            nodes += [
+                helper.make_node("QuantizeLinear", [source, "scale", "zero"], [f"{name}/q"], f"{name}/q"),
+                helper.make_node("DequantizeLinear", [f"{name}/q", "scale", "zero"], [f"{name}/dq"], f"{name}/dq"),
+            ]
+            node.input[0] = f"{name}/dq"
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for name, value in (("scale", np.float32(0.05)), ("zero", np.int8(0))):
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    onnx.save(model, str(folder / "conveyor.onnx"))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensorrt", "precision", "left_in"),
+    [("8.6.2", "int8", False), ("10.3", "int8", False), ("10.3", "fp16", False), ("11.4.1", "int8", True)],
+)
+def test_own_qdq_nodes_are_planned_as_a_build_takes_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tensorrt: str, precision: str, left_in: bool
+) -> None:
+    bundle, asked = with_own_qdq(tmp_path / "bundle"), ("--tensorrt", tensorrt, "--precision", precision, "--json")
+    code, out, _ = run(capsys, bundle, *asked)
+    plain = json.loads(run(capsys, "sample:conveyor", *asked)[1])
+    told = json.loads(out)
+    assert code == 0 and told["budget"]["within"] is True
+    assert any(layer["op"] == "QuantizeLinear" for layer in told["layers"]) is left_in
+    assert told["changed"].startswith("its own Q/DQ nodes are taken out") is not left_in
+    assert plain["changed"] == ""
+    if not left_in:
+        assert told["summary"] == plain["summary"]
+        assert told["changed"] in run(capsys, bundle, *asked[:-1])[1]
+
+
+def test_own_qdq_nodes_of_a_plain_file_are_planned_as_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with_own_qdq(tmp_path / "bundle")
+    told = json.loads(run(capsys, str(tmp_path / "bundle" / "conveyor.onnx"), "--json")[1])
+    assert told["changed"] == "" and any(layer["op"] == "QuantizeLinear" for layer in told["layers"])
 
 
 def test_beyond_the_budget(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

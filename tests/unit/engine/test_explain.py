@@ -101,7 +101,13 @@ def changed(path: str, value: object) -> dict[str, Any]:
         ("options/input/mean", [0.0, 0.0, 1.0], "model.toml input.mean differs: 0.0, 0.0, 0.0 and 0.0, 0.0, 1.0"),
         ("options/family", None, "model.toml family differs: yolov8 and none"),
         ("options/classes", ["bolt", "screw"], "the class lists differ: class 1 is nut and screw"),
+        ("options/classes", ["nut", "bolt"], "the class lists differ: class 0 is bolt and nut, and 1 more"),
         ("options/classes", ["bolt"], "the class lists differ: 2 and 1 names"),
+        (
+            "builder/calibration_ranges",
+            "entropy",
+            "the second has a fact that the first lacks: what the scales of a calibrated engine cover is entropy",
+        ),
         (
             "builder/optimization_level",
             "default",
@@ -140,6 +146,15 @@ def test_what_only_the_first_has() -> None:
         None,
         "the first has a fact that the second lacks: the board driver is 540.4",
     )
+
+
+def test_nothing_on_one_side_is_told_by_what_the_other_has() -> None:
+    """Not as `plugin library is nothing` beside it."""
+    found = explain_difference({**FACTS, "plugins": {}}, {**FACTS, "plugins": {"a.so": "e" * 64, "b.so": "f" * 64}})
+    assert [one.fact for one in found] == ["plugins.a.so", "plugins.b.so"]
+    (alone,) = explain_difference({"plugins": {}}, {})
+    assert alone.fact == "plugins"
+    assert [one.fact for one in explain_difference({"a": 5}, {"a": {"b": 1}})] == ["a", "a.b"]
 
 
 def test_the_same_facts_have_no_difference() -> None:
