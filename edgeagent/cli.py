@@ -25,8 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(command(options))
     except EdgeAgentError as error:
-        tells = _is_engine(options) and error.error_code != type(error).code  # one of its own, not its class's
-        code = f" [{error.error_code}]" if tells else ""
+        code = error.bracket if _is_engine(options) else ""
         for line in _lines_of(error):
             sys.stderr.write(f"edgeagent: {line}{code}\n")
         if _is_engine(options) and options.json:

@@ -42,6 +42,11 @@ class EdgeAgentError(Exception):
         """The error for a script."""
         return {"code": self.error_code, "message": self.message, "mend": self.mend, "retry": self.retry}
 
+    @property
+    def bracket(self) -> str:
+        """` [code]` for the end of a line on the terminal, "" where the code says no more than whose fault it is."""
+        return "" if self.error_code in ("internal", "operator", "config", "engine") else f" [{self.error_code}]"
+
     def line(self) -> str:
         """The error as one line: what is wrong, then the mend."""
         text = " ".join(self.message.split())

@@ -50,6 +50,7 @@ if sys.version_info < (3, 11):
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 CAMERA, PIPELINE = "camera", "command-line"
 SAMPLE_EVERY_S = 2.0
+STOPPED = 128  # plus the signal
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,15 @@ def run_build(options: argparse.Namespace) -> int:
 
 def _failed(asked: Asked, screen: BuildScreen, code: int, *, as_json: bool) -> int:
     """Tell a failure's code, and with --json all of it; a model or pictures that are no good are a wrong request."""
-    if screen.failure is None or code != 1:
+    failure, reason = ("cancelled", "the build was stopped") if code > STOPPED else screen.failure or ("", "")
+    if not failure:
         return code
-    failure, reason = screen.failure
     if as_json:
         print(json.dumps({"ok": False, "error": {"code": failure, "message": reason}}, indent=1))  # noqa: T201
-    sys.stderr.write(f"edgeagent: there is no engine [{failure}]\n")
+    stopped = "the build was stopped: " if code > STOPPED else ""
+    sys.stderr.write(f"edgeagent: {stopped}there is no engine [{failure}]\n")
+    if stopped:
+        return code
     wrong_request = failure.startswith("model") or (failure == "no_calibration" and asked.images is not None)
     return 2 if wrong_request else 1
 

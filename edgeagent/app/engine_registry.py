@@ -95,7 +95,7 @@ class Transfer:
             facts = {kind: name, "ok": True, **do(name)}
         except EdgeAgentError as error:
             self._screen.clear()
-            sys.stderr.write(f"edgeagent: {name}: {error.line()}\n")
+            sys.stderr.write(f"edgeagent: {name}: {error.line()}{error.bracket}\n")
             self._exit_code = max(self._exit_code, 2 if isinstance(error, OperatorError) else 1)
             told = {"code": error.error_code, "message": error.message, "mend": error.mend, "retry": error.retry}
             return {kind: name, "ok": False, "error": told}

@@ -184,7 +184,10 @@ def _read_spec(path: Path) -> ModelSpec:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise ModelError(f"{path}: {where}: {first['msg']}", mend="see docs/models.md") from error
-    except (OSError, ValueError, RecursionError) as error:  # not UTF-8 and not TOML are ValueErrors
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(f"{path} cannot be read: {reason}", mend="check the file's owner and the disk") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8 and not TOML are ValueErrors
         raise ModelError(f"{path} cannot be read as TOML: {error}", mend="see docs/models.md") from error
 
 

@@ -146,7 +146,7 @@ def test_a_network_that_is_none(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["nowhere", "--images", "/tmp"], "there is no model bundle at nowhere"),
+        (["nowhere", "--images", "/tmp"], "(a bundle is a directory with model.toml) [model]"),
         (["net.onnx", "--images", "/tmp"], "net.onnx is a network, and what a build wants is a bundle"),
         (["sample:conveyor"], "--images, or a camera with --source"),
         (["sample:conveyor", "--source", "ftp://x"], "ftp://x"),
@@ -242,6 +242,7 @@ def test_ctrl_c_leaves_nothing(family: Family, config: Path, tmp_path: Path, sig
     assert code == 128 + sig
     family.wait_gone()
     assert not [line for line in heard.items if "Traceback" in line]
+    assert "edgeagent: the build was stopped: there is no engine [cancelled]" in heard.items
     assert shared_memory() <= shared
     assert entries(tmp_path / "state") == []
     assert [path.name for path in (tmp_path / "state" / "calibration").rglob("*.png")] == []

@@ -86,6 +86,7 @@ def test_what_goes_wrong_is_told_with_its_code(place: Ground, tmp_path: Path) ->
     codes = [facts["error"]["code"] for facts in json.loads(out)["engines"]]
     assert codes == ["registry_unknown_key", "registry_none"]
     assert len(errors.splitlines()) == 2 and all(line.startswith("edgeagent: ") for line in errors.splitlines())
+    assert [line.rsplit(" ", 1)[1] for line in errors.splitlines()] == ["[registry_unknown_key]", "[registry_none]"]
     assert "registry.trusted_keys" in run("pull", KEY, *device, code=2)[1]
     with serving(place.registry) as server:
         server.trick = on("", lambda handler: handler.answer(200, b"<html>hello</html>"))
@@ -105,6 +106,7 @@ def test_what_goes_wrong_is_told_with_its_code(place: Ground, tmp_path: Path) ->
         (["push", KEY, "--registry", "file:///tmp"], "no key to sign with"),
         (["push", KEY, "--registry", "file:///tmp", "--signing-key", "/dev/null"], "no regular file"),
         (["keygen", "/dev/null"], "is not overwritten"),
+        (["keygen", "/nowhere/key"], "cannot be written: no such file or directory"),
     ],
 )
 def test_requests_that_are_wrong(tmp_path: Path, words: list[str], told: str) -> None:

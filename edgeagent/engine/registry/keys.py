@@ -27,6 +27,11 @@ def make_signing_key(path: Path) -> SigningKey:
         raise RegistrySetupError(
             "registry_signing_key", f"{path} exists and is not overwritten", mend="name a file that is not there yet"
         ) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RegistrySetupError(
+            "registry_signing_key", f"{path} cannot be written: {reason}", mend="name a file in a directory of yours"
+        ) from error
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(pem)
