@@ -163,6 +163,7 @@ class BuildSteer:
         )
         if self._pace is not None:
             self._pace.set_duty(paces.signals)
+            self._desk.build_is_sliced = 0.0 < self._pace.duty < 1.0
         self._say(paces, verdict)
 
     def _say(self, paces: Paces, verdict: Verdict) -> None:

@@ -25,6 +25,7 @@ from edgeagent.thermal.verdict import LEVELS, Level, Verdict
 log = structlog.get_logger("governor")
 
 LOOK_S, CALM_LOOK_S = 0.5, 1.0  # between two looks while a build runs
+SLICED_LOOK_S = 2.0  # while the ends of slices are looked at anyway
 PLENTY = 0.5  # of the memory is available: none of it is gone within a second
 LEAST_LOOK_S = 0.3
 HEALTH: dict[Level, Word] = {"nominal": "ok", "warm": "ok", "hot": "degraded", "critical": "degraded"}
@@ -73,7 +74,7 @@ class GovernorDesk:
         self._looked_s = float("-inf")
         self._building = False
         self._plenty = False
-        self.build_stands_still = False
+        self.build_stands_still = self.build_is_sliced = False
         self._began = anyio.Event()
         self.read: Callable[[], Reading] | None = None
         self.power_cap_w: float | None = None
@@ -98,7 +99,8 @@ class GovernorDesk:
         try:
             yield
         finally:
-            self._building, self._began, self.build_stands_still = False, anyio.Event(), False
+            self._building, self._began = False, anyio.Event()
+            self.build_stands_still = self.build_is_sliced = False
             self._rules = rules_for(self._settings, heat_expected=self._heat_expected)
 
     def streams_taken(self, pipeline: str, values: Mapping[str, object]) -> None:
@@ -175,6 +177,8 @@ class GovernorDesk:
 
     @property
     def _look_s(self) -> float:
+        if self.build_is_sliced:
+            return SLICED_LOOK_S
         calm = self.verdict is not None and self.verdict.level == "nominal" and self._plenty
         return CALM_LOOK_S if calm else LOOK_S
 

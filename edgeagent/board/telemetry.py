@@ -46,6 +46,7 @@ class BoardReader:
         self._layout: Layout | None = None
         self._names: tuple[tuple[str, ...], ...] = ()
         self._gone: frozenset[str] = frozenset()
+        self._silent: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
         self._zones_seen: dict[str, ZoneProbe] = {}
         self._loads = CpuLoads()
         self._counted: dict[str, Counted] = {}
@@ -102,15 +103,19 @@ class BoardReader:
             uptime_absent=uptime_absent,
         )
         self._note_gone(reading)
+        silent = frozenset(zone.name for zone in reading.zones if zone.temperature_c is None)
+        self._silent = (self._silent[1], silent)
         return reading
 
     def read_quick(self) -> Reading:
         """Only what changes within a second and is steered by: the zones that throttle, and memory.
 
-        A sixth of what `read` costs, for several looks a second. Devices that came since the last `read` are not seen.
+        A sixth of what `read` costs, for several looks a second. Devices that came since the last `read` are not seen,
+        and a zone that gave nothing to the last two of those is not asked: its part is off.
         """
         layout = self._layout or self._current_layout()
-        zones = (probe for probe in layout.zones if probe.limits.throttle_c is not None)
+        off = self._silent[0] & self._silent[1]
+        zones = (probe for probe in layout.zones if probe.limits.throttle_c is not None and probe.name not in off)
         return Reading(zones=tuple(map(read_zone, zones)), memory=read_available(layout.proc["meminfo"]))
 
     def _current_layout(self) -> Layout:

@@ -65,7 +65,7 @@ def test_neither_silence_nor_the_time_limit_count_while_it_is_stopped(tmp_path: 
                 await site.ended.wait()
             assert not site.ended.is_set(), site.error
             site.reading = board(COOL_C)
-            await looks_until(site, clock, lambda: "build-resumed" in site.events)
+            await looks_until(site, clock, lambda: site.desk.verdict is not None and site.desk.verdict.build_duty == 1)
             site.go()
             await site.ended.wait()
         assert site.error is None and site.built is not None
