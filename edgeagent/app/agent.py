@@ -279,7 +279,7 @@ class Agent:
 
     def _wanted(self, served: Served, model: str) -> Wanted:
         """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
-        bundle = self._lineup.bundle(model)
+        trouble, bundle = self._lineup.broken.get(model) or (None, self._lineup.bundle(model))
         size = bundle.spec.input
         images = self._config.engines.calibration_images
         name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
@@ -290,6 +290,7 @@ class Agent:
             calibration=self._state_dir / "calibration" / name,
             ring_fd=served.ring.fd,
             images=images,
+            trouble=trouble,
         )
 
     async def _provide(self, served: Served) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from edgeagent.app.engine_course import Making
 from edgeagent.app.engine_words import EngineWords
 from edgeagent.engine.bundle import ModelBundle
+from edgeagent.errors import EdgeAgentError
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames."""
+    """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames; `trouble`: why
+    the model cannot be read, so that nothing can be made of it."""
 
     pipeline: str
     model: str
@@ -20,6 +22,7 @@ class Wanted:
     calibration: Path
     ring_fd: int | None
     images: str | None = None
+    trouble: EdgeAgentError | None = None
 
 
 @dataclass

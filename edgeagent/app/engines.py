@@ -117,6 +117,10 @@ class EngineDesk:
         """
         words = self.words(wanted.pipeline)
         words.wanted()
+        if wanted.trouble is not None:
+            await self._serve_on(wanted, words, on_ready)
+            words.failed(wanted.trouble, attempt=0, final=True)
+            return False
         try:
             job = await anyio.to_thread.run_sync(partial(self._job, wanted, words))
         except EdgeAgentError as error:
@@ -135,6 +139,20 @@ class EngineDesk:
                 return False
             await self._deliver(job, found, on_ready)
             return True
+
+    async def _serve_on(
+        self, wanted: Wanted, words: EngineWords, on_ready: Callable[[Wanted, Ready], Awaitable[None]]
+    ) -> None:
+        """The model cannot be read: let what served before serve on."""
+        look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
+        try:
+            before = await anyio.to_thread.run_sync(look.stand_in, wanted.pipeline)
+        except StoreError as error:
+            log.warning("stand_in", reason=error.line())
+            return
+        if before is not None:
+            words.serves_meanwhile(before.entry.manifest.key)
+            await on_ready(wanted, before)
 
     def _job(self, wanted: Wanted, words: EngineWords) -> Job:
         candidates = candidates_for(self._settings, self._site, wanted.bundle)
@@ -176,7 +194,7 @@ class EngineDesk:
         return await self._built(job)
 
     async def _serve_meanwhile(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
-        """Let the engine that served before serve on, where it is one of this very model on this board."""
+        """Let the engine that served before serve on, where it is one of this model, in any version, on this board."""
         if job.serving:
             return
         try:

@@ -1,6 +1,7 @@
 """Which cameras and pipelines run, with which models: the config against what is on the disk.
 
-A model that is wrong costs its own pipelines, not the others.
+A model that is wrong costs its own pipelines, not the others. Where only its network cannot be read, the pipelines run
+all the same: an engine that served before may serve on.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ from edgeagent.app.wiring import check_classes
 from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.config.schema import Config
-from edgeagent.engine.bundle import ModelBundle, load_bundle
-from edgeagent.errors import EdgeAgentError
+from edgeagent.engine.bundle import ModelBundle, ModelSpec, load_bundle, load_spec_alone
+from edgeagent.errors import EdgeAgentError, ModelError
 
 
 class Lineup:
-    """`bundles` by model id; `refused` by pipeline: why it cannot run. `no_backend` refuses all of them."""
+    """`bundles` by model id; `refused` by pipeline: why it cannot run. `no_backend` refuses all of them.
+
+    `broken` by model id: why its network cannot be read, and what is known of it without.
+    """
 
     def __init__(self, config: Config, no_backend: EdgeAgentError | None) -> None:
         self._config = config
         self._no_backend = no_backend
         self.bundles: dict[str, ModelBundle] = {}
+        self.broken: dict[str, tuple[ModelError, ModelBundle]] = {}
         self.refused: dict[str, EdgeAgentError] = {}
         for name, settings in config.pipelines.items():
             if settings.enabled:
@@ -36,9 +41,25 @@ class Lineup:
         try:
             if self._no_backend is not None:
                 raise self._no_backend
-            check_classes(name, settings.classes, self.bundle(settings.model))
+            check_classes(name, settings.classes, self._whole_or_broken(settings.model))
         except EdgeAgentError as error:
             self.refused[name] = error
+
+    def _whole_or_broken(self, model: str) -> ModelBundle:
+        if model in self.broken:
+            return self.broken[model][1]
+        try:
+            return self.bundle(model)
+        except ModelError as error:
+            try:
+                known = load_spec_alone(self.model_path(model))
+            except ModelError:
+                raise error from None
+            self.broken[model] = error, known
+            return known
+
+    def _spec(self, model: str) -> ModelSpec:
+        return self.broken[model][1].spec if model in self.broken else self.bundles[model].spec
 
     def bundle(self, model: str) -> ModelBundle:
         """The bundle of any model of the config, one that a pipeline may fall back on among them. Raises ModelError."""
@@ -56,7 +77,7 @@ class Lineup:
         found = {}
         for name, settings in self._config.cameras.items():
             if settings.enabled:
-                inputs = [self.bundles[p.model].spec.input for p in wanted if p.camera == name]
+                inputs = [self._spec(p.model).input for p in wanted if p.camera == name]
                 sizes = sorted({(i.width, i.height) for i in inputs})
                 found[name] = Camera(name, settings.source, sizes, publisher, clock, rng)
         return found
@@ -69,7 +90,7 @@ class Lineup:
                 publisher.note(f"pipeline/{name}", "degraded", f"its camera {settings.camera} is disabled")
             if not settings.enabled or settings.camera not in cameras or name in self.refused:
                 continue
-            bundle, camera = self.bundles[settings.model], cameras[settings.camera]
-            ring = camera.rings[bundle.spec.input.width, bundle.spec.input.height]
-            served.append(Served(name, settings, camera, ring, bundle.spec.classes, settings.model))
+            spec, camera = self._spec(settings.model), cameras[settings.camera]
+            ring = camera.rings[spec.input.width, spec.input.height]
+            served.append(Served(name, settings, camera, ring, spec.classes, settings.model))
         return served

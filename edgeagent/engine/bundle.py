@@ -145,6 +145,13 @@ def check_file_sizes(onnx_path: Path) -> None:
         )
 
 
+def load_spec_alone(where: str) -> ModelBundle:
+    """What a bundle says of itself, where its network cannot be read; without a digest. Raises ModelError."""
+    path = _toml_path(where)
+    spec = _read_spec(path)
+    return ModelBundle(spec=spec, onnx_path=path.parent / spec.onnx, digest="")
+
+
 def _onnx_path(toml: Path, name: str) -> Path:
     folder = toml.parent.resolve()
     path = folder / name

@@ -130,18 +130,21 @@ def test_the_engine_before_serves_until_the_new_one_is_ready(tmp_path: Path, sta
     assert (store.active("parts"), store.previous("parts")) == (after.key, before)
 
 
-def test_a_new_version_of_the_model_that_is_broken_takes_nothing_away(tmp_path: Path, state: Path) -> None:
+@pytest.mark.parametrize(("length", "code"), [(100_000, "model_not_onnx"), (0, "model_missing")])
+def test_a_new_version_of_the_model_that_is_broken_takes_nothing_away(
+    tmp_path: Path, state: Path, length: int, code: str
+) -> None:
     before, folder = the_key(state), tmp_path / "bundle"
     folder.mkdir()
     shutil.copy(SAMPLE / "model.toml", folder)
-    (folder / "conveyor.onnx").write_bytes((SAMPLE / "conveyor.onnx").read_bytes()[:100_000])
+    (folder / "conveyor.onnx").write_bytes((SAMPLE / "conveyor.onnx").read_bytes()[:length])
     for place in ("run", "again"):
         with running(tmp_path / place, state, models__conveyor={"path": str(folder)}) as (watcher, _):
             failed = watcher.message(EngineState, lambda e: e.state == "failed")
             told = watcher.ever(Event, lambda e: e.type == "engine-failed")
             watcher.message(Result, lambda r: r.engine == before)
         assert failed.serving == before
-        assert told.facts["code"] == "model_not_onnx" and told.facts["final"] is True
+        assert told.facts["code"] == code and told.facts["final"] is True
     assert entries(state) == [before], "nothing was stored"
 
 

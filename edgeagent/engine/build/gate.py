@@ -81,7 +81,7 @@ def _disk(need: Need, have: Have) -> Hold | None:
     return Hold(
         "disk_full",
         f"the disk has {have.disk_free_mb} MB free, and a build wants {wanted} MB",
-        "free some space, or lower engines.min_disk_free_mb",
+        "free some space" + (", or lower engines.min_disk_free_mb" if have.disk_free_mb >= 4 * need.model_mb else ""),
     )
 
 
