@@ -36,7 +36,10 @@ def test_too_little_memory_holds() -> None:
 def test_too_little_disk_holds() -> None:
     assert isinstance(decide_start(NEED, Have(6000, 8000, 456)), Go)
     held = decide_start(NEED, Have(6000, 8000, 455))
-    assert isinstance(held, Hold) and held.code == "disk_full" and held.mend
+    assert isinstance(held, Hold) and held.code == "disk_full"
+    assert held.mend == "free some space, or lower engines.min_disk_free_mb"
+    fuller = decide_start(NEED, Have(6000, 8000, 199))
+    assert isinstance(fuller, Hold) and fuller.mend == "free some space", "the setting alone would not help"
 
 
 def test_what_cannot_be_read_makes_careful_and_does_not_hold() -> None:
