@@ -16,7 +16,8 @@ class GovernorRules:
     `warm_below_c`: the level is no longer nominal. `heat_expected`: False on a machine without zones that throttle;
     then no temperature is no reason for care. `blind_duty`: what a build gets while no zone can be read.
     `most_duty`: the ceiling a build was started with. `least_duty`: below this a build is paused.
-    `frames_floor`, `frames_good`: shares of the frames at which a build yields, and from which it may have more again.
+    `frames_floor`, `frames_good`: shares of the frames at which a build yields, and from which it may have more again,
+    of the filtered share.
     `latency_limit`, `latency_good`: the same for the latency relative to the usual.
     `oc3_per_s`: a rate of instantaneous over-power events that is no longer ordinary (1 to 30 are, in MAXN modes).
     `memory_floor_mb`: a build is cancelled below it; None: 5 % of the memory, at least 200 and at most 1500 MB.
@@ -33,7 +34,7 @@ class GovernorRules:
     most_duty: float = 1.0
     least_duty: float = 0.05
     frames_floor: float = 0.95
-    frames_good: float = 0.958
+    frames_good: float = 0.952
     latency_limit: float = 1.5
     latency_good: float = 1.3
     oc3_per_s: float = 60.0

@@ -226,6 +226,27 @@ def test_pipelines_keep_their_frames_while_a_build_works(board: Board, demand: f
 
 
 @FEW
+@given(boards(), between(0.055, 0.15), between(0.005, 0.015), between(1.0, 5.0))
+def test_a_build_sits_at_the_floor_of_frames_that_ripple(
+    board: Board, harm: float, ripple: float, period_s: float
+) -> None:
+    """Losses in proportion to the duty, as beside a GPU that is shared in turns, seen as a mean of three seconds."""
+    cool = replace(board, ambient_c=15.0, sink_k=10.0)
+    kept, duty, seen_s = [1.0], [0.0], [0.0]
+
+    def with_frames(sense: Sense) -> Sense:
+        dt_s, seen_s[0] = sense.at_s - seen_s[0], sense.at_s
+        kept[0] += (1.0 - harm * duty[0] - kept[0]) * (1 - math.exp(-dt_s / 3.0))
+        return replace(sense, frames_kept=kept[0] + ripple * math.sin(2 * math.pi * sense.at_s / period_s))
+
+    course = run(cool, 600.0, change=with_frames, told=lambda verdict: duty.__setitem__(0, verdict.build_duty))
+    late = [m for m in course.moments if m.at_s > 100.0]
+    mean = sum(m.duty for m in late) / len(late)
+    assert 1.0 - harm * mean >= 0.95 - 0.001
+    assert mean > 0.85 * 0.05 / harm
+
+
+@FEW
 @given(boards(), SENSORS, between(2.0, 12.0), between(15.0, 50.0), between(35.0, 65.0))
 def test_what_the_pipelines_may_do_settles_and_does_not_swing(
     board: Board, sensors: Sensors, other_k: float, sink_other_k: float, ambient_c: float

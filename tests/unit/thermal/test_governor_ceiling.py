@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import pytest
 from governor_kit import RULES, at
 
@@ -46,7 +49,59 @@ def test_late_answers_take_duty_too() -> None:
 
 @pytest.mark.parametrize("kept", [None, 1.0, 0.98])
 def test_pipelines_that_are_well_or_not_there_take_nothing(kept: float | None) -> None:
-    assert look_at_cameras(RULES, Cameras(), at(1.0, frames_kept=kept), 1.0, 0.5) == Cameras()
+    assert look_at_cameras(RULES, Cameras(), at(1.0, frames_kept=kept), 1.0, 0.5).ceiling == Ceiling()
+
+
+def looked(kept: Iterable[float], cameras: Cameras, duty: float) -> list[Cameras]:
+    """Looks twice a second, from the 100th second on, at a build that works with no more than this duty."""
+    found = [cameras]
+    for n, share in enumerate(kept):
+        worked = min(duty, found[-1].ceiling.share)
+        found.append(look_at_cameras(RULES, found[-1], at(100.0 + 0.5 * n, frames_kept=share), worked, 0.5))
+    return found[1:]
+
+
+@pytest.mark.parametrize("period_s", [1.6, 3.0, 5.0, 8.0])
+def test_frames_that_ripple_around_a_share_above_the_floor_take_nothing(period_s: float) -> None:
+    ripple = [0.962 + 0.015 * math.sin(2 * math.pi * 0.5 * n / period_s) for n in range(240)]
+    assert min(ripple) < RULES.frames_floor
+    begun = Cameras(Ceiling(0.6, 0.7, 90.0, 90.0))
+    shares = [cameras.ceiling.share for cameras in looked([0.962, *ripple], begun, 1.0)]
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.6
+
+
+def test_a_deep_dip_takes_duty_at_once_and_no_less_than_before() -> None:
+    settled = looked([0.962] * 60, Cameras(Ceiling(0.6, 0.6, 90.0, 90.0)), 1.0)[-1]
+    before = settled.ceiling.share
+    for kept, left in ((0.89, 0.7), (0.8, 0.4)):
+        dipped = look_at_cameras(RULES, settled, at(130.0, frames_kept=kept), before, 0.5)
+        assert dipped.ceiling.share == pytest.approx(left * before)
+
+
+def test_a_small_lasting_shortfall_takes_what_it_needs_and_no_more() -> None:
+    """What is lost is in proportion to the duty: 5 % of the frames at a duty of 0.7."""
+    cameras, duty, duties, kept = Cameras(), 1.0, [], 1.0
+    for n in range(1200):
+        kept += (1.0 - duty * 0.05 / 0.7 - kept) * 0.5 / 3.0
+        cameras = look_at_cameras(RULES, cameras, at(0.5 * n, frames_kept=kept), duty, 0.5)
+        duty = cameras.ceiling.share
+        duties.append(duty)
+    assert min(duties) > 0.5
+    assert all(0.6 < duty <= 0.72 for duty in duties[200:])
+
+
+def test_one_shortfall_is_not_cut_twice() -> None:
+    """While the frames that are seen are those of before the cut, the ceiling stays where the cut has put it."""
+    short = looked([0.94] * 20, Cameras(), 1.0)
+    assert short[0].ceiling.share == pytest.approx(0.05 / 0.06)
+    assert short[4].ceiling.share > 0.7
+
+
+def test_a_duty_that_fell_for_another_reason_is_not_taken_for_what_can_be_borne() -> None:
+    busy = looked([0.945] * 60, Cameras(), 0.8)[-1]
+    stopped = look_at_cameras(RULES, busy, at(131.0, frames_kept=0.96), 0.0, 0.5)
+    assert stopped.ceiling.share > 0.5
 
 
 def test_frames_that_are_lost_without_the_build_do_not_hold_it_up_for_ever() -> None:
@@ -68,6 +123,13 @@ def test_frames_that_are_lost_without_the_build_do_not_hold_it_up_for_ever() -> 
 def test_cameras_that_are_well_again_are_measured_as_before() -> None:
     lenient = Cameras(floor=0.6, limit=3.0)
     assert look_at_cameras(RULES, lenient, at(1.0, frames_kept=1.0, latency=1.0), 0.5, 0.5).floor is None
+
+
+def test_where_nothing_runs_any_more_the_frames_of_before_are_forgotten() -> None:
+    low = looked([0.94] * 4, Cameras(), 1.0)[-1]
+    gone = look_at_cameras(RULES, low, at(110.0), 0.5, 0.5)
+    assert gone.kept is None
+    assert gone.ceiling.share > low.ceiling.share
 
 
 def electric(watts: float, seconds: float, duty: float = 1.0, cap_w: float | None = 15.0) -> Electric:
