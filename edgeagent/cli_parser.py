@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,10 +93,10 @@ def _count(text: str) -> int:
 
 
 def _speed(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 50:
-        raise argparse.ArgumentTypeError("wants 0.1 to 50")
-    return value
+    with suppress(ValueError):
+        if 0.1 <= (value := float(text)) <= 50:
+            return value
+    raise argparse.ArgumentTypeError("wants a number from 0.1 to 50")
 
 
 def _add_config(every: Every) -> None:
@@ -205,14 +206,14 @@ def _add_heat(actions: Every) -> None:
     pace.add_argument("--virtual", action="store_true", help="in virtual time and without processes: seconds")
     pace.add_argument("--accelerate", type=_speed, default=10.0, metavar="N", help="times the wall clock (default 10)")
     heat.add_argument("--png", type=Path, metavar="FILE", help="draw temperature, duty and frames")
-    heat.add_argument("--json", action="store_true")
+    heat.add_argument("--json", action="store_true", help="for scripts")
     heat.set_defaults(command=commands.command_simulate_heat)
 
 
 def _add_memory(actions: Every) -> None:
     memory = actions.add_parser("memory", help="builds that want more memory than a virtual board has")
-    memory.add_argument("--runs", type=_count, default=20)
-    memory.add_argument("--json", action="store_true")
+    memory.add_argument("--runs", type=_count, default=20, help="how many builds (default 20)")
+    memory.add_argument("--json", action="store_true", help="for scripts")
     memory.set_defaults(command=commands.command_simulate_memory)
 
 

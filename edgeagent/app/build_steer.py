@@ -210,7 +210,8 @@ class BuildSteer:
             self._words.steered(steered)
         self._news, word = next_news(self._news, duty, reason.code, now_s)
         if word is not None:
-            text = "the build goes on at full pace" if word == "free" else f"the build goes on {line}"
+            goes = "stands still" if word == "paused" else "goes on"
+            text = "the build goes on at full pace" if word == "free" else f"the build {goes}, {line}"
             log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=reason.text)
             self._words.steer_event(KINDS[word], text, duty=round(duty, 2), code=reason.code, warns=word == "paused")
 

@@ -203,8 +203,10 @@ def plain_line(state: DemoState) -> str | None:
 
 
 def _plain_pace(state: DemoState) -> str:
-    """In tens, so that a log gets few lines."""
+    """In tens, so that a log gets few lines; the level, and what the pace is for."""
     if not state.steered or state.engine is None or state.engine.duty is None:
         return ""
     hottest = _number(state.number("thermal", "temp_max_c"), "C", 0)
-    return f", at {10 * round(10 * state.engine.duty)} % pace, hottest {hottest}"
+    # of the reason only what it is about: its numbers change from word to word
+    why = ", ".join(filter(None, [state.engine.level, state.engine.reason.partition(" is ")[0]]))
+    return f", at {10 * round(10 * state.engine.duty)} % pace, hottest {hottest}" + (f" ({why})" if why else "")

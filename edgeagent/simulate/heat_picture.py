@@ -46,6 +46,8 @@ def check_picture(path: Path) -> None:
         raise OperatorError("--png needs OpenCV", mend="pip install 'edgeagent[demo]'", code="no_opencv")
     if not path.absolute().parent.is_dir():
         raise OperatorError(f"--png: there is no directory {path.absolute().parent}", mend="name one that is there")
+    if path.is_dir():
+        raise OperatorError(f"--png: {path} is a directory", mend="name a file in it")
 
 
 def _block(scenario: Scenario, runs: Sequence[Run]) -> Canvas:

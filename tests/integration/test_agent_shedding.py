@@ -21,7 +21,7 @@ from test_link_kit import free_port, mosquitto, needs_mosquitto
 
 from edgeagent.fleet.measurements import CameraMeasurement, Summary
 from edgeagent.fleet.results import Event, Result
-from edgeagent.fleet.states import Health, Info, Shedding
+from edgeagent.fleet.states import EngineState, Health, Info, Shedding
 from edgeagent.simulate.board import VirtualBoard, make_board
 
 pytestmark = [needs_mosquitto, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -178,7 +178,7 @@ def test_a_smaller_model_that_is_ready_in_the_store_serves_while_it_is_hot(tmp_p
     tiny = {"path": str(another_model(tmp_path / "tiny"))}
     people = {"camera": "door", "model": "tiny"}
     with running(tmp_path / "make", state, models__tiny=tiny, pipelines__people=people) as (watcher, _, _):
-        small = watcher.ever(Result, lambda r: r.pipeline == "people").engine
+        small = watcher.ever(EngineState, lambda e: e.pipeline == "people" and e.state == "ready").key
     ladder = {"camera": "door", "model": "conveyor", "shed": ["model tiny"]}
     with running(tmp_path / "run", state, models__tiny=tiny, pipelines__people=ladder) as (watcher, _, board):
         own = watcher.ever(Result, lambda r: r.pipeline == "people")

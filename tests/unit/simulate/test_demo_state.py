@@ -124,7 +124,7 @@ def test_a_slowed_build_is_told_with_its_pace_and_the_heat() -> None:
     state.apply("engine", building(1.0), 0.0)
     assert plain_line(state) == "engine: building, 70 %"
     state.apply("engine", building(0.43, "gpu-thermal is 0.4 C below its set point"), 0.0)
-    assert plain_line(state) == "engine: building, 70 %, at 40 % pace, hottest 91 C"
+    assert plain_line(state) == "engine: building, 70 %, at 40 % pace, hottest 91 C (warm, gpu-thermal)"
     state.apply("engine", building(0.71, "gpu-thermal is 0.9 C below its set point"), 0.0)
     report = make_report(state, 0.0, None, None)
     assert (report["least_duty"], report["hottest_c"]) == (0.43, 90.6)
