@@ -30,7 +30,7 @@ class PowerLoan(Protocol):
     """The board's power, set for a build and given back after it. Neither raises, neither takes for ever."""
 
     async def begin(self) -> str:
-        """What was done, in words; empty where nothing was."""
+        """What was done, or why it was not, in words; empty where there was nothing to do."""
         ...
 
     async def end(self) -> None: ...
@@ -68,14 +68,20 @@ class BuildPower:
         power = self._make()
         memory = power.memory()
         if memory.pending is not None or (memory.found is not None and memory.keeper != "agent"):
-            return ""  # somebody else is at it, or has it as he wants it
+            return "left alone, a person has set the board's power"
         plan = power.plan(INTENT)
-        if plan.reboot or not plan.steps:
+        if plan.reboot:
+            return "left alone, it would take a reboot"
+        if not plan.steps:
             return ""
         self._power = power
-        _, result = power.apply(INTENT, self._helper, NO_REBOOT)
+        try:
+            _, result = power.apply(INTENT, self._helper, NO_REBOOT)
+        except EdgeAgentError as error:
+            log.warning("build_power", left="as it is", reason=error.line())
+            return f"not set, {error.line()}"
         log.info("build_power", state=result.word, reason=result.detail)
-        return plan.line() if result.word in GOOD else ""
+        return plan.line() if result.word in GOOD else f"not set, {result.detail}"
 
     async def end(self) -> None:
         power, self._power = self._power, None
