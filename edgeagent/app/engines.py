@@ -231,7 +231,7 @@ class EngineDesk:
         """The board's fan and power are set for a build within the block, where that needs no reboot."""
         job.prepared.clear()
         try:
-            if self._governor is not None and (done := await self._power.begin()):
+            if self._governor is not None and self._governor.governs and (done := await self._power.begin()):
                 job.prepared.append(f"power intent {INTENT}: {done}")
                 job.words.prepared(job.prepared[-1])
             yield

@@ -87,6 +87,11 @@ class GovernorDesk:
         return lambda: self._takers.remove(take)
 
     @property
+    def governs(self) -> bool:
+        """Whether builds and pipelines are steered at all."""
+        return self._settings.govern
+
+    @property
     def is_building(self) -> bool:
         return self._building
 
