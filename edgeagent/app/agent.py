@@ -186,6 +186,7 @@ class Agent:
         self._power.on_change = self._publish_info
         self._shedding.on_engine = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
+        self._infer.on_idle = self._governor.streams.forget
         self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks

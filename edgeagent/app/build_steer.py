@@ -31,6 +31,7 @@ STEP_CHANGE = 0.02  # in the duty that the build keeps itself: less is not told
 TOLD_EVERY_S = 1.0
 CONDITIONS_EVERY_S = 2.0
 STILL_S = 1.0  # after this long at a standstill, what pipelines do is what they do by themselves
+MOST_LEARNT_S = 15.0  # a pipeline that shows nothing in this time is not waited for any longer
 LEARNS = Reason("cameras", "the pipelines show what they do by themselves")
 KINDS = {"free": "build-resumed", "slowed": "build-slowed", "paused": "build-paused"}
 
@@ -93,6 +94,7 @@ class BuildSteer:
         self._conditions_s = float("-inf")
         self._to_say: dict[str, Message] = {}
         self._changed = anyio.Event()
+        self._learns_since_s: float | None = None
         self._ended = False
         self.clock = RunningClock(clock, self._stopped_s)
         self.busy_clock = RunningClock(clock, lambda: self._stopped_s() + self._resting.rested_s)
@@ -143,8 +145,12 @@ class BuildSteer:
         return 0.0 if self._learns() else min(self._verdict.build_duty, self._ceiling)
 
     def _learns(self) -> bool:
-        """A pipeline runs of which nobody knows yet what it does by itself: the build lets it show that."""
-        return self._pacing != "off" and not self._desk.streams.knows_all
+        """A pipeline runs of which nobody knows yet what it does by itself: the build lets it do so for a while."""
+        if self._pacing == "off" or self._desk.streams.knows_all:
+            return False
+        if self._learns_since_s is None:
+            self._learns_since_s = self._now_s()
+        return self._now_s() - self._learns_since_s < MOST_LEARNT_S
 
     def _reason(self, verdict: Verdict) -> Reason:
         return LEARNS if self._learns() else verdict.reason

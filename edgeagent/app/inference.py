@@ -67,6 +67,7 @@ class InferDesk:
         self._clock = clock
         self._torn = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
+        self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
         self._measured_ns = clock.monotonic_ns()
@@ -194,6 +195,7 @@ class InferDesk:
         served = self._pipelines[word.pipeline]
         if served.start is not None and served.start.engine == word.engine:
             served.start = None
+            self.on_idle(served.name)
         self.on_load_failed(served, word.engine, word.text)
 
     def _child_changed(self, child: ChildState) -> None:
@@ -219,6 +221,7 @@ class InferDesk:
         had = [served for served in self._pipelines.values() if served.start and served.start.engine == engine]
         for served in had:
             served.start, served.loaded = None, False
+            self.on_idle(served.name)
         return had
 
     def measure(self) -> None:

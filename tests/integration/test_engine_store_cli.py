@@ -197,7 +197,7 @@ sys.exit(listed())
         (Path(state) / "engines").chmod(0o700)
         done = subprocess.run([sys.executable, "-c", program, state], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"edgeagent: {state}/engines may not be read by this user (use sudo)\n"
+    assert done.stderr == f"edgeagent: {state}/engines may not be read by this user (use sudo) [store]\n"
 
 
 # explain
