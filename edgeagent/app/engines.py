@@ -145,14 +145,18 @@ class EngineDesk:
     ) -> None:
         """The model cannot be read: let what served before serve on."""
         look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
-        try:
-            before = await anyio.to_thread.run_sync(look.stand_in, wanted.pipeline)
-        except StoreError as error:
-            log.warning("stand_in", reason=error.line())
-            return
-        if before is not None:
+        if (before := await self._stand_in(look, wanted.pipeline)) is not None:
             words.serves_meanwhile(before.entry.manifest.key)
             await on_ready(wanted, before)
+
+    @staticmethod
+    async def _stand_in(look: EngineLook, pipeline: str) -> Ready | None:
+        """What served this pipeline before; None also where the store cannot tell."""
+        try:
+            return await anyio.to_thread.run_sync(look.stand_in, pipeline)
+        except StoreError as error:
+            log.warning("stand_in", reason=error.line())
+            return None
 
     def _job(self, wanted: Wanted, words: EngineWords) -> Job:
         candidates = candidates_for(self._settings, self._site, wanted.bundle)
@@ -197,12 +201,7 @@ class EngineDesk:
         """Let the engine that served before serve on, where it is one of this model, in any version, on this board."""
         if job.serving:
             return
-        try:
-            before = await anyio.to_thread.run_sync(partial(self._look(job).stand_in, job.wanted.pipeline))
-        except StoreError as error:
-            log.warning("stand_in", reason=error.line())
-            return
-        if before is not None:
+        if (before := await self._stand_in(self._look(job), job.wanted.pipeline)) is not None:
             job.serving = before.entry.manifest.key
             job.words.serves_meanwhile(job.serving)
             await on_ready(job.wanted, before)

@@ -29,7 +29,6 @@ from edgeagent.engine.qdq_arithmetic import (
 )
 from edgeagent.engine.qdq_constants import with_initializers
 from edgeagent.engine.scale_flow import MOVERS, spread_scales, tensors_without_scale
-from edgeagent.engine.scales import scale_of
 
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 SMALL = (TensorProto.INT8, TensorProto.UINT8)
@@ -232,16 +231,10 @@ def complete_scales(
 
     For a translated network whose pairs leave tensors without a scale. Raises ModelError when it does not run.
     """
-    from edgeagent.engine.ranges import RangeMeter
+    from edgeagent.engine.ranges import extreme_scales
 
     missing = tensors_without_scale(plain, scales)
     if not missing or not len(frames):
         return dict(scales)
-    with RangeMeter(plain, missing, threads) as gauge:
-        for index, frame in enumerate(frames):
-            progress(100.0 * index / len(frames))
-            gauge.show(frame)
-        progress(100.0)
-        found = gauge.ranges()
-    measured = {name: scale_of(float(low), float(high)) for name, (low, high) in found.items()}
+    measured = extreme_scales(plain, frames, threads, progress, missing)
     return {**scales, **{name: scale for name, scale in measured.items() if scale > 0}}

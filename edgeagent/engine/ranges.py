@@ -81,12 +81,17 @@ class RangeMeter:
 
 
 def extreme_scales(
-    network: onnx.ModelProto, frames: Sequence[Frames], threads: int, progress: Callable[[float], None]
+    network: onnx.ModelProto,
+    frames: Sequence[Frames],
+    threads: int,
+    progress: Callable[[float], None],
+    tensors: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The scale of each activation of a grafted network's body, from the largest value that it had on `frames`, uint8
-    (H, W, 3) BGR; 0 for what never was anything but 0. `progress` is told percent. Raises ModelError like RangeMeter.
+    """The scale of each of `tensors` (None: all activations of a grafted network's body), from the largest value that
+    it had on `frames`, uint8 (H, W, 3) BGR; 0 for what never was anything but 0. `progress` is told percent. Raises
+    ModelError like RangeMeter.
     """
-    with RangeMeter(network, tensors_without_scale(network, {}), threads) as meter:
+    with RangeMeter(network, tensors_without_scale(network, {}) if tensors is None else tensors, threads) as meter:
         for index, frame in enumerate(frames):
             progress(100.0 * index / len(frames))
             meter.show(frame)
