@@ -29,7 +29,7 @@ log = structlog.get_logger("steer")
 
 STEP_CHANGE = 0.02  # in the duty that the build keeps itself: less is not told
 TOLD_EVERY_S = 1.0
-CONDITIONS_EVERY_S = 2.0
+CONDITIONS_EVERY_S = 4.0
 STILL_S = 1.0  # after this long at a standstill, what pipelines do is what they do by themselves
 MOST_LEARNT_S = 15.0  # a pipeline that shows nothing in this time is not waited for any longer
 LEARNS = Reason("cameras", "the pipelines show what they do by themselves")

@@ -15,7 +15,7 @@ import structlog
 
 from edgeagent.app.sensing import Counters, Slow, sense_of, slow_of
 from edgeagent.app.stream_watch import StreamWatch
-from edgeagent.board.reading import Reading
+from edgeagent.board.reading import OverCurrent, Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import ThermalSettings
 from edgeagent.health.book import Word
@@ -25,8 +25,7 @@ from edgeagent.thermal.verdict import LEVELS, Level, Verdict
 log = structlog.get_logger("governor")
 
 LOOK_S, CALM_LOOK_S = 0.5, 1.0  # between two looks while a build runs
-SLICED_LOOK_S = 2.0  # while the ends of slices are looked at anyway
-PLENTY = 0.5  # of the memory is available: none of it is gone within a second
+SLICED_LEAST_LOOK_S = 1.5  # while the ends of slices are looked at anyway: for a whole sample to be looked at at once
 LEAST_LOOK_S = 0.3
 HEALTH: dict[Level, Word] = {"nominal": "ok", "warm": "ok", "hot": "degraded", "critical": "degraded"}
 
@@ -73,9 +72,10 @@ class GovernorDesk:
         self._slow = Slow()
         self._looked_s = float("-inf")
         self._building = False
-        self._plenty = False
-        self.build_stands_still = self.build_is_sliced = False
-        self._began = anyio.Event()
+        self.build_stands_still = False
+        self._is_sliced = False
+        self._began, self._needed = anyio.Event(), anyio.Event()
+        self._not_looked_at: tuple[OverCurrent, ...] = ()
         self.read: Callable[[], Reading] | None = None
         self.power_cap_w: float | None = None
         self.streams = StreamWatch()
@@ -95,6 +95,17 @@ class GovernorDesk:
     def is_building(self) -> bool:
         return self._building
 
+    @property
+    def build_is_sliced(self) -> bool:
+        """Whoever slices the build calls `look_now` when slices end: no wake-up is needed for a look."""
+        return self._is_sliced
+
+    @build_is_sliced.setter
+    def build_is_sliced(self, is_sliced: bool) -> None:
+        if self._is_sliced and not is_sliced:
+            self._wake()
+        self._is_sliced = is_sliced
+
     @contextmanager
     def building(self, most_duty: float = 1.0) -> Iterator[None]:
         """A build works within the block, with at most this duty."""
@@ -105,7 +116,8 @@ class GovernorDesk:
             yield
         finally:
             self._building, self._began = False, anyio.Event()
-            self.build_stands_still = self.build_is_sliced = False
+            self.build_stands_still = False
+            self.build_is_sliced = False
             self._rules = rules_for(self._settings, heat_expected=self._heat_expected)
 
     def streams_taken(self, pipeline: str, values: Mapping[str, object]) -> None:
@@ -117,7 +129,8 @@ class GovernorDesk:
     def take(self, reading: Reading) -> None:
         """A whole sample of the board."""
         self._slow = slow_of(reading, self._now_s())
-        if not self._building or self._is_due(LEAST_LOOK_S):
+        self._not_looked_at = reading.over_current
+        if not self._building or self._is_due(SLICED_LEAST_LOOK_S if self._is_sliced else LEAST_LOOK_S):
             self._look(reading)
         self._publish()
 
@@ -131,6 +144,9 @@ class GovernorDesk:
         while True:
             await self._began.wait()
             while self._building:
+                if self._is_sliced and self.verdict is not None and self.verdict.memory_is_far:
+                    await self._needed.wait()
+                    continue
                 left_s = self._looked_s + self._look_s - self._now_s()
                 if left_s > 0:
                     await anyio.sleep(left_s)
@@ -150,14 +166,21 @@ class GovernorDesk:
             slow=self._slow,
             streams=self.streams.streams(),
             power_cap_w=self.power_cap_w,
+            over_current=self._not_looked_at,
         )
+        self._not_looked_at = ()
         before = self.verdict
-        memory_mb, total_mb = sense.memory_available_mb, sense.memory_total_mb
-        self._plenty = memory_mb is not None and total_mb is not None and memory_mb > PLENTY * total_mb
         self._state, self.verdict = govern(self._rules, self._state, sense, building=self._building)
+        if self._is_sliced and not self.verdict.memory_is_far:
+            self._wake()
         self._tell_level(before, self.verdict)
         for take in tuple(self._takers):
             take(self.verdict)
+
+    def _wake(self) -> None:
+        """Looks of the desk's own are needed again."""
+        self._needed.set()
+        self._needed = anyio.Event()
 
     def _tell_level(self, before: Verdict | None, now: Verdict) -> None:
         if before is not None and before.level == now.level:
@@ -182,9 +205,7 @@ class GovernorDesk:
 
     @property
     def _look_s(self) -> float:
-        if self.build_is_sliced:
-            return SLICED_LOOK_S
-        calm = self.verdict is not None and self.verdict.level == "nominal" and self._plenty
+        calm = self.verdict is not None and self.verdict.level == "nominal" and self.verdict.memory_is_far
         return CALM_LOOK_S if calm else LOOK_S
 
     def _is_due(self, after_s: float) -> bool:

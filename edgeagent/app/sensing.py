@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgeagent.board.reading import OverCurrent, Reading
 from edgeagent.thermal.sense import Sense, ZoneSense
@@ -18,9 +19,9 @@ SLOW_LASTS_S = 15.0  # what a whole sample told of power holds this long
 
 @dataclass(frozen=True)
 class Counters:
-    """Counts since boot at the last look, and when that was. None: not known."""
+    """Counts since boot as last read, and when oc3's was. None: not known."""
 
-    at_s: float | None = None
+    oc3_s: float | None = None
     trouble: int | None = None
     oc3: int | None = None
 
@@ -62,13 +63,16 @@ def sense_of(
     slow: Slow | None = None,
     streams: Streams | None = None,
     power_cap_w: float | None = None,
+    over_current: tuple[OverCurrent, ...] = (),
 ) -> tuple[Sense, Counters]:
-    """One look, and what the next one compares with. `slow`: the last whole sample, this one where it is whole."""
+    """One look, and what the next one compares with. `slow`: the last whole sample, this one where it is whole;
+    `over_current`: what it counted, where nobody has looked at it yet."""
     slow, streams = (slow or Slow()).at(at_s), streams or Streams()
-    now = Counters(at_s, _sum(reading.over_current, ("oc1", "oc2")), _sum(reading.over_current, ("oc3",)))
+    channels = reading.over_current or over_current
+    now = Counters(at_s, _sum(channels, ("oc1", "oc2")), _sum(channels, ("oc3",)))
     sense = Sense(
         at_s=at_s,
-        zones=tuple(ZoneSense(zone.name, zone.temperature_c, zone.throttle_c) for zone in reading.zones),
+        zones=tuple([_zone(zone.name, zone.temperature_c, zone.throttle_c) for zone in reading.zones]),
         alerts=slow.alerts,
         over_current=_new(before.trouble, now.trouble),
         oc3_per_s=_rate(before, now),
@@ -80,7 +84,14 @@ def sense_of(
         frames_kept=streams.frames_kept,
         latency=streams.latency,
     )
-    return sense, Counters(at_s, _kept(before.trouble, now.trouble), _kept(before.oc3, now.oc3))
+    counted = now if now.oc3 is not None else before
+    return sense, Counters(counted.oc3_s, _kept(before.trouble, now.trouble), counted.oc3)
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str, celsius: float | None, throttle_c: float | None) -> ZoneSense:
+    """Sensors show the same few values again and again."""
+    return ZoneSense(name, celsius, throttle_c)
 
 
 def _sum(channels: tuple[OverCurrent, ...], names: tuple[str, ...]) -> int | None:
@@ -97,9 +108,9 @@ def _new(before: int | None, now: int | None) -> int | None:
 
 def _rate(before: Counters, now: Counters) -> float | None:
     new = _new(before.oc3, now.oc3)
-    if new is None or before.at_s is None or now.at_s is None or now.at_s <= before.at_s:
+    if new is None or before.oc3_s is None or now.oc3_s is None or now.oc3_s <= before.oc3_s:
         return None
-    return new / (now.at_s - before.at_s)
+    return new / (now.oc3_s - before.oc3_s)
 
 
 def _kept(before: int | None, now: int | None) -> int | None:

@@ -20,6 +20,9 @@ _MOST_KB = 2**30  # 1 TiB
 _MOST_KILLS = 2**53
 _LONGEST_UPTIME_S = 3_200_000_000.0  # a century
 _OOM_KILL = re.compile(rb"^oom_kill ([0-9]{1,18})$", re.MULTILINE)
+_AVAILABLE = re.compile(
+    rb"MemTotal:\s{0,40}([0-9]{1,18}) kB\nMemFree:\s{0,40}[0-9]{1,18} kB\nMemAvailable:\s{0,40}([0-9]{1,18}) kB\n"
+)
 _PRESSURE = re.compile(rb"^some avg10=([0-9]{1,3}(?:\.[0-9]{1,6})?) ", re.MULTILINE)
 
 
@@ -61,8 +64,11 @@ def read_memory(proc: Mapping[str, Probe]) -> Memory:
 def read_available(meminfo: Probe) -> Memory:
     """Only how much there is and how much is available: the first lines of meminfo."""
     raw, no_file = meminfo.read(_FIRST_LINES)
-    values = parse_meminfo(raw)
-    total_kb, available_kb = possible_pair(values.get("MemTotal") or None, values.get("MemAvailable"))
+    if found := _AVAILABLE.match(raw):
+        total_kb, available_kb = possible_pair(int(found[1]) or None, int(found[2]))
+    else:
+        values = parse_meminfo(raw)
+        total_kb, available_kb = possible_pair(values.get("MemTotal") or None, values.get("MemAvailable"))
     return Memory(total_kb=total_kb, available_kb=available_kb, absent=_why(no_file, total_kb, available_kb))
 
 

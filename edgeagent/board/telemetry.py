@@ -20,6 +20,7 @@ from edgeagent.board.memory import PROC_LIMIT, read_available, read_disk, read_m
 from edgeagent.board.over_current import Counted, read_over_current
 from edgeagent.board.parts import ClockDomain, Core, OverCurrent, Rail, Zone
 from edgeagent.board.patience import Patience
+from edgeagent.board.quick import QuickZones
 from edgeagent.board.rails import read_chip
 from edgeagent.board.reading import Reading, flat_measurements
 from edgeagent.board.zones import ZoneProbe, lost_zone, read_cooling, read_zone
@@ -44,6 +45,7 @@ class BoardReader:
         self._soc = soc
         self._clock = clock or SystemClock()
         self._layout: Layout | None = None
+        self._quick: QuickZones | None = None
         self._names: tuple[tuple[str, ...], ...] = ()
         self._gone: frozenset[str] = frozenset()
         self._silent: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
@@ -64,7 +66,7 @@ class BoardReader:
         """Close all files. A later `read` opens them again."""
         if self._layout is not None:
             self._layout.close()
-        self._layout = None
+        self._layout = self._quick = None
 
     @property
     def open_files(self) -> int:
@@ -115,8 +117,9 @@ class BoardReader:
         """
         layout = self._layout or self._current_layout()
         off = self._silent[0] & self._silent[1]
-        zones = (probe for probe in layout.zones if probe.limits.throttle_c is not None and probe.name not in off)
-        return Reading(zones=tuple(map(read_zone, zones)), memory=read_available(layout.proc["meminfo"]))
+        if self._quick is None:
+            self._quick = QuickZones(layout)
+        return Reading(zones=self._quick.read(off), memory=read_available(layout.proc["meminfo"]))
 
     def _current_layout(self) -> Layout:
         names = class_names(self._root)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_int, read_text
 from edgeagent.board.limits import Limits, decide_limits, decide_typical
-from edgeagent.board.parse import POWERED_DOWN
+from edgeagent.board.parse import POWERED_DOWN, parse_int
 from edgeagent.board.parts import Absent, Cooling, Trip, Zone
 
 THERMAL = "sys/class/thermal"
@@ -83,7 +83,14 @@ def find_cooling(root: str, files: OpenFiles) -> Iterator[CoolingProbe]:
 
 
 def read_zone(probe: ZoneProbe) -> Zone:
-    millidegrees, absent = probe.temperature.read_int()
+    return zone_of(probe, *probe.temperature.read())
+
+
+def zone_of(probe: ZoneProbe, raw: bytes, absent: Absent) -> Zone:
+    """The zone, when its temperature file gave `raw`, or nothing for the reason `absent`."""
+    millidegrees = parse_int(raw)
+    if millidegrees is None:
+        absent = absent or "unreadable"
     if millidegrees is not None and not _POSSIBLE[0] <= millidegrees <= _POSSIBLE[1]:
         absent = "powered-down" if millidegrees == POWERED_DOWN else "unreadable"
         millidegrees = None

@@ -20,10 +20,11 @@ import anyio
 
 from edgeagent.clock import Clock
 
-PERIOD_S = 0.8  # a die answers within seconds: longer slices would be seen in its temperature
+PERIOD_S = 1.2  # each costs two wake-ups; a die answers within seconds: longer slices would be seen in its temperature
 LEAST_SLICE_S = 0.05
 LONGEST_SLICE_S = 8.0
 MOST_OWED_S = 2.0
+LOOK_S = 2.0
 NEARLY = 0.01  # a duty this near to 0 or 1 is taken for it
 
 
@@ -56,8 +57,9 @@ class Pace:
     """The pace of one process group. `send` signals it; one task runs `run`.
 
     `set_duty` takes effect at the next slice, at once when it comes to a standstill or to full pace. `stopped_s` is the
-    time that the group was stopped so far, `stops` how often. `on_ran` is called when a slice of running ends: what has
-    to be looked at now and then is looked at there, for no wake-up of its own.
+    time that the group was stopped so far, `stops` how often. `on_ran` is called when a slice of running ends, and
+    every `LOOK_S` of a slice that is longer: what has to be looked at now and then is looked at there, for no wake-up
+    of its own.
     """
 
     def __init__(self, send: Callable[[signal.Signals], None], clock: Clock, duty: float = 1.0) -> None:
@@ -67,6 +69,7 @@ class Pace:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._slice_began_s = 0.0
+        self._left_s = 0.0  # of the slice, after the timer that is set
         self._slice_duty = 1.0
         self._stopped_since_s: float | None = None
         self._stopped_s = 0.0
@@ -92,13 +95,13 @@ class Pace:
         before, self._duty = self._duty, _rounded(duty)
         if self._loop is not None and before != self._duty and (_is_end(before) or _is_end(self._duty)):
             self._owed_s = 0.0
-            self._begin(runs=self._duty > 0.0)
+            self._begin(self._now_s(), runs=self._duty > 0.0)
 
     async def run(self) -> None:
         """Until cancelled. The group runs afterwards."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._begin(runs=self._duty > 0.0)
+            self._begin(self._now_s(), runs=self._duty > 0.0)
             await anyio.sleep_forever()
         finally:
             self._loop = None
@@ -108,38 +111,56 @@ class Pace:
 
     def release(self) -> None:
         """Let it run now."""
-        if self._stopped_since_s is not None:
-            self._stopped_s, self._stopped_since_s = self.stopped_s, None
-            self._send(signal.SIGCONT)
+        self._go(self._now_s())
 
-    def _begin(self, *, runs: bool) -> None:
+    def _begin(self, now_s: float, *, runs: bool) -> None:
         """A slice begins."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if runs:
-            self.release()
+            self._go(now_s)
         else:
-            self._stop()
+            self._stop(now_s)
         if self._loop is None or _is_end(self._duty):
             return
-        self._slice_began_s, self._slice_duty = self._now_s(), self._duty
         seconds = plan_run(self._duty, self._owed_s) if runs else plan_stop(self._duty, self._owed_s)
-        self._timer = self._loop.call_later(seconds, self._end_slice)
+        self._slice_began_s, self._slice_duty = now_s, self._duty
+        self._wait(self._loop, seconds)
+
+    def _wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        now_s = min(seconds, LOOK_S)
+        self._left_s = seconds - now_s
+        self._timer = loop.call_later(now_s, self._wake)
+
+    def _wake(self) -> None:
+        """A slice ends, or has lasted for so long that somebody should look."""
+        if self._loop is None or self._left_s <= 0.0:
+            self._end_slice()
+        else:
+            self._wait(self._loop, self._left_s)
+            self.on_ran()
 
     def _end_slice(self) -> None:
         """Keep the account, and begin the other slice."""
-        gone_s, runs = self._now_s() - self._slice_began_s, not self.is_stopped
+        now_s = self._now_s()
+        gone_s, runs = now_s - self._slice_began_s, not self.is_stopped
         owed_s = self._owed_s + self._slice_duty * gone_s - (gone_s if runs else 0.0)
         self._owed_s = min(max(owed_s, -MOST_OWED_S), MOST_OWED_S)
-        self._begin(runs=not runs)
+        self._begin(now_s, runs=not runs)
         if runs:
             self.on_ran()
 
-    def _stop(self) -> None:
+    def _go(self, now_s: float) -> None:
+        if self._stopped_since_s is not None:
+            self._stopped_s += now_s - self._stopped_since_s
+            self._stopped_since_s = None
+            self._send(signal.SIGCONT)
+
+    def _stop(self, now_s: float) -> None:
         if self._stopped_since_s is None:
             self._send(signal.SIGSTOP)
-            self._stopped_since_s = self._now_s()
+            self._stopped_since_s = now_s
             self.stops += 1
 
     def _now_s(self) -> float:

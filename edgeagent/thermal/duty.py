@@ -27,7 +27,7 @@ from edgeagent.thermal.gain import Gain, first_gain, learn
 
 MARGIN_C, LARGEST_MARGIN_C = 0.3, 1.3
 """How far below the set point the mean sits, at least and at most."""
-SLICE_S, RIPPLES = 0.8, 0.7
+SLICE_S, RIPPLES = 1.2, 0.7
 """The period of the slices that a build is run in (supervise.pace), and how much of the ripple that they make in the
 die is kept away from the set point: a look may fall on any phase of it."""
 PEAKS, PEAKS_ABOVE_C = 2.0, 0.5

@@ -23,7 +23,7 @@ from edgeagent.thermal.duty import Heat, first_heat, heat_duty, look_at_heat, re
 from edgeagent.thermal.electric import Electric, is_over_current, look_at_electric, rested
 from edgeagent.thermal.endings import Patience, ending, wait_on
 from edgeagent.thermal.level import Standing, heat_level, highest, stand
-from edgeagent.thermal.memory import MemoryWatch, look_at_memory, memory_trouble
+from edgeagent.thermal.memory import MemoryWatch, is_far, look_at_memory, memory_trouble
 from edgeagent.thermal.reasons import Facts, explain
 from edgeagent.thermal.rules import GovernorRules
 from edgeagent.thermal.sense import Sense
@@ -76,13 +76,13 @@ def govern(
         return state, state.verdict
     dt_s = FIRST_DT_S if state.at_s is None else sense.at_s - state.at_s
     seen, sight = see(state.seen, sense)
-    looked = replace(_looked(rules, state, sense, sight, dt_s, building=building), seen=seen)
+    looked = _looked(rules, state, sense, seen, sight, dt_s, building=building)
     chosen = _chosen(rules, looked, sight, building=building, began=building and not state.building, dt_s=dt_s)
     return _told(rules, looked, sense, sight, chosen, building=building)
 
 
 def _looked(
-    rules: GovernorRules, state: GovernorState, sense: Sense, sight: Sight, dt_s: float, *, building: bool
+    rules: GovernorRules, state: GovernorState, sense: Sense, seen: Seen, sight: Sight, dt_s: float, *, building: bool
 ) -> GovernorState:
     """Every concern after the look, with the duty that was in force until it."""
     duty = state.duty if building and state.building else 0.0
@@ -93,10 +93,11 @@ def _looked(
     critical = sight.zone is not None and sight.zone.headroom_c < rules.critical_c
     danger = critical or bool(electric.alerts) or electric.is_shaken(sense.at_s)
     working = building and state.building
-    return replace(
-        state,
+    return GovernorState(
         at_s=sense.at_s,
         building=building,
+        duty=state.duty,
+        seen=seen,
         heat=heat,
         heat_s=heat_s,
         cameras=look_at_cameras(rules, state.cameras, sense, duty, dt_s) if working else Cameras(),
@@ -104,6 +105,8 @@ def _looked(
         memory=look_at_memory(state.memory, sense, building=building),
         patience=wait_on(state.patience, duty, dt_s, danger=danger) if working else Patience(),
         allowance=look_at_allowance(state.allowance, _strain(rules, sight, electric, critical), duty, dt_s),
+        standing=state.standing,
+        verdict=state.verdict,
     )
 
 
@@ -171,6 +174,7 @@ def _told(
         allowance=state.allowance.share,
         reason=explain(code, facts),
         cancel=cancel,
+        memory_is_far=is_far(rules, state.memory, sense.memory_total_mb),
         set_point_c=None if zone is None else zone.throttle_c - rules.set_point_below_c,
         hottest="" if zone is None else zone.name,
         celsius=None if zone is None else zone.celsius,

@@ -16,6 +16,9 @@ from edgeagent.thermal.sense import Sense
 FLOOR_SHARE = 0.05
 LEAST_FLOOR_MB, MOST_FLOOR_MB = 200.0, 1500.0
 MOST_FLOOR_SHARE = 0.25
+FAR_MB, FAR_SHARE, FAR_S = 1000.0, 0.25, 8.0
+"""So much above the floor (or this share of all, where that is less), and not there within this time: looks may be a
+second apart. What takes more than `FAR_MB` within a second is too fast for any look."""
 LONG_S = 5.0
 """A fall over a longer time without a look says nothing about the next seconds."""
 
@@ -69,3 +72,13 @@ def memory_trouble(rules: GovernorRules, watch: MemoryWatch, total_mb: float | N
     if fall > 0 and (available - floor) / fall < rules.memory_reach_s:
         return f"memory falls by {fall:.0f} MB a second, {available - floor:.0f} MB above its floor of {floor:.0f}"
     return ""
+
+
+def is_far(rules: GovernorRules, watch: MemoryWatch, total_mb: float | None) -> bool:
+    """Whether nothing can come of memory within the next second or two."""
+    if watch.killed or watch.available_mb is None:
+        return False
+    above_mb = watch.available_mb - floor_mb(rules, total_mb)
+    least_mb = FAR_MB if total_mb is None else min(FAR_MB, FAR_SHARE * total_mb)
+    fall = max(watch.fall_mb_per_s, watch.earlier_mb_per_s, 0.0)
+    return above_mb > max(least_mb, fall * FAR_S)

@@ -61,16 +61,18 @@ class Hottest:
 
 def is_temperature(celsius: float | None) -> bool:
     """Whether a die can have this temperature."""
-    return celsius is not None and math.isfinite(celsius) and COLDEST_C <= celsius <= HOTTEST_C
+    return celsius is not None and COLDEST_C <= celsius <= HOTTEST_C  # NaN is not
 
 
 def hottest(zones: tuple[ZoneSense, ...]) -> Hottest | None:
     """The zone that binds; None when no zone has both a temperature and a throttle temperature."""
-    found: Hottest | None = None
+    found, least_c = None, math.inf
     for zone in zones:
         celsius, throttle_c = zone.celsius, zone.throttle_c
-        if celsius is None or throttle_c is None or not (is_temperature(celsius) and is_temperature(throttle_c)):
+        if celsius is None or throttle_c is None or throttle_c - celsius >= least_c:
             continue
-        if found is None or throttle_c - celsius < found.headroom_c:
-            found = Hottest(zone.name, celsius, throttle_c)
-    return found
+        if is_temperature(celsius) and is_temperature(throttle_c):
+            found, least_c = zone, throttle_c - celsius
+    if found is None or found.celsius is None or found.throttle_c is None:
+        return None
+    return Hottest(found.name, found.celsius, found.throttle_c)

@@ -28,7 +28,8 @@ class Verdict:
 
     `build_duty`: the share 0..1 of its time that a build may work; without a build, what one would get now.
     `allowance`: the share 0..1 of their work that the pipelines may do, 1 = everything. `cancel`: why the build that
-    runs has to end. The last four describe the zone that binds; None and "" where none can be read.
+    runs has to end. `memory_is_far`: its memory need not be looked at more than once a second. The last four describe
+    the zone that binds; None and "" where none can be read.
     """
 
     level: Level
@@ -36,6 +37,7 @@ class Verdict:
     allowance: float
     reason: Reason
     cancel: Cancel = ""
+    memory_is_far: bool = False
     set_point_c: float | None = None
     hottest: str = ""
     celsius: float | None = None

@@ -109,6 +109,24 @@ def test_falling_memory_ends_the_build_at_once(tmp_path: Path) -> None:
     anyio.run(whole)
 
 
+def test_falling_memory_ends_a_build_that_is_run_in_slices(tmp_path: Path) -> None:
+    async def whole() -> None:
+        site = Site(tmp_path, ceiling=0.5)
+        async with site.open():
+            await site.stopped()
+            site.reading = board(available_mb=900)
+            looks: list[float] = []
+            site.desk.subscribe(lambda verdict: looks.append(site.clock.monotonic_ns() / 1e9))
+            await site.stopped()
+            await site.stopped()
+            assert len(looks) >= 3, "slices of 1.2 s, looks of every 0.5 s as memory is near its floor"
+            site.reading = board(available_mb=100)
+            await site.ended.wait()
+        assert site.error is not None and site.error.error_code == "memory_falling"
+
+    anyio.run(whole)
+
+
 def test_a_build_that_stays_critical_is_asked_to_stop_and_can_hear_it(tmp_path: Path) -> None:
     async def whole() -> None:
         clock = ManualClock()

@@ -45,6 +45,21 @@ def test_what_is_new_is_counted_from_look_to_look() -> None:
     assert sense.over_current is None, "a driver was reloaded"
 
 
+def test_a_rate_is_over_the_time_between_its_counts_whatever_was_looked_at_between() -> None:
+    _, before = sense_of(board((0, 0, 100)), Counters(), 100.0)
+    for at_s in (100.5, 101.0, 101.5):
+        sense, before = sense_of(Reading(), before, at_s)
+        assert sense.oc3_per_s is None
+    sense, _ = sense_of(board((0, 0, 160)), before, 102.0)
+    assert sense.oc3_per_s == 30.0
+
+
+def test_counts_that_nobody_looked_at_come_with_the_next_quick_look() -> None:
+    _, before = sense_of(board((1, 2, 100)), Counters(), 100.0)
+    sense, _ = sense_of(Reading(), before, 102.0, over_current=board((1, 4, 160)).over_current)
+    assert (sense.over_current, sense.oc3_per_s) == (2, 30.0)
+
+
 def test_one_channel_that_cannot_be_read_makes_the_count_unknown() -> None:
     _, before = sense_of(board((1, 2, 0)), Counters(), 100.0)
     sense, _ = sense_of(board((1, None, 0)), before, 102.0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from governor_kit import RULES, at
 
-from edgeagent.thermal.memory import MemoryWatch, floor_mb, look_at_memory, memory_trouble
+from edgeagent.thermal.memory import MemoryWatch, floor_mb, is_far, look_at_memory, memory_trouble
 from edgeagent.thermal.rules import GovernorRules
 
 TOTAL_MB = 7600.0
@@ -83,3 +83,32 @@ def test_kills_before_the_first_look_or_without_a_build_are_not() -> None:
     assert not kills(3, 3)
     assert not kills(None, 7)
     assert not kills(3, 4, building=False)
+
+
+@pytest.mark.parametrize(
+    ("available", "far"),
+    [
+        ([4000.0, 4000.0], True),
+        ([1400.0, 1400.0], True),
+        ([1300.0, 1300.0], False),
+        ([4000.0, 3800.0], True),
+        ([4000.0, 3700.0, 3700.0], False),
+        ([4000.0, 3700.0, 3700.0, 3700.0], True),
+        ([None], False),
+    ],
+)
+def test_memory_is_far_when_neither_what_is_left_nor_its_fall_may_end_the_build_soon(
+    available: Sequence[float | None], far: bool
+) -> None:
+    assert is_far(RULES, watched(available), TOTAL_MB) is far
+
+
+def test_memory_of_a_small_board_is_far_from_its_floor_at_a_quarter_of_all() -> None:
+    watch = watched([1180.0, 1180.0])
+    assert is_far(RULES, watch, 3800.0) and not is_far(RULES, watch, None)
+
+
+def test_memory_is_not_far_once_the_kernel_has_killed() -> None:
+    watch = look_at_memory(watched([4000.0]), at(1.0, memory_available_mb=4000.0, oom_kills=0), building=True)
+    killed = look_at_memory(watch, at(2.0, memory_available_mb=4000.0, oom_kills=1), building=True)
+    assert is_far(RULES, watch, TOTAL_MB) and not is_far(RULES, killed, TOTAL_MB)
