@@ -9,16 +9,18 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgeagent.errors import EngineError
+from edgeagent.inference.halves import Halves
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
 OUTPUTS = ["boxes", "scores", "classes"]
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Halves):
     """A grafted ONNX (see edgeagent/engine/graft.py) on the CPU. The plan is the ONNX file's bytes."""
 
     def __init__(self, plan: Path, threads: int) -> None:
+        super().__init__()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

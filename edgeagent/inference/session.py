@@ -18,15 +18,29 @@ Frames = npt.NDArray[np.uint8]
 class InferenceSession(Protocol):
     """`run` takes uint8 (batch, height, width, 3) BGR frames and returns the candidates of each.
 
-    `run` raises EngineError for frames of another shape, when the engine fails, and after `close`; closing twice is
-    allowed. The arrays that it returns belong to the caller.
+    `submit` and `collect` are the same in two halves, for loops that have other work meanwhile: `submit` takes 1 to
+    `batch` frames, each uint8 (height, width, 3), and may read them until `collect` has returned for them, so whoever
+    hands over memory that others write to must look afterwards whether it was whole. `collect` waits for the oldest
+    batch submitted and returns one Candidates a frame. Up to `depth` batches may be under way. `lend` names memory in
+    which frames will lie for as long as the session is open (a ring), so that a GPU can read it without a copy; what
+    cannot be had that way is copied.
+
+    `run`, `submit` and `collect` raise EngineError for frames of another shape, when the engine fails, and after
+    `close`; closing twice is allowed. The arrays that are returned belong to the caller.
     """
 
     batch: int
     width: int
     height: int
+    depth: int
 
     def run(self, frames: Frames) -> list[Candidates]: ...
+
+    def lend(self, memory: memoryview) -> None: ...
+
+    def submit(self, frames: Sequence[Frames]) -> None: ...
+
+    def collect(self) -> list[Candidates]: ...
 
     def close(self) -> None: ...
 

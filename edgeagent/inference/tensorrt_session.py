@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgeagent.errors import EngineError
 from edgeagent.inference.cuda import DeviceBuffer, Gpu, open_gpu, translated
+from edgeagent.inference.halves import Halves
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
@@ -27,7 +28,7 @@ OUTPUTS = (BOXES, SCORES, CLASSES)
 LINES_KEPT = 5
 
 
-class TensorRtSession:
+class TensorRtSession(Halves):
     """A grafted engine (see edgeagent/engine/graft.py). `dla_core`: the core for an engine that was built for a DLA;
     `plugins`: libraries whose layers are in it. `trt` and `gpu` are given only by tests and tools."""
 
@@ -40,6 +41,7 @@ class TensorRtSession:
         trt: Trt = None,
         gpu: Gpu | None = None,
     ) -> None:
+        super().__init__()
         self._trt = trt or _import_tensorrt()
         self._gpu = gpu or open_gpu()
         self._driver = self._gpu.driver
