@@ -48,13 +48,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Run:
-    """A scenario under one controller. `cost_ms_per_s`: the controller's CPU time, where it was measured."""
+    """A scenario under one controller. `cost_ms_per_s`: the controller's CPU time, `late_s`: how late its latest look
+    came, in the board's time; both where they were measured."""
 
     scenario: str
     controller: str
     points: tuple[Point, ...]
     finished: bool
     cost_ms_per_s: float | None = None
+    late_s: float | None = None
 
     @property
     def wall_s(self) -> float:

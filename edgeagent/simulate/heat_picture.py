@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,14 +100,12 @@ class _Strip:
         self._longest_s, self._low, self._high = longest_s, low, high
 
     def frame(self, name: str) -> None:
-        for share in (0.0, 0.5, 1.0):
-            value = self._low + share * (self._high - self._low)
+        for value in ticks(self._low, self._high, self._height // 40):
             y = self._y(value)
             _line(self._canvas, (LEFT, y), (WIDTH - RIGHT, y), _FAINT, 1)
             _text(self._canvas, f"{value:.0f}" if self._high > 2 else f"{value:.2f}", (LEFT - 42, y + 4), _INK, 0.4)
-        _text(self._canvas, name, (8, self._top + 14), _INK, 0.45)
-        for part in range(5):
-            at_s = self._longest_s * part / 4
+        _text(self._canvas, name, (2, self._top - 6), _INK, 0.45)
+        for at_s in ticks(0.0, self._longest_s, 8):
             _text(self._canvas, f"{at_s:.0f} s", (self._x(at_s) - 14, self._top + self._height + 16), _INK, 0.38)
 
     def level(self, value: float, name: str) -> None:
@@ -127,6 +126,14 @@ class _Strip:
     def _y(self, value: float) -> int:
         share = (value - self._low) / (self._high - self._low)
         return self._top + round(self._height * (1 - min(1.0, max(0.0, share))))
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """At most `most` + 1 round values from `low` to `high`: steps of 1, 2 or 5 times a power of ten."""
+    least = (high - low) / max(1, most)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= least * (1 - 1e-9))
+    return [step * n for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def smoothed(

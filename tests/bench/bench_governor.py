@@ -4,7 +4,7 @@
 
 Cost: CPU time of `govern` alone at two looks a second, while a build runs on a board with nine zones. Plants: random
 boards for tests/property/thermal (die 2 to 20 K, module, sink of 50 to 500 s, coarse and noisy sensors, uneven looks,
-slices of 0.4 or 0.8 s), 900 s each, in four worlds. The best work is what a controller does that knows the plant.
+slices of 0.4, 0.8 or 1.2 s), 900 s each, in four worlds. The best work is what a controller does that knows the plant.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def random_sensors(dice: random.Random, seed: int) -> Sensors:
     quantum, look_s, period_s = (
         dice.choice([0.001, 0.03, 0.1, 0.5]),
         dice.choice([0.5, 0.5, 1.0]),
-        dice.choice([0.4, 0.8]),
+        dice.choice([0.4, 0.8, 1.2]),
     )
     return Sensors(seed, dice.uniform(0, 0.1), quantum, look_s, dice.uniform(0, 0.4), period_s)
 

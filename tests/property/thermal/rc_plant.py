@@ -98,7 +98,7 @@ class Sensors:
     step_c: float = 0.03
     look_s: float = 0.5
     uneven: float = 0.2
-    period_s: float = 0.8
+    period_s: float = 1.2
 
 
 @dataclass(frozen=True)

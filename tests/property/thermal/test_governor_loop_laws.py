@@ -72,7 +72,7 @@ SENSORS = st.builds(
     step_c=st.sampled_from([0.001, 0.03, 0.1, 0.5]),
     look_s=st.sampled_from([0.5, 0.5, 1.0]),
     uneven=between(0.0, 0.4),
-    period_s=st.sampled_from([0.4, 0.8]),
+    period_s=st.sampled_from([0.4, 0.8, 1.2]),
 )
 
 

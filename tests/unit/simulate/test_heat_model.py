@@ -12,7 +12,7 @@ from edgeagent.simulate.heat import HeatOptions, run_heat
 from edgeagent.simulate.heat_control import BAND_C, Free, OnOff
 from edgeagent.simulate.heat_figures import figures_of, render_table
 from edgeagent.simulate.heat_model import FRAMES_FLOOR, Point, Run, run_ideal, run_virtual
-from edgeagent.simulate.heat_picture import smoothed, write_picture
+from edgeagent.simulate.heat_picture import smoothed, ticks, write_picture
 from edgeagent.simulate.heat_plot import columns_of, plot
 from edgeagent.simulate.heat_scenarios import SCENARIOS, Scenario, find_scenario, value_at
 from edgeagent.thermal.sense import Sense, ZoneSense
@@ -104,6 +104,14 @@ def test_each_promise_that_is_broken_is_named() -> None:
     assert "of the optimum" in render_table([figures])
 
 
+def test_a_broken_promise_on_a_busy_machine_may_be_the_machine_s_doing() -> None:
+    bad = run_of(Point(100.0, 98.0, 45.0, 1.0, 0.5, 1.0, alerts=2), finished=False)
+    late = figures_of(FANLESS, replace(bad, late_s=2.5), 50.0)
+    assert "up to 2.5 s of its time late" in render_table([late])
+    assert "of its time late" not in render_table([figures_of(FANLESS, replace(bad, late_s=0.2), 50.0)])
+    assert "of its time late" not in render_table([replace(late, broken=())])
+
+
 def test_nothing_is_promised_of_an_on_off_controller() -> None:
     bad = run_of(Point(100.0, 98.0, 45.0, 1.0, 0.5, 1.0, alerts=2), controller="on-off", finished=False)
     assert not figures_of(FANLESS, bad, 50.0).broken
@@ -162,3 +170,16 @@ def test_columns_and_smoothing_are_means() -> None:
     assert columns_of(run_of(*points), 4.0, 2, lambda point: point.duty) == [0.5, 2.5]
     assert columns_of(run_of(*points), 8.0, 2, lambda point: point.duty) == [1.5, None]
     assert [value for _, value in smoothed(points, lambda point: point.duty, 2.0)] == [0.0, 0.5, 1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "wanted"),
+    [
+        (0.0, 1.05, 2, [0.0, 1.0]),
+        (0.8, 1.01, 3, [0.8, 0.9, 1.0]),
+        (57.3, 102.0, 6, [60.0, 70.0, 80.0, 90.0, 100.0]),
+        (0.0, 806.0, 8, [0.0, 200.0, 400.0, 600.0, 800.0]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, most: int, wanted: list[float]) -> None:
+    assert ticks(low, high, most) == pytest.approx(wanted)
