@@ -19,8 +19,14 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command that the arguments name and exit with its code."""
-    _print_anything()
-    options = make_parser().parse_args(arguments)
+    try:
+        _print_anything()
+        _run(make_parser().parse_args(arguments))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(options: argparse.Namespace) -> None:
     command: Command = options.command
     try:
         sys.exit(command(options))
@@ -31,8 +37,6 @@ def main(arguments: list[str] | None = None) -> None:
         if _is_engine(options) and options.json:
             print(json.dumps({"ok": False, "error": error.facts_for_json()}, indent=1))  # noqa: T201
         sys.exit(2 if isinstance(error, OperatorError) else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()  # the reader of our output has gone: `edgeagent config schema | head`

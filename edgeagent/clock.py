@@ -37,6 +37,10 @@ class ManualClock:
     def wall_ms(self) -> int:
         return self._wall_ms
 
+    def set_wall(self, wall_ms: int) -> None:
+        """As a time server does: the monotonic clock goes on."""
+        self._wall_ms = wall_ms
+
     def advance(self, seconds: float) -> None:
         self._monotonic_ns += round(seconds * 1e9)
         self._wall_ms += round(seconds * 1e3)

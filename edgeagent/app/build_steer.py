@@ -216,8 +216,11 @@ class BuildSteer:
             self._words.steered(steered)
         self._news, word = next_news(self._news, duty, reason.code, now_s)
         if word is not None:
-            goes = "stands still" if word == "paused" else "goes on"
-            text = "the build goes on at full pace" if word == "free" else f"the build {goes}, {line}"
+            text = {
+                "free": "the build goes on at full pace",
+                "slowed": f"the build goes on, {line}",
+                "paused": f"the build stands still: {reason.text}",
+            }[word]
             log.info("pace", word=word, duty=round(duty, 2), level=verdict.level, reason=reason.text)
             self._words.steer_event(KINDS[word], text, duty=round(duty, 2), code=reason.code, warns=word == "paused")
 

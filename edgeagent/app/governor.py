@@ -29,6 +29,8 @@ SLICED_LEAST_LOOK_S = 1.5  # while the ends of slices are looked at anyway: for 
 LEAST_LOOK_S = 0.3
 HEALTH: dict[Level, Word] = {"nominal": "ok", "warm": "ok", "hot": "degraded", "critical": "degraded"}
 
+BLIND = ("blind", "blind_memory")
+
 Noter = Callable[[str, Word, str], None]
 Measurer = Callable[[dict[str, float]], None]
 
@@ -42,6 +44,10 @@ def rules_for(settings: ThermalSettings, *, heat_expected: bool = True, most_dut
         heat_expected=heat_expected,
         most_duty=most_duty,
     )
+
+
+def _health(verdict: Verdict) -> Word:
+    return "degraded" if verdict.reason.code in BLIND else HEALTH[verdict.level]
 
 
 class GovernorDesk:
@@ -183,10 +189,11 @@ class GovernorDesk:
         self._needed = anyio.Event()
 
     def _tell_level(self, before: Verdict | None, now: Verdict) -> None:
-        if before is not None and before.level == now.level:
+        if before is None or before.level != now.level:
+            log.info("level", level=now.level, reason=now.reason.text, code=now.reason.code, hottest=now.hottest)
+        elif _health(before) == _health(now):
             return
-        log.info("level", level=now.level, reason=now.reason.text, code=now.reason.code, hottest=now.hottest)
-        health = HEALTH[now.level]
+        health = _health(now)
         self._note("governor", health, f"{now.level}: {now.reason.text or now.hottest}" if health != "ok" else "")
 
     def _publish(self) -> None:

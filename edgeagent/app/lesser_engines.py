@@ -7,7 +7,7 @@ and serves for a while. May take a while on a slow disk; never on the event loop
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ class LesserEngines:
             settings = settings.model_copy(update={"placement": placement, "dla_fallback": "refuse"})
         plugins = plugin_digests(settings) if self._site.backend == "tensorrt" else {}
         look = EngineLook(self._store(), settings, self._site, wanted.bundle, wanted.calibration, plugins)
-        for candidate in candidates_for(settings, self._site, wanted.bundle):
+        for candidate in self._forms(settings, wanted):
             with suppress(EngineError):
                 ready = look.find([candidate]) or self._alike(settings, wanted, candidate, plugins)
                 if ready is not None:
@@ -73,6 +73,15 @@ class LesserEngines:
             + (f" --placement {placement}`" if placement else "`"),
             code=NO_LESSER_ENGINE,
         )
+
+    def _forms(self, settings: EngineSettings, wanted: Wanted) -> Sequence[Candidate]:
+        try:
+            return candidates_for(settings, self._site, wanted.bundle)
+        except EngineError as error:
+            if settings.placement == self._settings.placement:
+                raise
+            why = error.message.partition(": ")[2] or "ONNX Runtime computes on the CPU"
+            raise EngineError(f"its engine cannot move: {why}", code=NO_LESSER_ENGINE) from error
 
     def _alike(
         self, settings: EngineSettings, wanted: Wanted, candidate: Candidate, plugins: dict[str, str]

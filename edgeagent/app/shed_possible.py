@@ -6,6 +6,7 @@ pipeline runs, when it gets warm, and again and again while it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,7 @@ from edgeagent.thermal.ladder import Grant, LadderState, grant, lowered_power
 from edgeagent.thermal.steps import Step
 
 LOOK_AGAIN_S = 30.0  # between two looks while it is warm: an engine may have been built meanwhile
+POWER_AGAIN_S = 5.0  # the same where the board's power could not be lowered: it may not have been set yet
 TRY_AGAIN_S = 600.0  # after a step that came to nothing
 LOSSLESS = "its camera plays a file once: no frame of it is left out"
 UNKNOWN = "not looked for yet"
@@ -72,6 +74,8 @@ class Possible:
         for step in self._steps[name]:
             if step.kind == "rate" and served.camera.once:
                 found[step] = LOSSLESS
+            elif step.per_s is not None and step.per_s >= (served.settings.max_results_per_s or math.inf):
+                found[step] = f"it gives {served.settings.max_results_per_s:g} results a second as it is"
             elif step.kind in ("model", "placement", "power") and known.looked_s is None:
                 found[step] = UNKNOWN
         known.failed = {step: (until_s, why) for step, (until_s, why) in known.failed.items() if until_s > now_s}
@@ -98,7 +102,8 @@ class Possible:
             return False
         if looked_s is None or self._warm_s is None:
             return looked_s is None
-        return looked_s < self._warm_s or now_s - looked_s > LOOK_AGAIN_S
+        waits_for_power = any(step.kind == "power" for step in self._known[served.name].cannot)
+        return looked_s < self._warm_s or now_s - looked_s > (POWER_AGAIN_S if waits_for_power else LOOK_AGAIN_S)
 
     async def look(self, state: Callable[[], LadderState], now_s: Callable[[], float]) -> None:
         """Look at what is due, with the steps that are in force by then."""

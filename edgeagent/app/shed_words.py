@@ -22,6 +22,7 @@ class ShedWords:
         self._publisher = publisher
         self._clock = clock
         self._told: dict[str, dict[str, object]] = {}
+        self._since: dict[str, tuple[float, int]] = {}
 
     def changed(self, change: Change, level: Level) -> None:
         """A step was taken or given back."""
@@ -68,9 +69,18 @@ class ShedWords:
         if self._told.get(ladder.pipeline) == values:
             return
         self._told[ladder.pipeline] = values
-        since_ms = self._clock.wall_ms() - round((now_s - first.since_s) * 1000) if first else None
-        self._publisher.shedding(ladder.pipeline, **values, since_ts=since_ms)
+        self._publisher.shedding(ladder.pipeline, **values, since_ts=self._since_ms(ladder.pipeline, first, now_s))
         self._health(ladder.pipeline, last)
+
+    def _since_ms(self, pipeline: str, first: Taken | None, now_s: float) -> int | None:
+        """When the first step was taken, as wall time: the same in every message, whatever the clock does meanwhile."""
+        if first is None:
+            self._since.pop(pipeline, None)
+            return None
+        if self._since.get(pipeline, (None, 0))[0] != first.since_s:
+            wall_ms = self._clock.wall_ms() - round((now_s - first.since_s) * 1000)
+            self._since[pipeline] = first.since_s, wall_ms
+        return self._since[pipeline][1]
 
     def _health(self, pipeline: str, last: Taken | None) -> None:
         name = f"pipeline/{pipeline}"

@@ -47,6 +47,14 @@ def decide_typical(soc: str, zones: Iterable[Iterable[Trip]]) -> Pair:
     return Pair(None if has_throttle else throttle_c, None if has_critical else critical_c)
 
 
+def decide_lost(soc: str, zones: Iterable[Iterable[Trip]]) -> float | None:
+    """Where a zone throttles whose trip is there and slows the chip down, but holds no temperature: as the lowest of
+    the other zones, else as is typical of `soc`. Taking it for a zone without a limit would let it get as hot as it
+    likes."""
+    own = [limits.throttle_c for limits in map(own_limits, zones) if limits.throttle_c is not None]
+    return min(own, default=SOC_LIMITS.get(soc, (None, None))[0])
+
+
 def own_limits(trips: Iterable[Trip]) -> Pair:
     """The lowest passive trip that slows something down, and the lowest critical trip."""
     usable = [trip for trip in trips if _PLAUSIBLE_C[0] <= trip.celsius <= _PLAUSIBLE_C[1]]
@@ -55,11 +63,13 @@ def own_limits(trips: Iterable[Trip]) -> Pair:
     return Pair(throttle_c, critical_c)
 
 
-def decide_limits(zone_type: str, trips: Iterable[Trip], typical: Pair) -> Limits:
-    """The zone's own limits, else the typical ones. Zones beside the chip (Tboard, a disk) get none of those."""
+def decide_limits(zone_type: str, trips: Iterable[Trip], typical: Pair, lost_c: float | None = None) -> Limits:
+    """The zone's own limits, else the typical ones. Zones beside the chip (Tboard, a disk) get none of those. `lost_c`:
+    where it is taken to throttle although its trip does not say so."""
     own = own_limits(trips)
     fallback = typical if _ON_CHIP.fullmatch(zone_type) else Pair()
-    return Limits(*_or_typical(own.throttle_c, fallback.throttle_c), *_or_typical(own.critical_c, fallback.critical_c))
+    throttle_c = fallback.throttle_c if lost_c is None else lost_c
+    return Limits(*_or_typical(own.throttle_c, throttle_c), *_or_typical(own.critical_c, fallback.critical_c))
 
 
 def _or_typical(own: float | None, typical: float | None) -> tuple[float | None, LimitSource]:

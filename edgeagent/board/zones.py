@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeagent.board.files import OpenFiles, Probe, list_names, numbered, read_int, read_text
-from edgeagent.board.limits import Limits, decide_limits, decide_typical
+from edgeagent.board.limits import Limits, decide_limits, decide_lost, decide_typical, own_limits
 from edgeagent.board.parse import POWERED_DOWN, parse_int
-from edgeagent.board.parts import Absent, Cooling, Trip, Zone
+from edgeagent.board.parts import Absent, Cooling, Trip, Zone, slows_down
 
 THERMAL = "sys/class/thermal"
 _IGNORED = ("PMIC-Die",)  # a constant 100 C on every module that has it
@@ -44,10 +44,13 @@ def find_zones(root: str, files: OpenFiles, soc: str) -> Iterator[ZoneProbe]:
     kinds = [(directory, read_text(f"{directory}/type")) for directory in numbered(f"{root}/{THERMAL}", "thermal_zone")]
     zones = [(directory, kind, tuple(_trips(directory))) for directory, kind in kinds if kind and kind not in _IGNORED]
     typical = decide_typical(soc, (trips for _, _, trips in zones))
+    lost_c = decide_lost(soc, (trips for _, _, trips in zones))
     seen: Counter[str] = Counter()
     for directory, kind, trips in zones:
         temperature = files.open(f"{directory}/temp")
-        yield ZoneProbe(unique(kind, seen), temperature, decide_limits(kind, trips, typical), trips)
+        is_lost = own_limits(trips).throttle_c is None and _slows_down(directory)
+        limits = decide_limits(kind, trips, typical, lost_c if is_lost else None)
+        yield ZoneProbe(unique(kind, seen), temperature, limits, trips)
 
 
 def _trips(zone: str) -> Iterator[Trip]:
@@ -62,6 +65,15 @@ def _trips(zone: str) -> Iterator[Trip]:
             hysteresis_c = None if hysteresis is None else hysteresis / 1000
             kind = read_text(f"{prefix}_type")
             yield Trip(kind, millidegrees / 1000, hysteresis_c, tuple(bound.get(index, ())))
+
+
+def _slows_down(zone: str) -> bool:
+    """Whether the kernel slows something down at one of the zone's passive trips, whatever temperature that holds."""
+    bound = _bound(zone, list_names(zone))
+    return any(
+        read_text(f"{zone}/trip_point_{index}_type") == "passive" and any(map(slows_down, devices))
+        for index, devices in bound.items()
+    )
 
 
 def _bound(zone: str, names: tuple[str, ...]) -> dict[int, list[str]]:

@@ -225,7 +225,7 @@ class Demo:
     def _take(self, event: LinkEvent) -> None:
         if isinstance(event, Refused):
             self._trouble = f"the broker refused: {event.reason}"
-        elif isinstance(event, Lost):
+        elif isinstance(event, Lost) and not self._stopping:
             self._trouble = f"no broker: {event.reason}"
         elif isinstance(event, Message):
             try:

@@ -23,7 +23,7 @@ from edgeagent.thermal.duty import Heat, first_heat, heat_duty, look_at_heat, re
 from edgeagent.thermal.electric import Electric, is_over_current, look_at_electric, rested
 from edgeagent.thermal.endings import Patience, ending, wait_on
 from edgeagent.thermal.level import Standing, heat_level, highest, stand
-from edgeagent.thermal.memory import MemoryWatch, is_far, look_at_memory, memory_trouble
+from edgeagent.thermal.memory import MemoryWatch, is_far, is_lost, look_at_memory, memory_trouble
 from edgeagent.thermal.reasons import Facts, explain
 from edgeagent.thermal.rules import GovernorRules
 from edgeagent.thermal.sense import Sense
@@ -148,10 +148,10 @@ def _chosen(
 
 
 def _heat_wishes(rules: GovernorRules, state: GovernorState, sight: Sight) -> list[Wish]:
+    if sight.zone is not None and sight.zone.headroom_c < rules.critical_c:
+        return [Wish("heat", 0.0)]
     if sight.zone is None or state.heat is None:
         return [Wish("blind", rules.blind_duty)] if rules.heat_expected else []
-    if sight.zone.headroom_c < rules.critical_c:
-        return [Wish("heat", 0.0)]
     wish = heat_duty(state.heat)
     return [Wish("heat", wish if sight.fresh else min(wish, state.duty))]
 
@@ -174,7 +174,7 @@ def _told(
         allowance=state.allowance.share,
         reason=explain(code, facts),
         cancel=cancel,
-        memory_is_far=is_far(rules, state.memory, sense.memory_total_mb),
+        memory_is_far=sense.memory_available_mb is not None and is_far(rules, state.memory, sense.memory_total_mb),
         set_point_c=None if zone is None else zone.throttle_c - rules.set_point_below_c,
         hottest="" if zone is None else zone.name,
         celsius=None if zone is None else zone.celsius,
@@ -198,6 +198,8 @@ def _pressing(rules: GovernorRules, state: GovernorState, sense: Sense, sight: S
         found["power"] = "hot" if state.electric.is_over else "warm"
     if memory:
         found["memory"] = "hot"
+    elif state.building and is_lost(state.memory, sense.at_s):
+        found["blind_memory"] = "warm"
     return found
 
 
@@ -210,6 +212,8 @@ def _code(
         return "memory"
     if cancel == "critical":
         return worst
+    if building and chosen.code == "none" and "blind_memory" in pressing:
+        return "blind_memory"
     if building and not (chosen.code == "inference" and worst != "none"):
         return chosen.code
     if allowance < 1 or level != "nominal":

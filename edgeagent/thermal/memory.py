@@ -74,6 +74,11 @@ def memory_trouble(rules: GovernorRules, watch: MemoryWatch, total_mb: float | N
     return ""
 
 
+def is_lost(watch: MemoryWatch, at_s: float) -> bool:
+    """Whether what could be read before has not been for so long that nothing is known of it any more."""
+    return watch.at_s is not None and at_s - watch.at_s > LONG_S
+
+
 def is_far(rules: GovernorRules, watch: MemoryWatch, total_mb: float | None) -> bool:
     """Whether nothing can come of memory within the next second or two."""
     if watch.killed or watch.available_mb is None:

@@ -87,6 +87,10 @@ TABLE: dict[str, tuple[Callable[[Facts], str], str]] = {
     "memory": (lambda facts: facts.memory, "stop what else needs memory, or build a smaller model"),
     "cameras": (_cameras, "fewer frames a second, or build while fewer cameras run"),
     "blind": (lambda facts: "no thermal zone can be read", "edgeagent doctor shows what the board lets be read"),
+    "blind_memory": (
+        lambda facts: "the available memory cannot be read any more",
+        "edgeagent doctor shows what the board lets be read",
+    ),
     "inference": (lambda facts: "the pipelines themselves have to do less now", COOL),
     "ceiling": (_ceiling, ""),
 }

@@ -14,7 +14,8 @@ Cancel = Literal["", "memory", "critical", "stuck"]
 class Reason:
     """Why a build or the inference does less: a stable code, it in words, and what a person can do about it.
 
-    Codes: none, heat, heat_rising, throttling, over_current, power, memory, cameras, blind, inference, ceiling.
+    Codes: none, heat, heat_rising, throttling, over_current, power, memory, cameras, blind,
+    blind_memory, inference, ceiling.
     """
 
     code: str
@@ -28,8 +29,8 @@ class Verdict:
 
     `build_duty`: the share 0..1 of its time that a build may work; without a build, what one would get now.
     `allowance`: the share 0..1 of their work that the pipelines may do, 1 = everything. `cancel`: why the build that
-    runs has to end. `memory_is_far`: its memory need not be looked at more than once a second. The last four describe
-    the zone that binds; None and "" where none can be read.
+    runs has to end. The next four describe the zone that binds; None and "" where none can be read. `memory_is_far`:
+    the memory need not be looked at more than once a second.
     """
 
     level: Level
@@ -37,8 +38,8 @@ class Verdict:
     allowance: float
     reason: Reason
     cancel: Cancel = ""
-    memory_is_far: bool = False
     set_point_c: float | None = None
     hottest: str = ""
     celsius: float | None = None
     headroom_c: float | None = None
+    memory_is_far: bool = False

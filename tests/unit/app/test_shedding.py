@@ -392,6 +392,49 @@ def test_power_that_cannot_be_lowered_is_told_and_not_tried_again_for_a_while(ha
     hall.play(scene)
 
 
+def test_power_that_could_not_be_lowered_a_moment_after_the_start_is_asked_for_again_soon(
+    halls: Callable[..., Hall],
+) -> None:
+    hall = halls(p={"shed": ["power low-power", "rate 50%"]})
+    hall.power.why_not = "the power intent is not in force"
+
+    async def scene() -> None:
+        await hall.look("hot", 0.5, 2)
+        assert hall.link.last("shedding/p")["unavailable"] == ["power low-power: the power intent is not in force"]
+        hall.power.why_not = ""
+        await hall.look("hot", 0.5, 8)
+        assert hall.link.last("shedding/p")["unavailable"] == []
+
+    hall.play(scene)
+
+
+def test_a_rate_that_gives_up_nothing_is_passed_over(halls: Callable[..., Hall]) -> None:
+    hall = halls(p={"shed": ["rate 5/s", "rate 1/s"], "max_results_per_s": 2.0})
+
+    async def scene() -> None:
+        await hall.look("hot", 0.5, 40)
+        assert hall.paces() == [("p", 1.0, 1.0)]
+        assert hall.link.last("shedding/p")["unavailable"] == ["rate 5/s: it gives 2 results a second as it is"]
+
+    hall.play(scene)
+
+
+def test_since_when_is_the_same_in_every_message_whatever_the_clock_does(halls: Callable[..., Hall]) -> None:
+    hall = halls(p={"shed": ["rate 50%", "rate 25%", "pause"]})
+
+    async def scene() -> None:
+        await hall.look("hot", 0.0, 4)
+        first = hall.link.last("shedding/p")["since_ts"]
+        hall.clock.set_wall(hall.clock.wall_ms() + 3_600_000)
+        await hall.look("hot", 0.0, 60)
+        last = hall.link.last("shedding/p")
+        assert (last["state"], last["since_ts"]) == ("paused", first)
+        await hall.look("nominal", 1.0, 900)
+        assert "since_ts" not in hall.link.last("shedding/p")
+
+    hall.play(scene)
+
+
 def test_of_a_file_played_once_no_frame_is_left_out(halls: Callable[..., Hall]) -> None:
     hall = halls(p={"source": FileSpec(path="/a.mp4", mode="once"), "shed": ["rate 50%", "pause"]})
 

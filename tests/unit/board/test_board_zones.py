@@ -89,6 +89,22 @@ def test_a_trip_whose_file_is_junk_counts_for_nothing(tree: Tree) -> None:
     assert (zone.critical_c, zone.critical_source, zone.trips) == (None, "", ())
 
 
+@pytest.mark.parametrize("content", ["-1\n", "\n", "disabled\n", "2147483647\n", "0\n"])
+def test_a_zone_whose_throttle_trip_holds_nothing_is_taken_to_throttle_like_the_others(
+    tree: Tree, content: str
+) -> None:
+    orin_zone(tree)
+    tree.zone(1, "gpu-thermal")
+    tree.cooling(11, "gpu-throttle-alert")
+    tree.trip(1, 0, "passive", 97_000, 11)
+    tree.write(f"{THERMAL}/thermal_zone0/trip_point_0_temp", content)
+    cpu, gpu = tree.read(soc="t234").zones
+    assert (cpu.throttle_c, cpu.throttle_source, gpu.throttle_c) == (97.0, "soc", 97.0)
+    tree.write(f"{THERMAL}/thermal_zone1/trip_point_0_temp", content)
+    cpu, gpu = tree.read(soc="t234").zones
+    assert (cpu.throttle_c, gpu.throttle_c) == (99.0, 99.0), "as is typical of the chip"
+
+
 THROTTLE = Trip("passive", 99.0, None, ("cpufreq-cpu0",))
 CRITICAL = Trip("critical", 104.5)
 WARNING = Trip("passive", 70.0, None, ("hot-surface-alert",))

@@ -189,3 +189,12 @@ def test_power_above_the_cap_is_told() -> None:
     assert said[-1].reason.code == "power"
     assert "% of the power that it may" in said[-1].reason.text
     assert said[-1].build_duty < calm[-1].build_duty
+
+
+def test_a_temperature_and_a_limit_that_come_one_after_the_other_are_a_critical_zone_too() -> None:
+    looks = [
+        Sense(0.0, (ZoneSense("gpu", 98.0, None),)),
+        Sense(1.0, (ZoneSense("gpu", None, 99.0),)),
+    ]
+    _, said = through(looks)
+    assert (said[-1].level, said[-1].build_duty) == ("critical", 0.0)

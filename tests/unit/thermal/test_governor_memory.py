@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from governor_kit import RULES, at
 
+from edgeagent.thermal.governor import begin, govern
 from edgeagent.thermal.memory import MemoryWatch, floor_mb, is_far, look_at_memory, memory_trouble
 from edgeagent.thermal.rules import GovernorRules
 
@@ -112,3 +113,22 @@ def test_memory_is_not_far_once_the_kernel_has_killed() -> None:
     watch = look_at_memory(watched([4000.0]), at(1.0, memory_available_mb=4000.0, oom_kills=0), building=True)
     killed = look_at_memory(watch, at(2.0, memory_available_mb=4000.0, oom_kills=1), building=True)
     assert is_far(RULES, watch, TOTAL_MB) and not is_far(RULES, killed, TOTAL_MB)
+
+
+def test_memory_that_cannot_be_read_any_more_makes_careful_and_is_told() -> None:
+    state, levels = begin(RULES), []
+    for n in range(20):
+        mb = 4000.0 if n < 4 else None
+        sense = at(float(n), memory_available_mb=mb, memory_total_mb=TOTAL_MB)
+        state, verdict = govern(RULES, state, sense, building=True)
+        levels.append(verdict.level)
+    assert levels[:9] == ["nominal"] * 9 and levels[9:] == ["warm"] * 11
+    assert not verdict.memory_is_far
+    assert (verdict.reason.code, verdict.build_duty) == ("blind_memory", 1.0), "a pause frees nothing"
+
+
+def test_memory_that_never_could_be_read_is_not_missed() -> None:
+    state = begin(RULES)
+    for n in range(20):
+        state, verdict = govern(RULES, state, at(float(n)), building=True)
+    assert verdict.level == "nominal"
