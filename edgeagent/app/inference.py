@@ -12,7 +12,6 @@ from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.engine.manifest import Manifest
-from edgeagent.fleet.results import Detection
 from edgeagent.health.latency import Gauge
 from edgeagent.inference.messages import (
     INFER_WORDS,
@@ -27,6 +26,7 @@ from edgeagent.inference.messages import (
     RingInput,
     SetPace,
 )
+from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
 
@@ -140,25 +140,22 @@ class InferDesk:
         return self._dropped_before.get(ring, 0) + self._dropped.get(ring, 0)
 
     def _take(self, line: bytes) -> None:
+        if is_result(line):
+            self._result(*cut_result(line))
+            return
         word = INFER_WORDS.validate_json(line)
-        if isinstance(word, FrameResult):
-            self._result(word)
-        elif isinstance(word, InferStats):
+        if isinstance(word, InferStats):
             self._stats(word)
         elif isinstance(word, Loaded):
             self._loaded(word)
         elif isinstance(word, LoadFailed):
             self._load_failed(word)
 
-    def _result(self, word: FrameResult) -> None:
+    def _result(self, word: FrameResult, detections: bytes) -> None:
         served = self._pipelines[word.pipeline]
         running = served.running or served.start
         if running is None:
             return  # the last words of an engine that was taken away
-        classes = running.classes
-        detections = tuple(
-            Detection.rounded(classes[row[0]], row[0], row[1], (row[2], row[3], row[4], row[5])) for row in word.rows
-        )
         latency_ms = (self._clock.monotonic_ns() - word.capture_ns) / 1e6
         values = {
             "frame": word.frame,
@@ -170,7 +167,7 @@ class InferDesk:
             "engine": running.engine,
         }
         self._publisher.result(values, detections, served.camera.name, served.name)
-        served.gauge.add(latency_ms, word.engine_ms, len(detections))
+        served.gauge.add(latency_ms, word.engine_ms, word.found)
 
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)

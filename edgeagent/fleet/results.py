@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import to_json
 
-from edgeagent.fleet.envelope import Count, EpochMs, Header, Id, Message, Number, Part, Positive
+from edgeagent.fleet.envelope import Count, EpochMs, Header, Id, Message, Number, Part, Positive, schema_name
 from edgeagent.fleet.states import Severity
 
 Box = tuple[Number, Number, Number, Number]
@@ -53,6 +55,13 @@ class Result(Message):
     model: str
     engine: str = Field(description="Key of the engine that computed it")
     detections: tuple[Detection, ...] = ()
+
+
+def encode_result(values: Mapping[str, object], detections: bytes) -> bytes:
+    """A Result as it goes onto the wire: `values` by their names on the wire, already checked, header included;
+    `detections` is the JSON of their list."""
+    head = to_json({"schema": schema_name(Result), **values})
+    return b'%b,"detections":%b}' % (head[:-1], detections)
 
 
 def without_nothing(facts: object) -> object:

@@ -39,6 +39,7 @@ from edgeagent.inference.messages import (
     SetPace,
 )
 from edgeagent.inference.pacing import Limit
+from edgeagent.inference.result_line import Row, detections_json, quoted, result_line
 from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.program import ControlChannel, run_child
 from edgeagent.vision.detections import Candidates, Detections
@@ -60,6 +61,10 @@ class Pipeline:
     keep: frozenset[int] | None
     limit: Limit
     spacing: Spacing
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.classes = quoted(self.start.classes)
 
     def wants(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """Whether it looks at this frame; asked once for each. What is lossless is not shed."""
@@ -238,20 +243,20 @@ class Infer:
             self._invalid += 1  # its rows are left out below; the rest of the frame counts
         detections = pipeline.pick(candidates)
         rows = _rows(detections, map_to_source(detections.boxes, meta.box))
-        self._channel.send(
-            FrameResult(
-                pipeline=pipeline.start.pipeline,
-                frame=meta.sequence,
-                capture_ns=meta.capture_ns,
-                capture_ms=meta.capture_ms,
-                width=meta.box.source_width,
-                height=meta.box.source_height,
-                wait_ms=(begun - meta.capture_ns) / 1e6,
-                engine_ms=(ran - begun) / 1e6,
-                post_ms=(time.monotonic_ns() - ran) / 1e6,
-                rows=rows,
-            )
+        found = detections_json(rows, pipeline.classes)
+        head = FrameResult(
+            pipeline=pipeline.start.pipeline,
+            frame=meta.sequence,
+            capture_ns=meta.capture_ns,
+            capture_ms=meta.capture_ms,
+            width=meta.box.source_width,
+            height=meta.box.source_height,
+            wait_ms=(begun - meta.capture_ns) / 1e6,
+            engine_ms=(ran - begun) / 1e6,
+            post_ms=(time.monotonic_ns() - ran) / 1e6,
+            found=len(rows),
         )
+        self._channel.send_line(result_line(head, found))
         self._frames += 1
 
     def _report(self) -> None:
@@ -268,11 +273,12 @@ class Infer:
         self._channel.beat(SILENCE_S)
 
 
-def _rows(detections: Detections, boxes: Boxes) -> list[tuple[int, float, float, float, float, float]]:
+def _rows(detections: Detections, boxes: Boxes) -> list[Row]:
     """The rows of a result; without boxes that lay wholly in the letterbox's bars and are now clipped to nothing."""
     seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    columns = (detections.class_ids, detections.scores, *boxes.T)
-    return list(zip(*(column[seen].tolist() for column in columns), strict=True))
+    return list(
+        zip(detections.class_ids[seen].tolist(), detections.scores[seen].tolist(), *boxes[seen].T.tolist(), strict=True)
+    )
 
 
 def _open_feed(stack: ExitStack, ring: RingInput) -> Feed:

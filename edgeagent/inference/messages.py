@@ -99,7 +99,7 @@ class LoadFailed(Message):
 
 
 class FrameResult(Message):
-    """The detections of one frame. Boxes are xyxy in source pixels; rows are (class id, score, x1, y1, x2, y2).
+    """What is known of one frame's result; `found` detections follow it on its line (result_line.py).
 
     `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` NMS
     and mapping.
@@ -115,7 +115,7 @@ class FrameResult(Message):
     wait_ms: float
     engine_ms: float
     post_ms: float
-    rows: list[tuple[int, float, float, float, float, float]]
+    found: int
 
 
 class InferStats(Message):
@@ -130,7 +130,7 @@ class InferStats(Message):
     shed: dict[str, int] = Field(default_factory=dict)
 
 
-InferWord = Annotated[FrameResult | InferStats | Loaded | LoadFailed, Field(discriminator="kind")]
-INFER_WORDS: TypeAdapter[FrameResult | InferStats | Loaded | LoadFailed] = TypeAdapter(InferWord)
+InferWord = Annotated[InferStats | Loaded | LoadFailed, Field(discriminator="kind")]  # beside results
+INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed] = TypeAdapter(InferWord)
 AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
 AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import signal
 import sys
 import threading
@@ -28,6 +29,7 @@ from edgeagent.inference.messages import (
     RingInput,
     SetPace,
 )
+from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.inference.session import open_session
 from edgeagent.supervise.messages import Stop
 from edgeagent.vision.detections import Candidates
@@ -122,7 +124,16 @@ def expected(start: PipelineStart, frame: np.ndarray) -> np.ndarray:
 
 
 def rows(result: dict[str, Any]) -> np.ndarray:
-    return np.array(result["rows"], float).reshape(-1, 6)
+    """Rows as `expected` gives them, rounded for the wire."""
+    found = [[one["class_id"], one["score"], *one["box"]] for one in result["detections"]]
+    assert len(found) == result["found"]
+    return np.array(found, float).reshape(-1, 6)
+
+
+def assert_same(found: np.ndarray, wanted: np.ndarray) -> None:
+    """To the last decimal that the wire has."""
+    np.testing.assert_allclose(found[:, :2], wanted[:, :2], atol=0.00051)
+    np.testing.assert_allclose(found[:, 2:], wanted[:, 2:], atol=0.051)
 
 
 # what a result says
@@ -144,12 +155,14 @@ def test_results_are_those_of_the_engine_in_source_pixels(
             assert min(result["wait_ms"], result["engine_ms"], result["post_ms"]) > 0
             want = expected(look, frame)
             assert len(want) > 3
-            np.testing.assert_allclose(rows(result), want, atol=1e-3)
+            assert_same(rows(result), want)
             assert rows(result)[:, 2:].min() >= 0
             assert (rows(result)[:, 4:] > rows(result)[:, 2:4]).all(), "a box wholly in the bars"
             assert (rows(result)[:, [2, 4]] <= 128).all() and (rows(result)[:, [3, 5]] <= 96).all()
     assert child.errors == ""
-    assert all(INFER_WORDS.validate_python(word) for word in child.words)
+    for word in child.words:
+        line = json.dumps(word, separators=(",", ":")).encode()
+        assert cut_result(line)[0].found == word["found"] if is_result(line) else INFER_WORDS.validate_json(line)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +179,7 @@ def test_each_pipeline_keeps_what_it_was_told_to(
         camera.put(FRAMES[0])
         all_rows = rows(child.until("result", pipeline="every"))
         kept = rows(child.until("result", pipeline="some"))
-    np.testing.assert_allclose(kept, expected(some, FRAMES[0]).reshape(-1, 6), atol=1e-3)
+    assert_same(kept, expected(some, FRAMES[0]).reshape(-1, 6))
     assert len(kept) < len(all_rows)
 
 
@@ -423,7 +436,7 @@ def test_an_engine_is_replaced_without_a_frame_lost(
     assert 50 <= last < count
     for result in results:
         want = expected(one if result["frame"] <= last else two, FRAMES[(result["frame"] - 1) % len(FRAMES)])
-        np.testing.assert_allclose(rows(result), want, atol=1e-3)
+        assert_same(rows(result), want)
 
 
 def test_an_engine_that_comes_while_the_writer_waits_for_its_reader(
@@ -466,7 +479,7 @@ def test_an_engine_that_does_not_load_leaves_the_others_alone(
         child.until("load_failed", pipeline="good")
         camera.put(FRAMES[1])
         result = child.until("result", pipeline="good", frame=2)
-        np.testing.assert_allclose(rows(result), expected(good, FRAMES[1]), atol=1e-3)
+        assert_same(rows(result), expected(good, FRAMES[1]))
     assert child.errors == ""
 
 
@@ -477,8 +490,8 @@ def test_an_engine_that_gives_no_numbers_is_counted_and_survived(
         loaded(child, pipeline="well")
         for number, frame in enumerate(FRAMES[:3], start=1):
             camera.put(frame)
-            assert child.until("result", pipeline="sick", frame=number)["rows"] == []
-            assert len(child.until("result", pipeline="well", frame=number)["rows"]) > 3
+            assert child.until("result", pipeline="sick", frame=number)["detections"] == []
+            assert len(child.until("result", pipeline="well", frame=number)["detections"]) > 3
         assert child.until("stats", frames=6)["invalid"] == 3
     assert child.errors == ""
 
