@@ -66,9 +66,18 @@ def places(outputs: Mapping[str, Tensor]) -> tuple[dict[str, int], int]:
 class IoSet:
     """`memory_of`: the set whose memory on the GPU this one shares; its twins on the host are its own.
 
-    Made and freed with the context current. `wait` sleeps instead of spinning: the CPU belongs to others."""
+    Made and freed with the context current. `wait` sleeps: the CPU belongs to others. With `spin` it does not, to
+    measure what that costs."""
 
-    def __init__(self, gpu: Gpu, frames: Tensor, outputs: Mapping[str, Tensor], memory_of: IoSet | None = None) -> None:
+    def __init__(
+        self,
+        gpu: Gpu,
+        frames: Tensor,
+        outputs: Mapping[str, Tensor],
+        *,
+        memory_of: IoSet | None = None,
+        spin: bool = False,
+    ) -> None:
         driver = self._driver = gpu.driver
         offsets, size = places(outputs)
         self.graphs: dict[int, CudaGraph] = {}
@@ -76,7 +85,7 @@ class IoSet:
         with translated(driver):
             self._brought: Any = driver.Event(flags)
             self._ran: Any = driver.Event(flags)
-            self._done: Any = driver.Event(flags | driver.event_flags.BLOCKING_SYNC)
+            self._done: Any = driver.Event(flags if spin else flags | driver.event_flags.BLOCKING_SYNC)
         inputs, results = (memory_of.input, memory_of._outputs) if memory_of else (None, None)
         self.input: DeviceBuffer = DeviceBuffer(gpu, frames.shape, frames.kind, memory_of=inputs)
         try:

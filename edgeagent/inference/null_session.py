@@ -34,7 +34,7 @@ class NullPlan(BaseModel):
 
 
 class NullSession:
-    """Batches are answered when they are submitted. Raises EngineError `engine_load` for a file that is no such plan."""
+    """A batch is answered when it is submitted. Raises EngineError `engine_load` for a file that is no such plan."""
 
     depth = 2
 

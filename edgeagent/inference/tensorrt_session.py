@@ -47,6 +47,7 @@ class TensorRtSession:
         plugins: Sequence[Path] = (),
         depth: int = DEPTH,
         graphs: bool = True,
+        spin: bool = False,
         trt: Trt = None,
         gpu: Gpu | None = None,
     ) -> None:
@@ -56,6 +57,7 @@ class TensorRtSession:
         self._errors: tuple[type[Exception], ...] = (*self._gpu.errors, _Refused)
         self._held = contextlib.ExitStack()
         self._fixed = dla_core is not None
+        self._spin = spin
         self._plain = self._why_plain(graphs=graphs)
         self._not_lent = ""
         self._regions: list[Region] = []
@@ -229,7 +231,7 @@ class TensorRtSession:
         self._in_place = self._gpu.integrated and self._shape[0] == 1 and not self._fixed
         for _ in range(self.depth):
             shared = self._all[0] if self._fixed and self._all else None
-            self._all.append(IoSet(self._gpu, plan.frames, plan.outputs, shared))
+            self._all.append(IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, spin=self._spin))
             self._held.callback(self._all[-1].free)
         self._free.extend(self._all)
         try:

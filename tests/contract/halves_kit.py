@@ -1,4 +1,4 @@
-"""What the tests of `submit` and `collect` share: an engine of any batch whose answer tells its frame. No tests in here.
+"""What the tests of `submit` and `collect` share: an engine of any batch whose answer tells its frame. No tests.
 
 A frame's one candidate has as its score the mean of the frame, divided by 255, as its box that mean four times, and as
 its class the mean rounded down.

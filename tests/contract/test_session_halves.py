@@ -128,9 +128,7 @@ def test_what_was_collected_stays(session: InferenceSession) -> None:
     [[], [frame(1)] * 4, [frame(1, 32, 64)], [frame(1).astype(np.int8)], [frame(1)[None]], [frame(1)[..., 0]]],
     ids=["none", "too many", "turned", "signed", "a batch", "grey"],
 )
-def test_other_frames_are_refused_and_nothing_is_under_way(
-    session: InferenceSession, frames: list[np.ndarray]
-) -> None:
+def test_other_frames_are_refused_and_nothing_is_under_way(session: InferenceSession, frames: list[np.ndarray]) -> None:
     with pytest.raises(EngineError, match="the engine takes 1 to") as caught:
         session.submit(frames)
     assert caught.value.error_code == "engine_run"
