@@ -58,7 +58,7 @@ def open_session(
         from edgeagent.inference.tensorrt_session import TensorRtSession
 
         return TensorRtSession(plan, dla_core=dla_core, plugins=plugins)
-    if backend == "null":
+    if backend == "null":  # `edgeagent bench` and tests; a configuration cannot name it
         from edgeagent.inference.null_session import NullSession
 
         return NullSession(plan)
