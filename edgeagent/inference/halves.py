@@ -17,6 +17,7 @@ class Halves:
     """A batch is copied when it is submitted and runs when it is collected. Unused places keep what was there."""
 
     depth = 1
+    copies = True
     batch: int
     width: int
     height: int
