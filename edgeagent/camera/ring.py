@@ -219,7 +219,8 @@ class RingReader(_Mapped):
 
     def view(self, meta: FrameMeta) -> Frame:
         """The frame where it lies, read-only, good until it is overwritten: ask `is_whole` after the last look."""
-        return self._views[meta.sequence % self.layout.slots]
+        frame: Frame = self._views[meta.sequence % self.layout.slots]
+        return frame
 
     def is_whole(self, meta: FrameMeta) -> bool:
         """Whether nobody has begun to overwrite the frame so far. One that is not is counted in `torn`.

@@ -34,7 +34,7 @@ def canary_frame(height: int, width: int) -> npt.NDArray[np.uint8]:
         tall, wide = int(rng.integers(1, height // 4 + 2)), int(rng.integers(1, width // 4 + 2))
         frame[top : top + tall, left : left + wide] = rng.integers(0, 256, 3, np.uint8)
     grain = rng.integers(0, 24, frame.shape, np.uint8)
-    return frame // 2 + grain + 50
+    return np.asarray(frame // 2 + grain + 50, np.uint8)
 
 
 def answer_of(candidates: Candidates, height: int, width: int) -> Answer:
