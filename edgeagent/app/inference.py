@@ -21,9 +21,11 @@ from edgeagent.inference.messages import (
     Loaded,
     LoadFailed,
     LoadPipeline,
+    NoNumbers,
     Pace,
     PipelineStart,
     RingInput,
+    RunFailed,
     SetPace,
 )
 from edgeagent.inference.result_line import cut_result, is_result
@@ -31,12 +33,13 @@ from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
 
 CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CRASH_CODES = {"gpu_lost", "engine_stuck"}  # a child that has ended itself because of an engine, or of the GPU
 
 
 @dataclass
 class Served:
-    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from;
-    `pace` is what it may do."""
+    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from,
+    `before` what it ran before that; `pace` is what it may do."""
 
     name: str
     settings: PipelineSettings
@@ -46,6 +49,7 @@ class Served:
     model: str
     start: PipelineStart | None = None
     running: PipelineStart | None = None
+    before: PipelineStart | None = None
     pace: Pace | None = None
     shed_since_ns: int | None = None
     loaded: bool = False
@@ -60,9 +64,22 @@ class Served:
 class InferDesk:
     """One infer child (accelerator `cpu`) for all pipelines."""
 
-    def __init__(self, pipelines: list[Served], threads: int, publisher: Publisher, clock: Clock, rng: Random) -> None:
+    def __init__(
+        self,
+        pipelines: list[Served],
+        threads: int,
+        publisher: Publisher,
+        clock: Clock,
+        rng: Random,
+        *,
+        max_delay_ms: float = 0.0,
+        canary_s: float = 0.0,
+    ) -> None:
         self._pipelines = {served.name: served for served in pipelines}
         self._threads = threads
+        self._max_delay_ms = max_delay_ms
+        self._canary_s = canary_s
+        self._canaries: dict[str, tuple[float, ...]] = {}
         self._publisher = publisher
         self._clock = clock
         self._torn = 0
@@ -70,6 +87,7 @@ class InferDesk:
         self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
+        self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
         self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
@@ -86,12 +104,19 @@ class InferDesk:
             RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
             for ring in self._rings.values()
         ]
-        starts = [served.start for served in self._pipelines.values() if served.start is not None]
+        starts = [self._with_canary(served.start) for served in self._pipelines.values() if served.start is not None]
         paces = tuple(served.pace for served in self._pipelines.values() if served.pace is not None)
         return ChildSpec(
             name="infer-cpu",
             module="edgeagent.inference.infer_child",
-            first=InferStart(rings=rings, pipelines=starts, threads=self._threads, paces=paces),
+            first=InferStart(
+                rings=rings,
+                pipelines=starts,
+                threads=self._threads,
+                paces=paces,
+                max_delay_ms=self._max_delay_ms,
+                canary_s=self._canary_s,
+            ),
             pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
@@ -127,8 +152,13 @@ class InferDesk:
             model=model or served.model,
             dla_core=dla_core if manifest.placement == "dla" else None,
             plugins=tuple(plugins),
+            priority=settings.priority,
         )
-        await self.supervisor.send(LoadPipeline(pipeline=served.start))
+        await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start)))
+
+    def _with_canary(self, start: PipelineStart) -> PipelineStart:
+        """With what the engine said of its canary when it was first loaded, by whichever child."""
+        return start.model_copy(update={"canary": self._canaries.get(start.engine, ())})
 
     async def pace(self, pace: Pace) -> None:
         """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
@@ -150,6 +180,11 @@ class InferDesk:
             self._loaded(word)
         elif isinstance(word, LoadFailed):
             self._load_failed(word)
+        elif isinstance(word, RunFailed):
+            self._run_failed(word)
+        elif isinstance(word, NoNumbers):
+            text = f"the engine {word.engine[:12]} gives values that are no numbers; what it gives beside them is kept"
+            self._publisher.event("engine-no-numbers", "warning", text, pipeline=word.pipeline, engine=word.engine)
 
     def _result(self, word: FrameResult, detections: bytes) -> None:
         served = self._pipelines[word.pipeline]
@@ -181,7 +216,10 @@ class InferDesk:
     def _loaded(self, word: Loaded) -> None:
         served = self._pipelines[word.pipeline]
         served.loaded = True
+        self._canaries.setdefault(word.engine, word.canary)
         if served.start is not None and served.start.engine == word.engine:
+            if served.running is not None and served.running.engine != word.engine:
+                served.before = served.running
             served.running = served.start
         self._publisher.note(self.name, "ok")
         self.on_loaded(served)
@@ -195,17 +233,35 @@ class InferDesk:
             self.on_idle(served.name)
         self.on_load_failed(served, word.engine, word.text)
 
+    def _run_failed(self, word: RunFailed) -> None:
+        """The child has taken an engine out. Where it has gone back to the one before, that one serves on."""
+        served, before = self._pipelines[word.pipeline], None
+        if served.before is not None and served.before.engine == word.back_to:
+            before = served.before
+        then = f"the engine before, {word.back_to[:12]}, serves again" if before else "the pipeline has no engine now"
+        text = f"the engine {word.engine[:12]} was taken out: {word.text}; {then}"
+        self._publisher.note(f"engine/{word.pipeline}", "degraded" if before else "failed", text)
+        self._publisher.event(
+            "engine-taken-out", "error", text, pipeline=word.pipeline, engine=word.engine, code=word.code
+        )
+        served.running = before
+        if served.start is not None and served.start.engine == word.engine:
+            served.start, served.loaded = before, before is not None
+            if before is None:
+                self.on_idle(served.name)
+        self.on_run_failed(served, word.engine, word.text)
+
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
             for served in self._pipelines.values():
-                served.loaded, served.running = False, None
+                served.loaded, served.running, served.before = False, None, None
             self._publisher.note(self.name, "failed", child.reason)
             self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
 
     def _suspect(self, child: ChildState) -> None:
         """Who took the child along: an engine that was being loaded, else the only one that ran."""
-        if child.signal not in CRASH_SIGNALS:
+        if child.signal not in CRASH_SIGNALS and child.code not in CRASH_CODES:
             return
         started = [served for served in self._pipelines.values() if served.start is not None]
         loading = {served.start.engine for served in started if served.start and not served.loaded}

@@ -26,7 +26,8 @@ class PipelineStart(BaseModel):
     """One pipeline: which ring, which engine, and what to keep of what it finds.
 
     `model`: the model's id. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers
-    are in the engine.
+    are in the engine. `canary`: what the engine said of its canary when it was first loaded, empty where that is not
+    known. `priority`: when not all can be served at once, higher ones go first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,8 @@ class PipelineStart(BaseModel):
     model: str = ""
     dla_core: int | None = None
     plugins: tuple[str, ...] = ()
+    canary: tuple[float, ...] = ()
+    priority: int = 0
 
 
 class Pace(BaseModel):
@@ -59,13 +62,19 @@ class Pace(BaseModel):
 
 
 class InferStart(Message):
-    """First message: every ring there is, the pipelines whose engines are ready, and what they may do."""
+    """First message: every ring there is, the pipelines whose engines are ready, and what they may do.
+
+    `max_delay_ms`: how long a frame may wait for other cameras' frames to share a batch with. `canary_s`: every so many
+    seconds each engine is asked what it was asked when it was loaded; 0: never.
+    """
 
     kind: Literal["start"] = "start"
     rings: list[RingInput]
     pipelines: list[PipelineStart]
     threads: int
     paces: tuple[Pace, ...] = ()
+    max_delay_ms: float = 0.0
+    canary_s: float = 0.0
 
 
 class LoadPipeline(Message):
@@ -83,10 +92,14 @@ class SetPace(Message):
 
 
 class Loaded(Message):
+    """From the next frame on the pipeline runs on this engine. `canary`: what the engine said of its canary, empty
+    where it gave no numbers."""
+
     kind: Literal["loaded"] = "loaded"
     pipeline: str
     engine: str
     load_s: float
+    canary: tuple[float, ...] = ()
 
 
 class LoadFailed(Message):
@@ -96,6 +109,28 @@ class LoadFailed(Message):
     pipeline: str
     engine: str
     text: str
+
+
+class RunFailed(Message):
+    """An engine that was loaded has failed too often, or is not what it was, and was taken out of the pipeline.
+
+    `back_to`: the engine before, which serves again; empty where there is none, and the pipeline has no engine.
+    """
+
+    kind: Literal["run_failed"] = "run_failed"
+    pipeline: str
+    engine: str
+    back_to: str
+    code: str
+    text: str
+
+
+class NoNumbers(Message):
+    """An engine's output held values that are no numbers; told once for each engine that is loaded. It runs on."""
+
+    kind: Literal["no_numbers"] = "no_numbers"
+    pipeline: str
+    engine: str
 
 
 class FrameResult(Message):
@@ -119,8 +154,13 @@ class FrameResult(Message):
 
 
 class InferStats(Message):
-    """Once a second, totals since the child started. `dropped`: frames of the ring that were never looked at; `shed`:
-    frames that a pipeline left out because of its pace."""
+    """Once a second, totals since the child started.
+
+    `frames`: results. `dropped`: frames of the ring that were never looked at; `shed`: frames that a pipeline left out
+    because of its pace. `torn`: frames that were overwritten while they were looked at; `invalid`: frames for which an
+    engine gave what is no number; `failed`: frames that were lost because an engine failed. `batches`: runs of engines,
+    and `unused`: places in them for which there was no frame.
+    """
 
     kind: Literal["stats"] = "stats"
     frames: int
@@ -128,9 +168,14 @@ class InferStats(Message):
     torn: int
     invalid: int
     shed: dict[str, int] = Field(default_factory=dict)
+    failed: int = 0
+    batches: int = 0
+    unused: int = 0
 
 
-InferWord = Annotated[InferStats | Loaded | LoadFailed, Field(discriminator="kind")]  # beside results
-INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed] = TypeAdapter(InferWord)
+InferWord = Annotated[
+    InferStats | Loaded | LoadFailed | RunFailed | NoNumbers, Field(discriminator="kind")
+]  # beside results
+INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers] = TypeAdapter(InferWord)
 AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
 AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)

@@ -1,0 +1,79 @@
+"""A pipeline: which frames of its ring it looks at, and what it makes of the engine's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeagent.camera.pace import Spacing
+from edgeagent.camera.ring import FrameMeta
+from edgeagent.inference.messages import FrameResult, PipelineStart
+from edgeagent.inference.pacing import Limit
+from edgeagent.inference.result_line import Row, detections_json, quoted, result_line
+from edgeagent.vision.detections import Candidates, Detections
+from edgeagent.vision.letterbox import Boxes, map_to_source
+from edgeagent.vision.nms import select_detections
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one batch, monotonic: when the engine began with it, and when its answer was there."""
+
+    begun_ns: int
+    ran_ns: int
+
+
+@dataclass(eq=False)
+class Pipeline:
+    """A pipeline as it was started. `limit` outlives it: it belongs to the name."""
+
+    start: PipelineStart
+    keep: frozenset[int] | None
+    limit: Limit
+    spacing: Spacing
+
+    def __post_init__(self) -> None:
+        self._names = quoted(self.start.classes)
+
+    def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
+        """What `wants` would say of this frame, without counting it."""
+        return self.spacing.is_due(meta.capture_ns) and (lossless or self.limit.would(meta.capture_ns))
+
+    def wants(self, meta: FrameMeta, *, lossless: bool) -> bool:
+        """Whether it looks at this frame; asked once for each. What is lossless is not shed."""
+        if not self.spacing.is_due(meta.capture_ns):
+            return False
+        self.spacing.passed(meta.capture_ns)
+        return lossless or self.limit.lets_through(meta.capture_ns)
+
+    def pick(self, candidates: Candidates) -> Detections:
+        start = self.start
+        return select_detections(
+            candidates, min_score=start.min_score, iou=start.iou, limit=start.max_detections, keep=self.keep
+        )
+
+    def result(self, candidates: Candidates, meta: FrameMeta, times: Times, now_ns: Callable[[], int]) -> bytes:
+        """The line that tells the agent of a frame."""
+        detections = self.pick(candidates)
+        rows = _rows(detections, map_to_source(detections.boxes, meta.box))
+        found = detections_json(rows, self._names)
+        head = FrameResult(
+            pipeline=self.start.pipeline,
+            frame=meta.sequence,
+            capture_ns=meta.capture_ns,
+            capture_ms=meta.capture_ms,
+            width=meta.box.source_width,
+            height=meta.box.source_height,
+            wait_ms=(times.begun_ns - meta.capture_ns) / 1e6,
+            engine_ms=(times.ran_ns - times.begun_ns) / 1e6,
+            post_ms=(now_ns() - times.ran_ns) / 1e6,
+            found=len(rows),
+        )
+        return result_line(head, found)
+
+
+def _rows(detections: Detections, boxes: Boxes) -> list[Row]:
+    """The rows of a result; without boxes that lay wholly in the letterbox's bars and are now clipped to nothing."""
+    seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    columns = (detections.class_ids[seen].tolist(), detections.scores[seen].tolist(), *boxes[seen].T.tolist())
+    return list(zip(*columns, strict=True))
