@@ -25,6 +25,7 @@ import numpy.typing as npt
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import FrameMeta, RingReader
 from edgeagent.errors import EngineError
+from edgeagent.inference.after import After, Memory
 from edgeagent.inference.messages import (
     AGENT_WORDS,
     FrameResult,
@@ -41,9 +42,6 @@ from edgeagent.inference.messages import (
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.session import InferenceSession, open_session
 from edgeagent.supervise.program import ControlChannel, run_child
-from edgeagent.vision.detections import Candidates, Detections
-from edgeagent.vision.letterbox import Boxes, map_to_source
-from edgeagent.vision.nms import select_detections
 
 REPORT_EVERY_S = 1.0
 LISTEN_EVERY_S = 0.25  # SIGTERM does not end a wait
@@ -57,7 +55,7 @@ class Pipeline:
 
     start: PipelineStart
     session: InferenceSession
-    keep: frozenset[int] | None
+    after: After
     limit: Limit
     spacing: Spacing
 
@@ -67,12 +65,6 @@ class Pipeline:
             return False
         self.spacing.passed(meta.capture_ns)
         return lossless or self.limit.lets_through(meta.capture_ns)
-
-    def pick(self, candidates: Candidates) -> Detections:
-        start = self.start
-        return select_detections(
-            candidates, min_score=start.min_score, iou=start.iou, limit=start.max_detections, keep=self.keep
-        )
 
 
 @dataclass
@@ -119,6 +111,7 @@ class Infer:
         self._threads = start.threads
         self._feeds = feeds
         self._limits: dict[str, Limit] = {}
+        self._memories: dict[str, Memory] = {}
         self._frames = 0
         self._invalid = 0
         self._next_report = time.monotonic()
@@ -163,8 +156,8 @@ class Infer:
             text = error.line()
             self._channel.send(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
             return
-        keep = None if start.keep is None else frozenset(start.keep)
-        self._replace(Pipeline(start, session, keep, self._limit(start.pipeline), Spacing(start.min_interval_s)))
+        after = After(start, self._memories.setdefault(start.pipeline, Memory()))
+        self._replace(Pipeline(start, session, after, self._limit(start.pipeline), Spacing(start.min_interval_s)))
         took = round(time.monotonic() - began, 3)
         self._channel.send(Loaded(pipeline=start.pipeline, engine=start.engine, load_s=took))
 
@@ -236,8 +229,10 @@ class Infer:
         ran = time.monotonic_ns()
         if not (np.isfinite(candidates.scores).all() and np.isfinite(candidates.boxes).all()):
             self._invalid += 1  # its rows are left out below; the rest of the frame counts
-        detections = pipeline.pick(candidates)
-        rows = _rows(detections, map_to_source(detections.boxes, meta.box))
+        rows = pipeline.after.take(candidates, meta.box, meta.capture_ns)
+        self._frames += 1
+        if rows is None:
+            return
         self._channel.send(
             FrameResult(
                 pipeline=pipeline.start.pipeline,
@@ -250,9 +245,9 @@ class Infer:
                 engine_ms=(ran - begun) / 1e6,
                 post_ms=(time.monotonic_ns() - ran) / 1e6,
                 rows=rows,
+                last_track=pipeline.after.last_track,
             )
         )
-        self._frames += 1
 
     def _report(self) -> None:
         now = time.monotonic()
@@ -262,17 +257,20 @@ class Infer:
         dropped = {name: feed.dropped for name, feed in self._feeds.items()}
         torn = sum(feed.ring.torn for feed in self._feeds.values())
         shed = {name: limit.shed for name, limit in self._limits.items()}
+        looked = {name: memory.looked for name, memory in self._memories.items()}
+        unchanged = {name: memory.unchanged for name, memory in self._memories.items() if memory.unchanged}
         self._channel.send(
-            InferStats(frames=self._frames, dropped=dropped, torn=torn, invalid=self._invalid, shed=shed)
+            InferStats(
+                frames=self._frames,
+                dropped=dropped,
+                torn=torn,
+                invalid=self._invalid,
+                shed=shed,
+                looked=looked,
+                unchanged=unchanged,
+            )
         )
         self._channel.beat(SILENCE_S)
-
-
-def _rows(detections: Detections, boxes: Boxes) -> list[tuple[int, float, float, float, float, float]]:
-    """The rows of a result; without boxes that lay wholly in the letterbox's bars and are now clipped to nothing."""
-    seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    columns = (detections.class_ids, detections.scores, *boxes.T)
-    return list(zip(*(column[seen].tolist() for column in columns), strict=True))
 
 
 def _open_feed(stack: ExitStack, ring: RingInput) -> Feed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -20,6 +20,46 @@ class RingInput(BaseModel):
     fd: int
     wake_fd: int
     lossless_only: bool = False
+
+
+class Tracking(BaseModel):
+    """Boxes get numbers. `low_score`: what a box must score to continue a thing; `first_id`: numbers below this one
+    were given by a child before; `lost_s`: a thing not seen for longer is a new one when it comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low_score: float
+    lost_s: float
+    first_id: int = 1
+
+
+class RegionPart(BaseModel):
+    """A polygon in shares of the source frame. `include`: boxes in it are kept; else they are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    include: bool
+    corners: tuple[tuple[float, float], ...]
+
+
+class OnChange(BaseModel):
+    """Only results that say something new: see edgeagent/vision/changes.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    moved: float
+    heartbeat_s: float
+
+
+class AfterEngine(BaseModel):
+    """What is done with what an engine finds, beyond scores and overlaps. `class_min_score` by class name;
+    `region_names`: rows say which of the regions to include they lie in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    class_min_score: dict[str, float] = Field(default_factory=dict)
+    tracking: Tracking | None = None
+    regions: tuple[RegionPart, ...] = ()
+    region_point: Literal["centre", "foot"] = "centre"
+    region_names: bool = False
+    change: OnChange | None = None
 
 
 class PipelineStart(BaseModel):
@@ -44,6 +84,7 @@ class PipelineStart(BaseModel):
     model: str = ""
     dla_core: int | None = None
     plugins: tuple[str, ...] = ()
+    after: AfterEngine = AfterEngine()
 
 
 class Pace(BaseModel):
@@ -98,11 +139,20 @@ class LoadFailed(Message):
     text: str
 
 
-class FrameResult(Message):
-    """The detections of one frame. Boxes are xyxy in source pixels; rows are (class id, score, x1, y1, x2, y2).
+ResultRow: TypeAlias = (
+    tuple[int, float, float, float, float, float]
+    | tuple[int, float, float, float, float, float, int]
+    | tuple[int, float, float, float, float, float, int, list[str]]
+)
+"""Class id, score, x1, y1, x2, y2; where the pipeline tracks, its number (0: none yet); where they are asked for, the
+names of the regions it lies in."""
 
-    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` NMS
-    and mapping.
+
+class FrameResult(Message):
+    """The detections of one frame. Boxes are xyxy in source pixels.
+
+    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` what comes
+    after it. `last_track` is the highest number that tracking has given so far.
     """
 
     kind: Literal["result"] = "result"
@@ -115,12 +165,14 @@ class FrameResult(Message):
     wait_ms: float
     engine_ms: float
     post_ms: float
-    rows: list[tuple[int, float, float, float, float, float]]
+    rows: list[ResultRow]
+    last_track: int = 0
 
 
 class InferStats(Message):
     """Once a second, totals since the child started. `dropped`: frames of the ring that were never looked at; `shed`:
-    frames that a pipeline left out because of its pace."""
+    frames that a pipeline left out because of its pace; `looked`: frames that a pipeline's engine saw; `unchanged`:
+    those of them that have no result because they said nothing new."""
 
     kind: Literal["stats"] = "stats"
     frames: int
@@ -128,6 +180,8 @@ class InferStats(Message):
     torn: int
     invalid: int
     shed: dict[str, int] = Field(default_factory=dict)
+    looked: dict[str, int] = Field(default_factory=dict)
+    unchanged: dict[str, int] = Field(default_factory=dict)
 
 
 InferWord = Annotated[FrameResult | InferStats | Loaded | LoadFailed, Field(discriminator="kind")]
