@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from edgeagent.app.after_engine import after_engine, with_first_track
 from edgeagent.app.cameras import Camera, Ring
+from edgeagent.app.looks import Looks
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
@@ -59,6 +61,14 @@ class Served:
     shed: int = 0
     shed_before: int = 0
     shed_told: int = 0
+    last_track: int = 0
+    looks: Looks = field(default_factory=Looks)
+
+    def start_now(self) -> PipelineStart | None:
+        """`start`, for a child that must not give numbers to things that were given before."""
+        if self.start is None:
+            return None
+        return self.start.model_copy(update={"after": with_first_track(self.start.after, self.last_track + 1)})
 
 
 class InferDesk:
@@ -100,11 +110,14 @@ class InferDesk:
         self._dropped = {}
         for served in self._pipelines.values():
             served.shed_before = served.shed
+            served.looks.child_started()
         rings = [
             RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
             for ring in self._rings.values()
         ]
-        starts = [self._with_canary(served.start) for served in self._pipelines.values() if served.start is not None]
+        starts = [
+            self._with_canary(start) for served in self._pipelines.values() if (start := served.start_now()) is not None
+        ]
         paces = tuple(served.pace for served in self._pipelines.values() if served.pace is not None)
         return ChildSpec(
             name="infer-cpu",
@@ -153,8 +166,9 @@ class InferDesk:
             dla_core=dla_core if manifest.placement == "dla" else None,
             plugins=tuple(plugins),
             priority=settings.priority,
+            after=after_engine(settings),
         )
-        await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start)))
+        await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
 
     def _with_canary(self, start: PipelineStart) -> PipelineStart:
         """With what the engine said of its canary when it was first loaded, by whichever child."""
@@ -191,11 +205,16 @@ class InferDesk:
         running = served.running or served.start
         if running is None:
             return  # the last words of an engine that was taken away
+        served.last_track = max(served.last_track, word.last_track)
         latency_ms = (self._clock.monotonic_ns() - word.capture_ns) / 1e6
         values = {
             "frame": word.frame,
             "capture_ts": word.capture_ms,
             "lat_ms": round(latency_ms, 2),
+            "wait_ms": round(word.wait_ms, 2),
+            "engine_ms": round(word.engine_ms, 2),
+            "post_ms": round(word.post_ms, 2),
+            "publish_ms": round(max(0.0, latency_ms - word.wait_ms - word.engine_ms - word.post_ms), 2),
             "width": word.width,
             "height": word.height,
             "model": running.model or served.model,
@@ -208,6 +227,7 @@ class InferDesk:
         self._dropped = dict(word.dropped)
         for served in self._pipelines.values():
             served.shed = served.shed_before + word.shed.get(served.name, 0)
+            served.looks.heard(word, served.name, self._clock.monotonic_ns())
             served.camera.state.dropped = self.dropped(served.ring.id)
         if all(served.loaded or served.start is None for served in self._pipelines.values()):
             self._publisher.note(self.name, "ok")
@@ -294,6 +314,7 @@ class InferDesk:
                 "detections": window.detections,
                 "dropped": max(0, dropped - served.dropped_told),
                 **_shed(served, now_ns),
+                **(served.looks.tell() if served.settings.results == "change" else {}),
             }
             served.dropped_told = dropped
             if window.results:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
 from edgeagent.errors import EngineError
+from edgeagent.inference.after import After, Memory
 from edgeagent.inference.engine import Engine, EngineKey
 from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunFailed
 from edgeagent.inference.opener import Opened, Opener
@@ -58,6 +59,7 @@ class EngineRoom:
         self._wanted: dict[str, PipelineStart] = {}
         self._opening: set[EngineKey] = set()
         self.limits: dict[str, Limit] = {}
+        self.memories: dict[str, Memory] = {}
         self.settle: Callable[[], None] = lambda: None
         self.on_gone: Callable[[Stream], None] = lambda stream: None
 
@@ -130,8 +132,8 @@ class EngineRoom:
     def _switch(self, start: PipelineStart, engine: Engine) -> None:
         """Between two batches: the pipeline's next frame goes to this engine."""
         self.settle()
-        keep = None if start.keep is None else frozenset(start.keep)
-        pipeline = Pipeline(start, keep, self.limit(start.pipeline), Spacing(start.min_interval_s))
+        after = After(start, self.memories.setdefault(start.pipeline, Memory()))
+        pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
         now = self._serving.pop(start.pipeline, None)
         before = now
         if now is not None:

@@ -193,8 +193,10 @@ class Infer:
                     outcome = "no_numbers"
                     self._note_no_numbers(flight, seat)
                 for pipeline in seat.looking:
-                    self._channel.send_line(pipeline.result(candidates, seat.meta, flight.times, self._now_ns))
+                    line = pipeline.result(candidates, seat.meta, flight.times, self._now_ns)
                     self._results += 1
+                    if line is not None:
+                        self._channel.send_line(line)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
 
@@ -219,6 +221,7 @@ class Infer:
             return
         self._next_report = now + REPORT_EVERY_S
         self._room.end_trials()
+        memories = self._room.memories
         self._channel.send(
             InferStats(
                 frames=self._results,
@@ -229,6 +232,8 @@ class Infer:
                 failed=self._failed,
                 batches=self._flights.batches,
                 unused=self._flights.unused,
+                looked={name: memory.looked for name, memory in memories.items()},
+                unchanged={name: memory.unchanged for name, memory in memories.items() if memory.unchanged},
             )
         )
         self._channel.beat(LOAD_SILENCE_S if self._opener.busy else SILENCE_S)

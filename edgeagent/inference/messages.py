@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -20,6 +20,46 @@ class RingInput(BaseModel):
     fd: int
     wake_fd: int
     lossless_only: bool = False
+
+
+class Tracking(BaseModel):
+    """Boxes get numbers. `low_score`: what a box must score to continue a thing; `first_id`: numbers below this one
+    were given by a child before; `lost_s`: a thing not seen for longer is a new one when it comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low_score: float
+    lost_s: float
+    first_id: int = 1
+
+
+class RegionPart(BaseModel):
+    """A polygon in shares of the source frame. `include`: boxes in it are kept; else they are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    include: bool
+    corners: tuple[tuple[float, float], ...]
+
+
+class OnChange(BaseModel):
+    """Only results that say something new: see edgeagent/vision/changes.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    moved: float
+    heartbeat_s: float
+
+
+class AfterEngine(BaseModel):
+    """What is done with what an engine finds, beyond scores and overlaps. `class_min_score` by class name;
+    `region_names`: rows say which of the regions to include they lie in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    class_min_score: dict[str, float] = Field(default_factory=dict)
+    tracking: Tracking | None = None
+    regions: tuple[RegionPart, ...] = ()
+    region_point: Literal["centre", "foot"] = "centre"
+    region_names: bool = False
+    change: OnChange | None = None
 
 
 class PipelineStart(BaseModel):
@@ -47,6 +87,7 @@ class PipelineStart(BaseModel):
     plugins: tuple[str, ...] = ()
     canary: tuple[float, ...] = ()
     priority: int = 0
+    after: AfterEngine = AfterEngine()
 
 
 class Pace(BaseModel):
@@ -133,11 +174,20 @@ class NoNumbers(Message):
     engine: str
 
 
+ResultRow: TypeAlias = (
+    tuple[int, float, float, float, float, float]
+    | tuple[int, float, float, float, float, float, int]
+    | tuple[int, float, float, float, float, float, int, list[str]]
+)
+"""Class id, score, x1, y1, x2, y2; where the pipeline tracks, its number (0: none yet); where they are asked for, the
+names of the regions it lies in."""
+
+
 class FrameResult(Message):
     """What is known of one frame's result; `found` detections follow it on its line (result_line.py).
 
-    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` NMS
-    and mapping.
+    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` what comes
+    after it. `last_track` is the highest number that tracking has given so far.
     """
 
     kind: Literal["result"] = "result"
@@ -151,6 +201,7 @@ class FrameResult(Message):
     engine_ms: float
     post_ms: float
     found: int
+    last_track: int = 0
 
 
 class InferStats(Message):
@@ -159,7 +210,8 @@ class InferStats(Message):
     `frames`: results. `dropped`: frames of the ring that were never looked at; `shed`: frames that a pipeline left out
     because of its pace. `torn`: frames that were overwritten while they were looked at; `invalid`: frames for which an
     engine gave what is no number; `failed`: frames that were lost because an engine failed. `batches`: runs of engines,
-    and `unused`: places in them for which there was no frame.
+    and `unused`: places in them for which there was no frame. `looked`: frames that a pipeline's engine saw, and
+    `unchanged`: those of them that have no result because they said nothing new.
     """
 
     kind: Literal["stats"] = "stats"
@@ -171,6 +223,8 @@ class InferStats(Message):
     failed: int = 0
     batches: int = 0
     unused: int = 0
+    looked: dict[str, int] = Field(default_factory=dict)
+    unchanged: dict[str, int] = Field(default_factory=dict)
 
 
 InferWord = Annotated[

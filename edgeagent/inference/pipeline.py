@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import FrameMeta
+from edgeagent.inference.after import After
 from edgeagent.inference.messages import FrameResult, PipelineStart
 from edgeagent.inference.pacing import Limit
-from edgeagent.inference.result_line import Row, detections_json, quoted, result_line
-from edgeagent.vision.detections import Candidates, Detections
-from edgeagent.vision.letterbox import Boxes, map_to_source
-from edgeagent.vision.nms import select_detections
+from edgeagent.inference.result_line import detections_json, quoted, result_line
+from edgeagent.vision.detections import Candidates
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Pipeline:
     """A pipeline as it was started. `limit` outlives it: it belongs to the name."""
 
     start: PipelineStart
-    keep: frozenset[int] | None
+    after: After
     limit: Limit
     spacing: Spacing
 
@@ -46,16 +45,11 @@ class Pipeline:
         self.spacing.passed(meta.capture_ns)
         return lossless or self.limit.lets_through(meta.capture_ns)
 
-    def pick(self, candidates: Candidates) -> Detections:
-        start = self.start
-        return select_detections(
-            candidates, min_score=start.min_score, iou=start.iou, limit=start.max_detections, keep=self.keep
-        )
-
-    def result(self, candidates: Candidates, meta: FrameMeta, times: Times, now_ns: Callable[[], int]) -> bytes:
-        """The line that tells the agent of a frame."""
-        detections = self.pick(candidates)
-        rows = _rows(detections, map_to_source(detections.boxes, meta.box))
+    def result(self, candidates: Candidates, meta: FrameMeta, times: Times, now_ns: Callable[[], int]) -> bytes | None:
+        """The line that tells the agent of a frame; None where it is not to be told."""
+        rows = self.after.take(candidates, meta.box, meta.capture_ns)
+        if rows is None:
+            return None
         found = detections_json(rows, self._names)
         head = FrameResult(
             pipeline=self.start.pipeline,
@@ -68,12 +62,6 @@ class Pipeline:
             engine_ms=(times.ran_ns - times.begun_ns) / 1e6,
             post_ms=(now_ns() - times.ran_ns) / 1e6,
             found=len(rows),
+            last_track=self.after.last_track,
         )
         return result_line(head, found)
-
-
-def _rows(detections: Detections, boxes: Boxes) -> list[Row]:
-    """The rows of a result; without boxes that lay wholly in the letterbox's bars and are now clipped to nothing."""
-    seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    columns = (detections.class_ids[seen].tolist(), detections.scores[seen].tolist(), *boxes[seen].T.tolist())
-    return list(zip(*columns, strict=True))

@@ -12,15 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from edgeagent.inference.messages import FrameResult
-
-Row = tuple[int, float, float, float, float, float] | tuple[int, float, float, float, float, float, int]
-"""Class id, score, x1, y1, x2, y2 in source pixels; the track's number where there is one."""
+from edgeagent.inference.messages import FrameResult, ResultRow
 
 BEGIN = b'{"kind":"result",'
 _CUT = b',"detections":'
-_BEGIN = '{"class":%s,"class_id":%d,"score":%.3f,"box":[%.1f,%.1f,%.1f,%.1f]'
-_FORM = {6: _BEGIN + "}", 7: _BEGIN + ',"track_id":%d}'}
+_DETECTION = '{"class":%s,"class_id":%d,"score":%.3f,"box":[%.1f,%.1f,%.1f,%.1f]'
+_PLAIN = _DETECTION + "}"
 
 
 def quoted(names: Iterable[str]) -> tuple[str, ...]:
@@ -28,9 +25,19 @@ def quoted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(json.dumps(name) for name in names)
 
 
-def detections_json(rows: Iterable[Row], classes: Sequence[str]) -> bytes:
+def detections_json(rows: Sequence[ResultRow], classes: Sequence[str]) -> bytes:
     """The detections for the wire: score with three decimals, box with one. `classes` are `quoted`; rows are finite."""
-    return ("[" + ",".join([_FORM[len(row)] % (classes[row[0]], *row) for row in rows]) + "]").encode()
+    if rows and len(rows[0]) > 6:  # all of them have the same parts
+        found = [_DETECTION % (classes[row[0]], *row[:6]) + _beyond(row) + "}" for row in rows]
+    else:
+        found = [_PLAIN % (classes[row[0]], *row) for row in rows]
+    return f"[{','.join(found)}]".encode()
+
+
+def _beyond(row: ResultRow) -> str:
+    """What a detection has beyond its box, to follow it: a track where it has one, regions where they are asked for."""
+    track = f',"track":{row[6]}' if len(row) > 6 and row[6] else ""
+    return track + (f',"regions":{json.dumps(row[7])}' if len(row) > 7 else "")
 
 
 def result_line(head: FrameResult, detections: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.vision.detections import Candidates, Detections, no_detections
+from edgeagent.vision.detections import Candidates, Detections, FloatArray, no_detections
 
 Array = npt.NDArray[Any]
 FAR = 1e6  # pixels; no input is that large. A box that goes on beyond it is compared as if it ended there
@@ -15,14 +15,20 @@ MIN_AREA = 1e-9  # square pixels; OpenCV takes any two boxes that are next to no
 
 
 def select_detections(
-    candidates: Candidates, *, min_score: float, iou: float | None, limit: int, keep: frozenset[int] | None = None
+    candidates: Candidates,
+    *,
+    min_score: float | FloatArray,
+    iou: float | None,
+    limit: int,
+    keep: frozenset[int] | None = None,
 ) -> Detections:
     """The detections among `candidates`, best first, at most `limit`; of equal scores the earlier row first.
 
-    A score of exactly `min_score` is enough. Boxes of different classes never suppress each other: every class is
-    shifted by more than the largest extent before OpenCV's NMS (`cv2.dnn.NMSBoxes`, on every OpenCV since 3.4)
-    compares them. Rows that are not finite or have no area within FAR are left out. Returns zero rows for K = 0.
-    With `iou` None, or 1 and more, nothing is suppressed: for networks that have done that themselves, and classifiers.
+    A score of exactly `min_score` is enough; it may be one a class, (C,) by class id. Boxes of different classes never
+    suppress each other: every class is shifted by more than the largest extent before OpenCV's NMS (`cv2.dnn.NMSBoxes`,
+    on every OpenCV since 3.4) compares them. Rows that are not finite or have no area within FAR are left out. Returns
+    zero rows for K = 0. With `iou` None, or 1 and more, nothing is suppressed: for networks that have done that
+    themselves, and classifiers.
     """
     chosen = np.flatnonzero(_is_usable(candidates, min_score, keep))
     if len(chosen) == 0 or limit < 1:
@@ -36,9 +42,10 @@ def select_detections(
     return Detections(boxes[kept], scores[kept], class_ids[kept].astype(np.int32, copy=False))
 
 
-def _is_usable(candidates: Candidates, min_score: float, keep: frozenset[int] | None) -> Array:
+def _is_usable(candidates: Candidates, min_score: float | FloatArray, keep: frozenset[int] | None) -> Array:
     boxes = candidates.boxes
-    usable = candidates.scores >= min_score  # NaN compares false
+    wanted = min_score if isinstance(min_score, float | int) else min_score.take(candidates.class_ids, mode="clip")
+    usable = candidates.scores >= wanted  # NaN compares false
     if not usable.any():
         return usable
     usable &= np.isfinite(boxes).all(axis=1) & np.isfinite(candidates.scores)

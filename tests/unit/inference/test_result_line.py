@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from edgeagent.fleet.envelope import encode
 from edgeagent.fleet.results import Detection, Result, encode_result
-from edgeagent.inference.messages import FrameResult
-from edgeagent.inference.result_line import Row, cut_result, detections_json, is_result, quoted, result_line
+from edgeagent.inference.messages import FrameResult, ResultRow
+from edgeagent.inference.result_line import cut_result, detections_json, is_result, quoted, result_line
 from edgeagent.supervise.messages import Heartbeat, LineBuffer
 
 NAMES = ["bolt", 'odd "name", with ,"detections": in it', "Schraube\n\u00e4\U0001f529"]
@@ -31,7 +31,7 @@ rows = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1, width=32), sides, s
 
 
 @given(rows)
-def test_detections_are_what_the_schema_says_to_the_last_decimal(found: list[Row]) -> None:
+def test_detections_are_what_the_schema_says_to_the_last_decimal(found: list[ResultRow]) -> None:
     wire = encode_result(VALUES, detections_json(found, quoted(NAMES)))
     result = Result.model_validate_json(wire)
     assert len(result.detections) == len(found)
@@ -42,7 +42,7 @@ def test_detections_are_what_the_schema_says_to_the_last_decimal(found: list[Row
 
 
 def test_a_message_put_together_is_the_one_that_the_model_would_encode() -> None:
-    found: list[Row] = [(0, 0.9134, 812.04, 300.26, 901.5, 655.0), (2, 0.5507, 640.0, 410.3, 760.81, 590.2)]
+    found: list[ResultRow] = [(0, 0.9134, 812.04, 300.26, 901.5, 655.0), (2, 0.5507, 640.0, 410.3, 760.81, 590.2)]
     parts = tuple(Detection.rounded(NAMES[row[0]], row[0], row[1], (row[2], row[3], row[4], row[5])) for row in found)
     whole = json.loads(encode(Result(**VALUES, detections=parts)))
     spliced = json.loads(encode_result(VALUES, detections_json(found, quoted(NAMES))))
@@ -54,12 +54,21 @@ def test_no_detections_are_an_empty_list() -> None:
     assert Result.model_validate_json(encode_result(VALUES, detections_json([], quoted(NAMES)))).detections == ()
 
 
-def test_a_track_has_its_number_in_its_detection() -> None:
-    assert json.loads(detections_json([(0, 0.5, 1, 2, 3, 4, 17)], quoted(NAMES)))[0]["track_id"] == 17
+@pytest.mark.parametrize(
+    ("more", "track", "regions"),
+    [((17,), 17, None), ((0,), None, None), ((3, ["left", "door"]), 3, ("left", "door")), ((0, []), None, ())],
+)
+def test_tracks_and_regions_stand_in_their_detection(
+    more: Any, track: int | None, regions: tuple[str, ...] | None
+) -> None:
+    found = [(0, 0.5, 1.0, 2.0, 3.0, 4.0, *more), (2, 0.25, 5.0, 6.0, 7.0, 8.0, *more)]
+    result = Result.model_validate_json(encode_result(VALUES, detections_json(found, quoted(NAMES))))
+    assert [(one.track, one.regions) for one in result.detections] == [(track, regions)] * 2
+    assert [one.box[3] for one in result.detections] == [4.0, 8.0]
 
 
 @given(rows)
-def test_a_line_is_one_json_object_and_is_cut_where_it_was_joined(found: list[Row]) -> None:
+def test_a_line_is_one_json_object_and_is_cut_where_it_was_joined(found: list[ResultRow]) -> None:
     detections = detections_json(found, quoted(NAMES))
     line = result_line(HEAD, detections)
     assert json.loads(line)["detections"] == json.loads(detections)
