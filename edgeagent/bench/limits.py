@@ -56,7 +56,7 @@ def _engine(session: InferenceSession, frames: Frames, seconds: float) -> Rate:
 
 def _through_halves(session: InferenceSession, frames: Frames, seconds: float) -> Rate:
     """Different frames from lent memory through `submit` and `collect`, as many under way as the session takes."""
-    session.lend(memoryview(frames).cast("B"))
+    session.lend(frames.data.cast("B"))
     batches = [list(frames[at : at + session.batch]) for at in range(len(frames) - session.batch + 1)]
     for ahead in range(session.depth - 1):
         session.submit(batches[ahead % len(batches)])

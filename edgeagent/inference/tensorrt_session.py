@@ -39,6 +39,8 @@ class TensorRtSession:
     """A grafted engine (see edgeagent/engine/graft.py). `dla_core`: the core for an engine that was built for a DLA;
     `plugins`: libraries whose layers are in it. The rest is given only by tests and tools."""
 
+    copies = False
+
     def __init__(
         self,
         plan: Path,

@@ -157,7 +157,7 @@ def test_results_are_those_of_the_engine_in_source_pixels(
             assert len(want) > 3
             assert_same(rows(result), want)
             assert rows(result)[:, 2:].min() >= 0
-            assert (rows(result)[:, 4:] > rows(result)[:, 2:4]).all(), "a box wholly in the bars"
+            assert (rows(result)[:, 4:] >= rows(result)[:, 2:4]).all(), "rounding may leave no width"
             assert (rows(result)[:, [2, 4]] <= 128).all() and (rows(result)[:, [3, 5]] <= 96).all()
     assert child.errors == ""
     for word in child.words:
