@@ -78,9 +78,9 @@ class Infer:
         try:
             while not self._channel.stopping:
                 ready = self._poller.poll(self._patience_ms())
-                if not self._listen():
-                    return 0
                 for fd, _ in ready:
+                    if fd == self._channel.fileno() and not self._listen():
+                        return 0
                     self._wake(fd)
                 self._room.take_opened()
                 self._step()
@@ -149,6 +149,11 @@ class Infer:
         while len(self._flights) < depth:
             engines = {engine.number: engine for engine in self._room.engines if engine.has_room}
             waiting = self._waiting(set(engines))
+            if not waiting:
+                self._held_until_ns = None
+                if not self._flights:
+                    self._send_canary(late_ns=0)
+                return
             room = {
                 number: Room(engine.session.batch, sum(stream.engine == number for stream in self._room.streams()))
                 for number, engine in engines.items()
