@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeagent.errors import LinkError
 from edgeagent.fleet.link_types import ProtocolWish
 from edgeagent.fleet.url import Broker
 from edgeagent.simulate.broker import HOST, pick_port
 from edgeagent.simulate.demo_processes import Processes, start_broker
 from edgeagent.supervise.lifeline import environment_for_child
 
-STOP_S = 2.0
+REACH_S, STOP_S = 5.0, 2.0
 TIED = """
 import os, sys
 from edgeagent.supervise.lifeline import tie_to_parent
@@ -34,6 +36,18 @@ class Found:
     name: str
     broker: Broker
     protocol: ProtocolWish
+
+
+def check_reached(broker: Broker) -> None:
+    """Before minutes of other measurements. Raises LinkError where nothing listens."""
+    try:
+        socket.create_connection((broker.host, broker.port), REACH_S).close()
+    except OSError as error:
+        raise LinkError(
+            f"the broker {broker} cannot be reached: {(error.strerror or str(error)).lower()}",
+            mend="check --broker",
+            retry=True,
+        ) from error
 
 
 @contextmanager

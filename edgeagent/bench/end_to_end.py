@@ -28,12 +28,12 @@ from edgeagent.bench.subject import Subject
 from edgeagent.clock import SystemClock
 from edgeagent.errors import ChildError, LinkError
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import LinkEvent, Message
+from edgeagent.fleet.link_types import Connected, LinkEvent, Lost, Message, Refused
 from edgeagent.fleet.url import Broker
 from edgeagent.supervise.lifeline import environment_for_child
 
 FLEET = "bench"
-START_S, STOP_S = 180.0, 5.0
+CONNECT_S, START_S, STOP_S = 10.0, 180.0, 5.0
 WARM_S = 1.5
 TICK_S = 0.5
 
@@ -73,13 +73,15 @@ def measure_end_to_end(
     with broker_for(named) as found:
         job = _job(subject, cameras, fps, found)
         heard: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
-        with _listening(job, heard), _agent(job) as pids:
-            _wait_for_all(heard, cameras)
-            _discard(heard, WARM_S)
-            before, began_s = _spent(pids), time.monotonic()
-            with meter.over() as power:
-                arrivals = _collect(heard, began_s + seconds)
-            lasted_s, spent = time.monotonic() - began_s, _spent(pids).since(before)
+        with _listening(job, heard):
+            _wait_for_broker(heard)
+            with _agent(job) as pids:
+                _wait_for_all(heard, cameras)
+                _discard(heard, WARM_S)
+                before, began_s = _spent(pids), time.monotonic()
+                with meter.over() as power:
+                    arrivals = _collect(heard, began_s + seconds)
+                lasted_s, spent = time.monotonic() - began_s, _spent(pids).since(before)
     return EndToEnd(found.name, cameras, fps, lasted_s, arrivals, spent, power)
 
 
@@ -152,6 +154,21 @@ def _started(process: subprocess.Popen[bytes], job: Job) -> Pids:
 def _spent(pids: Pids) -> Spent:
     agent, main = used_by(pids.agent), used_by_main_thread(pids.agent)
     return Spent(sum(map(used_by, pids.capture)), used_by(pids.infer), main, agent - main)
+
+
+def _wait_for_broker(heard: queue.SimpleQueue[LinkEvent]) -> None:
+    """Raises LinkError with the last reason when no connection comes about within CONNECT_S."""
+    until_s, reason = time.monotonic() + CONNECT_S, "it says nothing"
+    while (left_s := until_s - time.monotonic()) > 0:
+        try:
+            event = heard.get(timeout=left_s)
+        except queue.Empty:
+            break
+        if isinstance(event, Connected):
+            return
+        if isinstance(event, Lost | Refused):
+            reason = event.reason
+    raise LinkError(f"the broker cannot be used: {reason}", mend="check --broker", retry=True)
 
 
 def _wait_for_all(heard: queue.SimpleQueue[LinkEvent], pipelines: int) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeagent.bench.broker import check_reached
 from edgeagent.bench.end_to_end import measure_end_to_end
 from edgeagent.bench.limits import measure_limits
 from edgeagent.bench.loop_limit import measure_loop
@@ -35,6 +36,8 @@ class Wish:
 
 def run_bench(wish: Wish) -> Measured:
     """Tells on stderr what it is at. Raises OperatorError for what is not there, and what the measurements raise."""
+    if wish.broker is not None:
+        check_reached(wish.broker)
     with tempfile.TemporaryDirectory(prefix="edgeagent-bench-") as folder:
         subject = _subject(wish, Path(folder))
         _tell(f"{subject.name}: engine and session, {wish.seconds:g} s each")
