@@ -36,7 +36,7 @@ def facts(measured: Measured) -> Facts:
         "session_limit": _rate(measured.session),
         "loop_limit": _rate(measured.loop),
         "loop_share_of_engine": round(measured.ratio, 4),
-        "end_to_end": _whole(measured.whole),
+        "end_to_end": facts_of_whole(measured.whole),
     }
 
 
@@ -44,7 +44,7 @@ def _rate(rate: Rate) -> Facts:
     return {"fps": round(rate.fps, 1), "frame_ms": round(rate.ms, 4), "cpu_us": round(rate.cpu_us, 1)}
 
 
-def _whole(whole: EndToEnd) -> Facts:
+def facts_of_whole(whole: EndToEnd) -> Facts:
     arrivals, frames = whole.arrivals, whole.arrivals.results
     energy = whole.power.mean_w
     return {
