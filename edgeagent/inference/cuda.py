@@ -163,10 +163,19 @@ class DeviceBuffer:
         self._driver = gpu.driver
         self._owns = memory_of is None
         kind = np.dtype(dtype)
+        size = max(1, int(np.prod(shape)) * kind.itemsize)
         with translated(gpu.driver):
-            self.host: npt.NDArray[Any] = gpu.driver.pagelocked_empty(shape, kind) if pinned else np.empty(shape, kind)
-            self._memory: Any = memory_of._memory if memory_of else gpu.driver.mem_alloc(max(1, self.host.nbytes))
+            self._memory: Any = memory_of._memory if memory_of else gpu.driver.mem_alloc(size)
         self.address = int(self._memory)
+        try:
+            with translated(gpu.driver):
+                self.host: npt.NDArray[Any] = (
+                    gpu.driver.pagelocked_empty(shape, kind) if pinned else np.empty(shape, kind)
+                )
+        except EngineError:
+            if self._owns:
+                self._memory.free()
+            raise
 
     def push(self, stream: Any = None) -> None:  # noqa: ANN401  a pycuda stream
         """Host to GPU, behind what is on the stream; without one, done when it returns."""

@@ -37,6 +37,7 @@ class NullSession:
     """A batch is answered when it is submitted. Raises EngineError `engine_load` for a file that is no such plan."""
 
     depth = 2
+    copies = True
 
     def __init__(self, plan: Path) -> None:
         told = _read(plan)

@@ -39,6 +39,8 @@ class TensorRtSession:
     """A grafted engine (see edgeagent/engine/graft.py). `dla_core`: the core for an engine that was built for a DLA;
     `plugins`: libraries whose layers are in it. The rest is given only by tests and tools."""
 
+    copies = False
+
     def __init__(
         self,
         plan: Path,
@@ -68,12 +70,13 @@ class TensorRtSession:
         self._plan: LoadedPlan | None = None
         with self._gpu:
             self._streams = Streams(self._gpu, single=self._fixed)
-            self._held.callback(self._streams.free)
-            try:
+        self._held.callback(self._streams.free)
+        try:
+            with self._gpu:
                 self._open(load_plan(trt, plan, dla_core, plugins))
-            except BaseException:
-                self._release()
-                raise
+        except BaseException:
+            self._give_up()
+            raise
         self.batch, self.height, self.width = self._shape[:3]
 
     @property
@@ -148,9 +151,9 @@ class TensorRtSession:
                 raise self._failure(error, "engine_run") from error
 
     def close(self) -> None:
+        """Never raises: what a lost GPU still holds goes with the process."""
         if self._plan is not None:
-            with self._gpu:
-                self._release()
+            self._give_up()
 
     # -- a batch; the context is current
 
@@ -252,6 +255,11 @@ class TensorRtSession:
         if isinstance(error, _Refused):
             return self._gpu.failed(f"the engine failed: {error}", code)
         return self._gpu.failure(error, code)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(EngineError), self._gpu:
+            self._release()
+        self._plan = None
 
     def _release(self) -> None:
         """Give everything back, last first. On a GPU that is lost nothing can be given back, and all of it is tried."""

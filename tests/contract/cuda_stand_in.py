@@ -45,6 +45,7 @@ class CudaStandIn:
         self.graphs: dict[int, Any] = {}
         self.registered: dict[int, int] = {}
         self.fail_next: Error | None = None
+        self.calls_until_failure: int | None = None  # then one fails
         self.lost: str | None = None  # the words of a sticky error
         self.calls: list[str] = []  # through cuda-bindings
         self.refuses: dict[str, CUresult] = {}  # calls of cuda-bindings that fail
@@ -137,6 +138,10 @@ class CudaStandIn:
             raise LogicError("invalid device context")
         if self.lost is not None:
             raise LogicError(f"some call failed: {self.lost}")
+        if self.calls_until_failure is not None:
+            self.calls_until_failure -= 1
+            if self.calls_until_failure == 0:
+                raise LogicError("this call was to fail")
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             raise error
@@ -268,6 +273,7 @@ class CUresult(enum.IntEnum):
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
 
 
+WITH_RESULT = ("cuStreamEndCapture", "cuGraphInstantiate", "cuMemHostGetDevicePointer")
 WORDS = {
     0: b"no error",
     1: b"invalid argument",
@@ -337,7 +343,7 @@ def _bindings_module(cuda: CudaStandIn) -> Any:
             cuda.calls.append(name)
             assert cuda._depth > 0, f"{name} without a context"
             if name in cuda.refuses:
-                return cuda.refuses[name], None
+                return (cuda.refuses[name], None) if name in WITH_RESULT else (cuda.refuses[name],)
             return call(*arguments)
 
         return checked_call
