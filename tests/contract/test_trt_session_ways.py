@@ -257,6 +257,17 @@ def test_memory_that_is_not_made_of_pages(bench: Bench, memory: bytes) -> None:
         assert one(session, frame(4)) == pytest.approx(4)
 
 
+def test_results_that_are_copied_are_the_same(bench: Bench) -> None:
+    with closing(bench.open()) as one_way, closing(bench.open(mapped=False)) as other:
+        assert len(bench.cuda.allocated) == 2 + 4, "inputs, and the other's results"
+        for value in range(10):
+            picture = frame(value)
+            one_way.submit([picture])
+            other.submit([picture])
+            assert same(one_way.collect()[0], other.collect()[0])
+    assert bench.nothing_is_left() and not bench.cuda.mapped
+
+
 # -- failures
 
 
