@@ -163,10 +163,19 @@ class DeviceBuffer:
         self._driver = gpu.driver
         self._owns = memory_of is None
         kind = np.dtype(dtype)
+        size = max(1, int(np.prod(shape)) * kind.itemsize)
         with translated(gpu.driver):
-            self.host: npt.NDArray[Any] = gpu.driver.pagelocked_empty(shape, kind) if pinned else np.empty(shape, kind)
-            self._memory: Any = memory_of._memory if memory_of else gpu.driver.mem_alloc(max(1, self.host.nbytes))
+            self._memory: Any = memory_of._memory if memory_of else gpu.driver.mem_alloc(size)
         self.address = int(self._memory)
+        try:
+            with translated(gpu.driver):
+                self.host: npt.NDArray[Any] = (
+                    gpu.driver.pagelocked_empty(shape, kind) if pinned else np.empty(shape, kind)
+                )
+        except EngineError:
+            if self._owns:
+                self._memory.free()
+            raise
 
     def push(self, stream: Any = None) -> None:  # noqa: ANN401  a pycuda stream
         """Host to GPU, behind what is on the stream; without one, done when it returns."""
@@ -187,3 +196,27 @@ class DeviceBuffer:
         self.host = np.empty(0, self.host.dtype)
         if hasattr(pinned, "free"):
             pinned.free()
+
+
+class MappedArray:
+    """A pinned array on the host into which the GPU writes by itself, through its bus: for results of a few thousand
+    bytes, which a copy would take longer to start than to make. Made and freed as a DeviceBuffer is."""
+
+    def __init__(self, gpu: Gpu, size: int) -> None:
+        driver = gpu.driver
+        with translated(driver):
+            self.host: npt.NDArray[np.uint8] = driver.pagelocked_empty(
+                (size,), np.uint8, mem_flags=driver.host_alloc_flags.DEVICEMAP
+            )
+        pinned: Any = self.host.base
+        try:
+            with translated(driver):
+                self.address = int(pinned.get_device_pointer())
+        except EngineError:
+            self.free()
+            raise
+
+    def free(self) -> None:
+        pinned: Any = self.host.base
+        self.host = np.empty(0, np.uint8)
+        pinned.free()

@@ -29,6 +29,10 @@ class Halves:
         self._count = 0
         self._closed = False
 
+    @property
+    def copies(self) -> bool:
+        return self.batch > 1
+
     def run(self, frames: Frames) -> list[Candidates]:
         raise NotImplementedError
 

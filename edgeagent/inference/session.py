@@ -35,6 +35,9 @@ class InferenceSession(Protocol):
     depth: int
     copies: bool
 
+    @property
+    def copies(self) -> bool: ...
+
     def run(self, frames: Frames) -> list[Candidates]: ...
 
     def lend(self, memory: memoryview) -> None: ...

@@ -1,8 +1,8 @@
 """Engines on TensorRT: plans that the store has verified, run on the GPU or on a DLA core.
 
 Everything a frame needs is made once: streams, and for each batch that may be under way a set of tensors (io_set.py).
-While one batch runs, the next one's frames are brought and the last one's results are fetched; the Python in between
-costs the GPU nothing as long as it is done in time.
+While one batch runs, the next one's frames are brought; results are written by the engine itself into memory of the
+host. The Python in between costs the GPU nothing as long as it is done in time.
 
 The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, or else by TensorRT's
 own enqueue; `how` says which, and why. Frames of memory that was lent are copied by the GPU itself or, where it shares
@@ -50,6 +50,7 @@ class TensorRtSession:
         depth: int = DEPTH,
         graphs: bool = True,
         spin: bool = False,
+        mapped: bool = True,
         trt: Trt = None,
         gpu: Gpu | None = None,
     ) -> None:
@@ -60,6 +61,7 @@ class TensorRtSession:
         self._held = contextlib.ExitStack()
         self._fixed = dla_core is not None
         self._spin = spin
+        self._mapped = mapped and not self._fixed
         self._plain = self._why_plain(graphs=graphs)
         self._not_lent = ""
         self._regions: list[Region] = []
@@ -70,12 +72,13 @@ class TensorRtSession:
         self._plan: LoadedPlan | None = None
         with self._gpu:
             self._streams = Streams(self._gpu, single=self._fixed)
-            self._held.callback(self._streams.free)
-            try:
+        self._held.callback(self._streams.free)
+        try:
+            with self._gpu:
                 self._open(load_plan(trt, plan, dla_core, plugins))
-            except BaseException:
-                self._release()
-                raise
+        except BaseException:
+            self._give_up()
+            raise
         self.batch, self.height, self.width = self._shape[:3]
 
     @property
@@ -150,9 +153,9 @@ class TensorRtSession:
                 raise self._failure(error, "engine_run") from error
 
     def close(self) -> None:
+        """Never raises: what a lost GPU still holds goes with the process."""
         if self._plan is not None:
-            with self._gpu:
-                self._release()
+            self._give_up()
 
     # -- a batch; the context is current
 
@@ -233,8 +236,9 @@ class TensorRtSession:
         self._in_place = self._gpu.integrated and self._shape[0] == 1 and not self._fixed
         for _ in range(self.depth):
             shared = self._all[0] if self._fixed and self._all else None
-            self._all.append(IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, spin=self._spin))
-            self._held.callback(self._all[-1].free)
+            io = IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, mapped=self._mapped, spin=self._spin)
+            self._all.append(io)
+            self._held.callback(io.free)
         self._free.extend(self._all)
         try:
             self._warm(plan)
@@ -254,6 +258,11 @@ class TensorRtSession:
         if isinstance(error, _Refused):
             return self._gpu.failed(f"the engine failed: {error}", code)
         return self._gpu.failure(error, code)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(EngineError), self._gpu:
+            self._release()
+        self._plan = None
 
     def _release(self) -> None:
         """Give everything back, last first. On a GPU that is lost nothing can be given back, and all of it is tried."""

@@ -44,7 +44,9 @@ class CudaStandIn:
         self.capturing: dict[int, list[Work] | None] = {}  # None: it was spoilt
         self.graphs: dict[int, Any] = {}
         self.registered: dict[int, int] = {}
+        self.mapped: dict[int, int] = {}  # pinned memory that the GPU sees
         self.fail_next: Error | None = None
+        self.calls_until_failure: int | None = None  # then one fails
         self.lost: str | None = None  # the words of a sticky error
         self.calls: list[str] = []  # through cuda-bindings
         self.refuses: dict[str, CUresult] = {}  # calls of cuda-bindings that fail
@@ -66,6 +68,7 @@ class CudaStandIn:
             mem_get_info=self._mem_get_info,
             mem_alloc=self._mem_alloc,
             pagelocked_empty=self._pagelocked_empty,
+            host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
             memcpy_htod=self._htod_now,
             memcpy_htod_async=self._htod_async,
             memcpy_dtoh_async=lambda host, of, stream: self.put(stream.handle, lambda: self._dtoh(host, of)),
@@ -74,21 +77,22 @@ class CudaStandIn:
 
     def read(self, address: int, size: int) -> bytes:
         """What lies there now: in memory of the GPU, or in registered memory of the host."""
-        for start, length in self.registered.items():
-            if start <= address - SEEN_FROM_THE_GPU and address - SEEN_FROM_THE_GPU + size <= start + length:
-                return ctypes.string_at(address - SEEN_FROM_THE_GPU, size)
+        if self._on_host(address, size):
+            return ctypes.string_at(address - SEEN_FROM_THE_GPU, size)
         memory, offset = self._at(address, size)
         return bytes(memory[offset : offset + size])
 
     def write(self, address: int, data: bytes) -> None:
+        if self._on_host(address, len(data)):
+            ctypes.memmove(address - SEEN_FROM_THE_GPU, data, len(data))
+            return
         memory, offset = self._at(address, len(data))
         memory[offset : offset + len(data)] = data
 
     def knows(self, address: int) -> bool:
         """Whether it is an address of the GPU's."""
-        return any(start <= address < start + len(memory) for start, memory in self.allocated.items()) or any(
-            start <= address - SEEN_FROM_THE_GPU < start + length for start, length in self.registered.items()
-        )
+        allocated = any(start <= address < start + len(memory) for start, memory in self.allocated.items())
+        return allocated or self._on_host(address, 1)
 
     def put(self, handle: int, work: Work) -> None:
         """Onto a stream, or into the graph that is captured from it."""
@@ -109,6 +113,11 @@ class CudaStandIn:
             work()
             if work is until:
                 return
+
+    def _on_host(self, address: int, size: int) -> bool:
+        there = address - SEEN_FROM_THE_GPU
+        seen = (*self.registered.items(), *self.mapped.items())
+        return any(start <= there and there + size <= start + length for start, length in seen)
 
     def _at(self, address: int, size: int) -> tuple[bytearray, int]:
         for start, memory in self.allocated.items():
@@ -137,6 +146,10 @@ class CudaStandIn:
             raise LogicError("invalid device context")
         if self.lost is not None:
             raise LogicError(f"some call failed: {self.lost}")
+        if self.calls_until_failure is not None:
+            self.calls_until_failure -= 1
+            if self.calls_until_failure == 0:
+                raise LogicError("this call was to fail")
         if self.fail_next is not None:
             error, self.fail_next = self.fail_next, None
             raise error
@@ -154,9 +167,9 @@ class CudaStandIn:
         self.allocated[address] = bytearray(size)
         return _Allocation(address, lambda: self.allocated.pop(address))
 
-    def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, mem_flags: int = 0) -> Any:
         self._check()
-        return _Pinned(self, shape, dtype).array()
+        return _Pinned(self, shape, dtype, mapped=bool(mem_flags & 2)).array()
 
     def _stream(self, flags: int = 0) -> Any:
         self._check()
@@ -200,9 +213,11 @@ class CudaStandIn:
 class _Pinned:
     """Pinned memory, which is given back by `free` and in no other way."""
 
-    def __init__(self, cuda: CudaStandIn, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, cuda: CudaStandIn, shape: tuple[int, ...], dtype: Any, *, mapped: bool = False) -> None:
         self._cuda = cuda
-        self._whole = np.full(shape, 77, dtype)
+        self._mapped = mapped
+        self._whole = _paged(shape, dtype)
+        self._whole[...] = 77
         self.__array_interface__ = self._whole.__array_interface__
         cuda.pinned += 1
 
@@ -210,8 +225,16 @@ class _Pinned:
         """An array whose `base` is this, as pycuda makes them."""
         return np.asarray(self)
 
+    def get_device_pointer(self) -> int:
+        self._cuda._check()
+        assert self._mapped, "it was not asked to be mapped"
+        address = int(self._whole.__array_interface__["data"][0])
+        self._cuda.mapped[address] = self._whole.nbytes
+        return address + SEEN_FROM_THE_GPU
+
     def free(self) -> None:
         self._cuda.pinned -= 1
+        self._cuda.mapped.pop(self._whole.__array_interface__["data"][0], None)
 
 
 class _Allocation:
@@ -221,6 +244,14 @@ class _Allocation:
 
     def __int__(self) -> int:
         return self._address
+
+
+def _paged(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that begins at a page, as CUDA's do."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 4096, np.uint8)
+    begin = -raw.__array_interface__["data"][0] % 4096
+    return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
 class _Event:
@@ -268,6 +299,7 @@ class CUresult(enum.IntEnum):
     CUDA_ERROR_STREAM_CAPTURE_INVALIDATED = 901
 
 
+WITH_RESULT = ("cuStreamEndCapture", "cuGraphInstantiate", "cuMemHostGetDevicePointer")
 WORDS = {
     0: b"no error",
     1: b"invalid argument",
@@ -337,7 +369,7 @@ def _bindings_module(cuda: CudaStandIn) -> Any:
             cuda.calls.append(name)
             assert cuda._depth > 0, f"{name} without a context"
             if name in cuda.refuses:
-                return cuda.refuses[name], None
+                return (cuda.refuses[name], None) if name in WITH_RESULT else (cuda.refuses[name],)
             return call(*arguments)
 
         return checked_call

@@ -202,6 +202,15 @@ def test_frames_that_lie_in_pieces(session: InferenceSession) -> None:
     assert same(session.collect()[0], wanted)
 
 
+def test_a_session_that_says_so_has_read_the_frames_when_they_are_submitted(session: InferenceSession) -> None:
+    (wanted,) = answers(session, range(3, 4))
+    given = frame(3)
+    session.submit([given])
+    if session.copies:
+        given[:] = 77
+    assert same(session.collect()[0], wanted)
+
+
 def test_memory_that_is_lent_while_a_batch_is_under_way(session: InferenceSession) -> None:
     (wanted,) = answers(session, range(3, 4))
     session.submit([frame(3)])
