@@ -57,6 +57,7 @@ class EngineRoom:
         self._serving: dict[str, Serving] = {}
         self._wanted: dict[str, PipelineStart] = {}
         self._opening: set[EngineKey] = set()
+        self._came_to: dict[str, int] = {}  # the last frame of pipelines that have left their stream
         self.limits: dict[str, Limit] = {}
         self.settle: Callable[[], None] = lambda: None
         self.on_gone: Callable[[Stream], None] = lambda stream: None
@@ -137,15 +138,16 @@ class EngineRoom:
         if now is not None:
             self._leave(now)
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
-        self._seat(pipeline, engine, now.stream.last if now else 0, before)
+        self._seat(pipeline, engine, before)
 
-    def _seat(self, pipeline: Pipeline, engine: Engine, last: int, before: Serving | None) -> None:
+    def _seat(self, pipeline: Pipeline, engine: Engine, before: Serving | None) -> None:
         name, feed = pipeline.start.ring, self._feeds[pipeline.start.ring]
         if name not in engine.lent:
             engine.lent.add(name)
             engine.session.lend(feed.ring.memory)
         stream = next((one for one in feed.streams if one.engine == engine.number), None)
         if stream is None:
+            last = self._came_to.get(pipeline.start.pipeline, 0)
             stream = Stream(feed, engine.number, engine.session.depth, last)
             feed.streams.append(stream)
         stream.pipelines.append(pipeline)
@@ -154,6 +156,7 @@ class EngineRoom:
 
     def _leave(self, serving: Serving) -> None:
         stream = serving.stream
+        self._came_to[serving.pipeline.start.pipeline] = stream.last
         stream.pipelines.remove(serving.pipeline)
         if not stream.pipelines:
             stream.feed.streams.remove(stream)
@@ -179,7 +182,7 @@ class EngineRoom:
             self._leave(serving)
             back = serving.before
             if back is not None:
-                self._seat(back.pipeline, back.engine, serving.stream.last, None)
+                self._seat(back.pipeline, back.engine, None)
             back_to = back.engine.key.engine if back is not None else ""
             self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
         self._let_go()
