@@ -89,7 +89,7 @@ class EngineRoom:
             self._opener.open(key, start.canary)
 
     def take_opened(self) -> None:
-        """Raises EngineError when the driver does not come back from opening one."""
+        """Let what has been opened serve."""
         for opened in self._opener.take():
             self._opening.discard(opened.key)
             if opened.engine is None:
@@ -99,8 +99,6 @@ class EngineRoom:
             opened.engine.trial = Trial(self._now_ns())
             opened.engine.canary_ns = self._now_ns() + self._canary_ns
             self._arrived(opened.key, opened.engine, opened.took_s)
-        if (working_s := self._opener.working_s()) > STUCK_S:
-            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
 
     def _who_wants(self, key: EngineKey) -> list[PipelineStart]:
         starts = [start for start in self._wanted.values() if EngineKey.of(start) == key]
@@ -187,7 +185,13 @@ class EngineRoom:
             self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
         self._let_go()
 
-    def end_trials(self) -> None:
+    def watch(self) -> None:
+        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine."""
+        if (working_s := self._opener.working_s()) > STUCK_S:
+            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
+        self._end_trials()
+
+    def _end_trials(self) -> None:
         """What has run well for long enough needs no way back."""
         now_ns = self._now_ns()
         ended = [one for one in self._serving.values() if one.before is not None and one.engine.trial.over(now_ns)]
