@@ -58,6 +58,7 @@ class EngineRoom:
         self._serving: dict[str, Serving] = {}
         self._wanted: dict[str, PipelineStart] = {}
         self._opening: set[EngineKey] = set()
+        self._came_to: dict[str, int] = {}  # the last frame of pipelines that have left their stream
         self.limits: dict[str, Limit] = {}
         self.memories: dict[str, Memory] = {}
         self.settle: Callable[[], None] = lambda: None
@@ -90,7 +91,7 @@ class EngineRoom:
             self._opener.open(key, start.canary)
 
     def take_opened(self) -> None:
-        """Raises EngineError when the driver does not come back from opening one."""
+        """Let what has been opened serve."""
         for opened in self._opener.take():
             self._opening.discard(opened.key)
             if opened.engine is None:
@@ -100,8 +101,6 @@ class EngineRoom:
             opened.engine.trial = Trial(self._now_ns())
             opened.engine.canary_ns = self._now_ns() + self._canary_ns
             self._arrived(opened.key, opened.engine, opened.took_s)
-        if (working_s := self._opener.working_s()) > STUCK_S:
-            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
 
     def _who_wants(self, key: EngineKey) -> list[PipelineStart]:
         starts = [start for start in self._wanted.values() if EngineKey.of(start) == key]
@@ -139,15 +138,16 @@ class EngineRoom:
         if now is not None:
             self._leave(now)
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
-        self._seat(pipeline, engine, now.stream.last if now else 0, before)
+        self._seat(pipeline, engine, before)
 
-    def _seat(self, pipeline: Pipeline, engine: Engine, last: int, before: Serving | None) -> None:
+    def _seat(self, pipeline: Pipeline, engine: Engine, before: Serving | None) -> None:
         name, feed = pipeline.start.ring, self._feeds[pipeline.start.ring]
         if name not in engine.lent:
             engine.lent.add(name)
             engine.session.lend(feed.ring.memory)
         stream = next((one for one in feed.streams if one.engine == engine.number), None)
         if stream is None:
+            last = self._came_to.get(pipeline.start.pipeline, 0)
             stream = Stream(feed, engine.number, engine.session.depth, last)
             feed.streams.append(stream)
         stream.pipelines.append(pipeline)
@@ -156,6 +156,7 @@ class EngineRoom:
 
     def _leave(self, serving: Serving) -> None:
         stream = serving.stream
+        self._came_to[serving.pipeline.start.pipeline] = stream.last
         stream.pipelines.remove(serving.pipeline)
         if not stream.pipelines:
             stream.feed.streams.remove(stream)
@@ -181,12 +182,18 @@ class EngineRoom:
             self._leave(serving)
             back = serving.before
             if back is not None:
-                self._seat(back.pipeline, back.engine, serving.stream.last, None)
+                self._seat(back.pipeline, back.engine, None)
             back_to = back.engine.key.engine if back is not None else ""
             self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
         self._let_go()
 
-    def end_trials(self) -> None:
+    def watch(self) -> None:
+        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine."""
+        if (working_s := self._opener.working_s()) > STUCK_S:
+            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
+        self._end_trials()
+
+    def _end_trials(self) -> None:
         """What has run well for long enough needs no way back."""
         now_ns = self._now_ns()
         ended = [one for one in self._serving.values() if one.before is not None and one.engine.trial.over(now_ns)]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from edgeagent.errors import EngineError
+from edgeagent.inference.engine import open_engine
 from edgeagent.inference.engine_room import EngineRoom
 from edgeagent.inference.flights import Flight, Flights
 from edgeagent.inference.messages import (
@@ -31,7 +32,7 @@ from edgeagent.inference.messages import (
     PipelineStart,
     SetPace,
 )
-from edgeagent.inference.opener import Opener
+from edgeagent.inference.opener import Opener, Opens
 from edgeagent.inference.schedule import Room, Turns, Waiting
 from edgeagent.inference.stream import Feed, Seat, Stream
 from edgeagent.inference.trial import Outcome
@@ -49,11 +50,13 @@ CANARY_LATE_NS = 1_000_000_000  # a canary waits for a moment without frames, bu
 class Infer:
     """Raises EngineError when the child cannot go on: its accelerator is lost."""
 
-    def __init__(self, channel: ControlChannel, start: InferStart, feeds: Mapping[str, Feed]) -> None:
+    def __init__(
+        self, channel: ControlChannel, start: InferStart, feeds: Mapping[str, Feed], opens: Opens = open_engine
+    ) -> None:
         self._channel = channel
         self._feeds = feeds
         self._now_ns: Callable[[], int] = time.monotonic_ns
-        self._opener = Opener(start.threads)
+        self._opener = Opener(start.threads, opens)
         self._room = EngineRoom(feeds, self._opener, channel.send, start.canary_s)
         self._room.settle = self._settle
         self._room.on_gone = lambda stream: self._turns.forget(stream.number)
@@ -77,12 +80,9 @@ class Infer:
     def run(self) -> int:
         try:
             while not self._channel.stopping:
-                ready = self._poller.poll(self._patience_ms())
-                for fd, _ in ready:
-                    if fd == self._channel.fileno() and not self._listen():
+                for fd, _ in self._poller.poll(self._patience_ms()):
+                    if not self._wake(fd):
                         return 0
-                    self._wake(fd)
-                self._room.take_opened()
                 self._step()
                 self._report()
             return 0
@@ -110,12 +110,17 @@ class Infer:
                 return False
         return True
 
-    def _wake(self, fd: int) -> None:
-        feed = self._by_wake.get(fd)
-        if feed is not None:
+    def _wake(self, fd: int) -> bool:
+        """What lies behind a descriptor that can be read. False when the agent wants an end."""
+        if (feed := self._by_wake.get(fd)) is not None:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(fd)
             feed.wake()
+        elif fd == self._opener.wake_fd:
+            self._room.take_opened()
+        else:
+            return self._listen()
+        return True
 
     def _patience_ms(self) -> float:
         """How long nothing is to be done unless something wakes the loop. 0 while there is work."""
@@ -225,7 +230,7 @@ class Infer:
         if now < self._next_report:
             return
         self._next_report = now + REPORT_EVERY_S
-        self._room.end_trials()
+        self._room.watch()
         memories = self._room.memories
         self._channel.send(
             InferStats(

@@ -9,12 +9,14 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from edgeagent.errors import EngineError
 from edgeagent.inference.engine import Engine, EngineKey, open_engine
+
+Opens = Callable[[EngineKey, int, Sequence[float]], Engine]
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,11 @@ class _Order:
 
 class Opener:
     """`close` waits `patience_s` for what is being done, and leaves it to the end of the process else: a driver that
-    hangs is no reason to stay."""
+    hangs is no reason to stay. `opens` opens one; it is another function only in tests."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, opens: Opens = open_engine) -> None:
         self._threads = threads
+        self._opens = opens
         self._orders: queue.SimpleQueue[_Order | Engine | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Opened] = queue.SimpleQueue()
         self._begun_s: float | None = None
@@ -101,7 +104,7 @@ class Opener:
 
     def _opened(self, order: _Order) -> tuple[Engine | None, EngineError | None]:
         try:
-            return open_engine(order.key, self._threads, order.known), None
+            return self._opens(order.key, self._threads, order.known), None
         except EngineError as error:
             return None, error
         except Exception as error:  # noqa: BLE001  the outermost function of a thread

@@ -53,7 +53,7 @@ class Turns:
         self._max_delay_ns = max_delay_ns
         self._passed: dict[int, int] = {}
         self._served: dict[int, int] = {}
-        self._choices = 0
+        self._turns = 0
 
     def choose(self, waiting: Sequence[Waiting], room: Mapping[int, Room], now_ns: int) -> Choice:
         """The next batch. Engines that are not in `room` take nothing now; who waits for them is not passed over."""
@@ -89,10 +89,10 @@ class Turns:
         return None if full or now_ns >= until_ns else until_ns
 
     def _serve(self, chosen: Sequence[Waiting], asking: Sequence[Waiting]) -> tuple[Waiting, ...]:
-        self._choices += 1
         for one in asking:
             self._passed[one.stream] = self._passed.get(one.stream, 0) + 1
         for one in chosen:
+            self._turns += 1
             self._passed[one.stream] = 0
-            self._served[one.stream] = self._choices
+            self._served[one.stream] = self._turns
         return tuple(chosen)

@@ -101,6 +101,7 @@ class Stream:
         self._seen: FrameMeta | None = None
         self._turn = 0
         self._careful = 0
+        self._seen: FrameMeta | None = None
 
     @property
     def priority(self) -> int:
@@ -120,17 +121,16 @@ class Stream:
                 return False
             lossless = self.feed.ring.lossless
             if any(pipeline.would_look(meta, lossless=lossless) for pipeline in self.pipelines):
-                self.since_ns = self.since_ns or now_ns
+                self.since_ns, self._seen = self.since_ns or now_ns, meta
                 return True
             self._ask(meta)
             self.feed.consume()
         return False
 
     def board(self) -> Seat | None:
-        """Take the frame whose turn it is; None when it has gone meanwhile."""
-        self.since_ns = 0
+        """Take the frame that `waits` has seen just now; None when it has gone meanwhile."""
         ring, own = self.feed.ring, False
-        meta = self._next()
+        meta, self._seen, self.since_ns = self._seen, None, 0
         if meta is None:
             return None
         frame = ring.view(meta)
