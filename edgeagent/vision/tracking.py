@@ -191,9 +191,13 @@ def _costs(tracks: Tracks, frame: _Frame) -> npt.NDArray[np.float64]:
 
 
 def _doubles(lost: Tracks, seen: Tracks) -> Mask:
-    """Which lost things are another sight of one that is seen. (The paper drops the younger; who is seen stays.)"""
+    """Which lost things go on under another number, which began after they were last seen and lies where they should
+    be. (The paper drops the younger of any two that overlap so much, and with it one of two things that just cross.)"""
     if not len(lost) or not len(seen):
         return np.zeros(len(lost), np.bool_)
+    later = seen.first_ns[None, :] > lost.seen_ns[:, None]
+    if not later.any():
+        return np.zeros(len(lost), np.bool_)
     overlap = iou_matrix(kalman.to_boxes(lost.state), kalman.to_boxes(seen.state))
-    same = (overlap > SAME_OVERLAP) & (lost.class_ids[:, None] == seen.class_ids[None, :])
+    same = later & (overlap > SAME_OVERLAP) & (lost.class_ids[:, None] == seen.class_ids[None, :])
     return np.asarray(same.any(axis=1))
