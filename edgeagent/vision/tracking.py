@@ -16,6 +16,7 @@ the boxes does not matter; the number of things in memory is bounded, whatever c
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +54,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self._next_id = self.first_id
+        self._frame_s = USUAL_FRAME_S
 
     @property
     def next_id(self) -> int:
@@ -89,18 +91,12 @@ class Tracker:
         elapsed_s = 0.0 if self._last_ns is None else max(0.0, (at_ns - self._last_ns) / 1e9)
         if elapsed_s > 0.0:
             self._gaps_s.append(elapsed_s)
+            self._frame_s = _usual(self._gaps_s)
         self._last_ns = at_ns if self._last_ns is None else max(at_ns, self._last_ns)
         fresh_ns = self._last_ns - int(max(self.lost_s, GAP_FRAMES * self._frame_s) * 1e9)
         fresh = self.tracks.seen_ns >= fresh_ns
         kept = self.tracks if fresh.all() else self.tracks.at(fresh)
         self.tracks = Tracks(kept.facts, kalman.predict(kept.state, elapsed_s, self._frame_s))
-
-    @property
-    def _frame_s(self) -> float:
-        """The usual time between two frames; one gap does not change it."""
-        if not self._gaps_s:
-            return USUAL_FRAME_S
-        return min(max(sorted(self._gaps_s)[len(self._gaps_s) // 2], FRAME_LIMITS_S[0]), FRAME_LIMITS_S[1])
 
     def _match(self, frame: _Frame) -> None:
         """The three rounds of the paper. Things that were seen once only come last, and only for sure boxes."""
@@ -110,8 +106,10 @@ class Tracker:
         costs = _costs(tracks, frame)
         known = tracks.ids > 0
         frame.pair(costs, known, frame.sure, SURE_COST)
-        frame.pair(costs, known & ~tracks.lost, ~frame.sure, UNSURE_COST)
-        frame.pair(costs, ~known, frame.sure, NEW_COST)
+        if not frame.sure.all():
+            frame.pair(costs, known & ~tracks.lost, ~frame.sure, UNSURE_COST)
+        if not known.all():
+            frame.pair(costs, ~known, frame.sure, NEW_COST)
 
     def _settle(self, frame: _Frame, at_ns: int) -> None:
         """Take over what was seen, give numbers, begin what is new, and forget what is no thing."""
@@ -183,6 +181,11 @@ class _Frame:
         return self.track_of[self.columns]
 
 
+def _usual(gaps_s: Collection[float]) -> float:
+    """The usual time between two frames; one gap does not change it."""
+    return min(max(sorted(gaps_s)[len(gaps_s) // 2], FRAME_LIMITS_S[0]), FRAME_LIMITS_S[1])
+
+
 def _costs(tracks: Tracks, frame: _Frame) -> npt.NDArray[np.float64]:
     """One minus the overlap of where each track should be with each box (T, M); infinite for another class."""
     costs = 1.0 - iou_matrix(kalman.to_boxes(tracks.state), frame.boxes)
@@ -191,9 +194,13 @@ def _costs(tracks: Tracks, frame: _Frame) -> npt.NDArray[np.float64]:
 
 
 def _doubles(lost: Tracks, seen: Tracks) -> Mask:
-    """Which lost things are another sight of one that is seen. (The paper drops the younger; who is seen stays.)"""
+    """Which lost things go on under another number, which began after they were last seen and lies where they should
+    be. (The paper drops the younger of any two that overlap so much, and with it one of two things that just cross.)"""
     if not len(lost) or not len(seen):
         return np.zeros(len(lost), np.bool_)
+    later = seen.first_ns[None, :] > lost.seen_ns[:, None]
+    if not later.any():
+        return np.zeros(len(lost), np.bool_)
     overlap = iou_matrix(kalman.to_boxes(lost.state), kalman.to_boxes(seen.state))
-    same = (overlap > SAME_OVERLAP) & (lost.class_ids[:, None] == seen.class_ids[None, :])
+    same = later & (overlap > SAME_OVERLAP) & (lost.class_ids[:, None] == seen.class_ids[None, :])
     return np.asarray(same.any(axis=1))

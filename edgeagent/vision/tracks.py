@@ -1,7 +1,8 @@
 """The things that a tracker knows of, as one table. Pure numpy.
 
-Row t of both arrays is about the same thing. `facts` int64 (T, 4): its number (0 until it has been seen twice), its
-class, whether it is lost (1: it was not in the last frame), and the capture time of the last frame that showed it.
+Row t of both arrays is about the same thing. `facts` int64 (T, 5): its number (0 until it has been seen twice), its
+class, whether it is lost (1: it was not in the last frame), and the capture times of the first and the last frame that
+showed it.
 `state` (T, 5, 4) is of `edgeagent.vision.kalman`. Two arrays, because every array costs its share of each frame.
 """
 
@@ -18,8 +19,8 @@ from edgeagent.vision.kalman import State, no_states
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-ID, CLASS, LOST, SEEN_NS = range(4)
-FACTS: Final = 4
+ID, CLASS, LOST, FIRST_NS, SEEN_NS = range(5)
+FACTS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Tracks:
         return np.asarray(self.facts[:, LOST] == 1)
 
     @property
+    def first_ns(self) -> Numbers:
+        return self.facts[:, FIRST_NS]
+
+    @property
     def seen_ns(self) -> Numbers:
         return self.facts[:, SEEN_NS]
 
@@ -64,5 +69,6 @@ def no_tracks() -> Tracks:
 def new_tracks(class_ids: Numbers, state: State, at_ns: int) -> Tracks:
     """Things that were seen for the first time at `at_ns`."""
     facts = np.zeros((len(class_ids), FACTS), np.int64)
-    facts[:, CLASS], facts[:, SEEN_NS] = class_ids, at_ns
+    facts[:, CLASS] = class_ids
+    facts[:, FIRST_NS] = facts[:, SEEN_NS] = at_ns
     return Tracks(facts, state)

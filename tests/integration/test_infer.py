@@ -22,12 +22,16 @@ from test_build_kit import Camera, Running
 from edgeagent.engine.graft import graft_bundle
 from edgeagent.inference.messages import (
     INFER_WORDS,
+    AfterEngine,
     InferStart,
     LoadPipeline,
+    OnChange,
     Pace,
     PipelineStart,
+    RegionPart,
     RingInput,
     SetPace,
+    Tracking,
 )
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.inference.session import open_session
@@ -41,6 +45,7 @@ from engine_kit import Net, noise_frames, write_bundle
 
 NET = Net(width=64, height=64, classes=3, strides=(4, 8))
 FRAMES = noise_frames(24, 64, 64)
+LEFT = RegionPart(name="left", include=True, corners=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
 WIDE = fit_letterbox(128, 96, 64, 64)  # the source frames that the ring's frames stand for
 
 
@@ -537,3 +542,64 @@ def test_it_ends_with_the_agent(tmp_path: Path, camera: Camera, plans: Callable[
         child._ours.close()
         assert child.wait(10) == 1
     assert child.errors == ""
+
+
+# after the engine
+
+
+def test_a_still_scene_is_told_once_and_counted_and_a_change_at_once(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    quiet = pipeline(plans("first"), "quiet", after=AfterEngine(change=OnChange(moved=0.1, heartbeat_s=3600.0)))
+    with start(tmp_path, camera, quiet, pipeline(plans("first"), "every")) as child:
+        loaded(child, pipeline="every")
+        for number in range(1, 8):
+            camera.put(FRAMES[0] if number < 6 else FRAMES[9])
+            child.until("result", pipeline="every", frame=number)
+        stats = child.until("stats", frames=14)
+    assert seen_by(child, "quiet") == [1, 6]
+    assert stats["looked"] == {"quiet": 7, "every": 7} and stats["unchanged"] == {"quiet": 5}
+
+
+def test_of_a_file_played_once_a_frame_without_news_is_consumed_too(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    count = 120
+    nothing = AfterEngine(change=OnChange(moved=0.1, heartbeat_s=3600.0))
+    quiet = pipeline(plans("first"), "quiet", keep=[], after=nothing)
+    camera.writer.begin_pass()
+    with start(tmp_path, camera, quiet) as child, feeding(camera, count):
+        child.until("stats", looked={"quiet": count}, unchanged={"quiet": count - 1})
+    assert seen_by(child, "quiet") == [1]
+
+
+def test_things_get_numbers_and_the_numbers_go_on_over_a_swap_and_a_new_child(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    pytest.importorskip("lap", reason="the extra tracking is not installed")
+    tracked = AfterEngine(tracking=Tracking(low_score=0.1, lost_s=5.0), regions=(LEFT,), region_names=True)
+    look = pipeline(plans("first"), after=tracked)
+    with start(tmp_path, camera, look) as child:
+        loaded(child)
+        results = [put_one(child, camera, number) for number in (1, 2, 3)]
+        child.send(LoadPipeline(pipeline=look.model_copy(update={"engine": "again"})))
+        child.until("loaded", engine="again")
+        results.append(put_one(child, camera, 4))
+    numbers = [[row[6] for row in result["rows"]] for result in results]
+    assert set(numbers[0]) == {0} and len(numbers[0]) > 3
+    assert numbers[1] == numbers[2] == numbers[3] and sorted(numbers[1]) == sorted(set(numbers[1]))
+    assert all(row[7] == ["left"] and row[2] < 64 for result in results for row in result["rows"])
+    last = results[-1]["last_track"]
+    assert last >= max(numbers[1])
+    later = tracked.model_copy(update={"tracking": Tracking(low_score=0.1, lost_s=5.0, first_id=last + 1)})
+    with start(tmp_path, camera, pipeline(plans("first"), after=later)) as child:
+        loaded(child)
+        put_one(child, camera, 5)
+        assert min(row[6] for row in put_one(child, camera, 6)["rows"]) > last
+
+
+def put_one(child: Running, camera: Camera, number: int) -> dict[str, Any]:
+    """Write one more frame, always the same picture, and wait for its result."""
+    np.copyto(camera.writer.start(), FRAMES[0])
+    camera.writer.publish(10**12 + int(number / 30 * 1e9), 1_700_000_000_000, WIDE)
+    return child.until("result", frame=number)
