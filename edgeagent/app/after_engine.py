@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
-from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, Tracking
+from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
 
 
 def after_engine(settings: PipelineSettings) -> AfterEngine:
@@ -23,6 +23,9 @@ def after_engine(settings: PipelineSettings) -> AfterEngine:
         region_names=settings.region_names,
         change=OnChange(moved=settings.change_moved, heartbeat_s=settings.heartbeat_s)
         if settings.results == "change"
+        else None,
+        snapshot=SnapshotWish(drawn=settings.snapshots == "drawn", interval_s=settings.snapshot_interval_s)
+        if settings.snapshots != "off"
         else None,
     )
 

@@ -29,6 +29,7 @@ from edgeagent.inference.messages import (
     RingInput,
     RunFailed,
     SetPace,
+    Snapshot,
 )
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
@@ -190,6 +191,8 @@ class InferDesk:
         word = INFER_WORDS.validate_json(line)
         if isinstance(word, InferStats):
             self._stats(word)
+        elif isinstance(word, Snapshot):
+            self._snapshot(word)
         elif isinstance(word, Loaded):
             self._loaded(word)
         elif isinstance(word, LoadFailed):
@@ -222,6 +225,11 @@ class InferDesk:
         }
         self._publisher.result(values, detections, served.camera.name, served.name)
         served.gauge.add(latency_ms, word.engine_ms, word.found)
+
+    def _snapshot(self, word: Snapshot) -> None:
+        values = {"frame": word.frame, "capture_ts": word.capture_ms, "drawn": word.drawn, "found": word.found}
+        camera = self._pipelines[word.pipeline].camera.name
+        self._publisher.snapshot(camera, word.pipeline, {**values, "jpeg": word.jpeg})
 
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)

@@ -16,6 +16,7 @@ from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Event, FactValue, encode_result, event_id
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import (
     Alarm,
     ComponentHealth,
@@ -130,6 +131,12 @@ class Publisher:
         outcome = self._link.publish(topic, payload, qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
         if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
             self.results += 1
+
+    def snapshot(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
+        topic = self._topics.snapshot(camera, pipeline)
+        header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
+        message = Snapshot.model_validate({**header, **values})
+        self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=EVENT_EXPIRY_S)
 
     def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
         topic = self._topics.summary(camera, pipeline)

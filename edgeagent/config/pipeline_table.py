@@ -91,6 +91,14 @@ class PipelineSettings(Table):
     region_names: bool = Field(
         default=False, description="true: results say for each detection which of the regions to include it lies in."
     )
+    snapshots: Literal["off", "plain", "drawn"] = Field(
+        default="off",
+        description="A JPEG over MQTT of a frame in which something comes into view, plain or with the detections "
+        "drawn on it.",
+    )
+    snapshot_interval_s: float = Field(
+        default=60.0, ge=1, le=86_400, description="Seconds between two snapshots, at least."
+    )
     priority: int = Field(
         default=0,
         ge=-100,

@@ -22,6 +22,7 @@ from edgeagent.fleet.measurements import (
 )
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.results import Detection, Event, Result
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import (
     Alarm,
     CameraInfo,
@@ -161,6 +162,16 @@ def _results() -> dict[str, Message]:
                 Detection.rounded("person", 0, 0.91342, (812.04, 300.26, 901.5, 655.0), 17, ("gate",)),
                 Detection.rounded("bicycle", 1, 0.5507, (640.0, 410.3, 760.81, 590.2), 0, ()),
             ),
+        ),
+        TOPICS.snapshot("yard", "people"): Snapshot(
+            **_HEADER,
+            camera="yard",
+            pipeline="people",
+            frame=48_211,
+            capture_ts=_NOW - 38,
+            drawn=True,
+            found=2,
+            jpeg="/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMC",
         ),
         TOPICS.event("engine-ready"): Event(
             **_HEADER,

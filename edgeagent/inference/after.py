@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeagent.inference.messages import AfterEngine, PipelineStart, ResultRow
+from edgeagent.inference.snapshots import Arrivals
 from edgeagent.vision.changes import Changes
 from edgeagent.vision.detections import Candidates, Detections
 from edgeagent.vision.letterbox import Letterbox, map_to_source
@@ -34,6 +35,7 @@ class Memory:
 
     tracker: Tracker | None = None
     changes: Changes | None = None
+    arrivals: Arrivals = field(default_factory=Arrivals)
     classes: list[str] = field(default_factory=list)
     looked: int = 0
     unchanged: int = 0
@@ -95,6 +97,11 @@ class After:
             memory.unchanged += 1
             return None
         return _rows(found, self._regions.names if self._regions is not None else ())
+
+    def is_snapshot_due(self, rows: Sequence[ResultRow], capture_ns: int) -> bool:
+        """Whether a picture is wanted of the frame with these rows; asked once for each that is told."""
+        wish = self._start.after.snapshot
+        return wish is not None and self._memory.arrivals.is_due(rows, wish.interval_s, capture_ns)
 
     @property
     def last_track(self) -> int:

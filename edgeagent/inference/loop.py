@@ -207,6 +207,8 @@ class Infer:
                     self._results += 1
                     if line is not None:
                         self._channel.send_line(line)
+                    if (picture := pipeline.picture(seat.frame, seat.meta, seat.still_whole)) is not None:
+                        self._channel.send(picture)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
 

@@ -49,6 +49,14 @@ class OnChange(BaseModel):
     heartbeat_s: float
 
 
+class SnapshotWish(BaseModel):
+    """Pictures of what comes into view, at most one in `interval_s`. `drawn`: with the detections on them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    drawn: bool
+    interval_s: float
+
+
 class AfterEngine(BaseModel):
     """What is done with what an engine finds, beyond scores and overlaps. `class_min_score` by class name;
     `region_names`: rows say which of the regions to include they lie in."""
@@ -60,6 +68,7 @@ class AfterEngine(BaseModel):
     region_point: Literal["centre", "foot"] = "centre"
     region_names: bool = False
     change: OnChange | None = None
+    snapshot: SnapshotWish | None = None
 
 
 class PipelineStart(BaseModel):
@@ -227,9 +236,21 @@ class InferStats(Message):
     unchanged: dict[str, int] = Field(default_factory=dict)
 
 
+class Snapshot(Message):
+    """A picture of a frame, `jpeg` in base64; its result went before it. `found`: detections in the frame."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    pipeline: str
+    frame: int
+    capture_ms: int
+    drawn: bool
+    found: int
+    jpeg: str
+
+
 InferWord = Annotated[
-    InferStats | Loaded | LoadFailed | RunFailed | NoNumbers, Field(discriminator="kind")
+    InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot, Field(discriminator="kind")
 ]  # beside results
-INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers] = TypeAdapter(InferWord)
+INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot] = TypeAdapter(InferWord)
 AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
 AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
-from edgeagent.camera.ring import FrameMeta
+from edgeagent.camera.ring import Frame, FrameMeta
 from edgeagent.inference.after import After
-from edgeagent.inference.messages import FrameResult, PipelineStart
+from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, Snapshot
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.result_line import detections_json, quoted, result_line
+from edgeagent.inference.snapshots import draw_snapshot
 from edgeagent.vision.detections import Candidates
 
 
@@ -33,6 +34,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._names = quoted(self.start.classes)
+        self._to_picture: list[ResultRow] | None = None
 
     def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """What `wants` would say of this frame, without counting it."""
@@ -50,6 +52,7 @@ class Pipeline:
         rows = self.after.take(candidates, meta.box, meta.capture_ns)
         if rows is None:
             return None
+        self._to_picture = rows if self.after.is_snapshot_due(rows, meta.capture_ns) else None
         found = detections_json(rows, self._names)
         head = FrameResult(
             pipeline=self.start.pipeline,
@@ -65,3 +68,24 @@ class Pipeline:
             last_track=self.after.last_track,
         )
         return result_line(head, found)
+
+    def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Snapshot | None:
+        """The picture that the last result asks for; None where it asks for none, or the frame has gone meanwhile.
+
+        `is_whole` is asked after the frame was copied: its place in the ring is not ours.
+        """
+        rows, wish = self._to_picture, self.start.after.snapshot
+        self._to_picture = None
+        if rows is None or wish is None:
+            return None
+        own = frame.copy()
+        if not is_whole():
+            return None
+        return Snapshot(
+            pipeline=self.start.pipeline,
+            frame=meta.sequence,
+            capture_ms=meta.capture_ms,
+            drawn=wish.drawn,
+            found=len(rows),
+            jpeg=draw_snapshot(own, meta.box, rows, self.start.classes, drawn=wish.drawn),
+        )

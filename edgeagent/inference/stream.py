@@ -73,6 +73,10 @@ class Seat:
     own: bool = False
     torn: bool = False
 
+    def still_whole(self) -> bool:
+        """Whether nobody has written over the frame yet."""
+        return self.own or self.stream.feed.ring.is_whole(self.meta)
+
     def check(self) -> None:
         """After the last look at the frame: whether it stayed whole."""
         if self.own or self.torn or self.stream.feed.ring.is_whole(self.meta):

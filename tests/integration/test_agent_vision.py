@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from agent_kit import running
 from test_link_kit import needs_mosquitto
 
 from edgeagent.fleet.measurements import Summary
 from edgeagent.fleet.results import Detection, Result
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import Health, Status
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
@@ -71,6 +75,16 @@ def test_regions_and_scores_of_classes_decide_what_counts(tmp_path: Path, state_
         if abs(y - 0.5) > 0.001:
             assert (detection.regions or ())[-1] == ("upper" if y < 0.5 else "belt")
         assert detection.class_ != "washer" or detection.score >= 0.9
+
+
+def test_a_picture_comes_of_what_comes_into_view(tmp_path: Path, state_dir: Path) -> None:
+    with running(tmp_path, state_dir, pipelines__parts={**PARTS, "snapshots": "drawn"}) as (watcher, _):
+        picture = watcher.message(Snapshot)
+        result = watcher.ever(Result, lambda r: r.frame == picture.frame)
+    jpeg = base64.b64decode(picture.jpeg, validate=True)
+    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (240, 320, 3)
+    assert (picture.camera, picture.pipeline, picture.drawn) == ("belt", "parts", True)
+    assert picture.found == len(result.detections) > 0 and picture.capture_ts == result.capture_ts
 
 
 def test_latency_comes_in_parts(tmp_path: Path, state_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import itertools
 import json
@@ -14,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -31,6 +33,7 @@ from edgeagent.inference.messages import (
     RegionPart,
     RingInput,
     SetPace,
+    SnapshotWish,
     Tracking,
 )
 from edgeagent.inference.result_line import cut_result, is_result
@@ -608,3 +611,19 @@ def put_one(child: Running, camera: Camera, number: int) -> dict[str, Any]:
     np.copyto(camera.writer.start(), FRAMES[0])
     camera.writer.publish(10**12 + int(number / 30 * 1e9), 1_700_000_000_000, WIDE)
     return child.until("result", frame=number)
+
+
+def test_a_picture_is_sent_of_what_comes_into_view_and_not_again(
+    tmp_path: Path, camera: Camera, plans: Callable[[str], str]
+) -> None:
+    wish = AfterEngine(snapshot=SnapshotWish(drawn=False, interval_s=1.0))
+    with start(tmp_path, camera, pipeline(plans("first"), after=wish)) as child:
+        loaded(child)
+        results = [put_one(child, camera, number) for number in range(1, 61)]
+        child.until("stats", frames=60)
+    pictures = [word for word in child.words if word["kind"] == "snapshot"]
+    assert [(one["frame"], one["found"], one["drawn"]) for one in pictures] == [(1, results[0]["found"], False)]
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(pictures[0]["jpeg"]), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (48, 64, 3), "without the bars"
+    brightness = [cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).ravel() for one in (shown, FRAMES[0][8:56])]
+    assert np.corrcoef(*brightness)[0, 1] > 0.9  # colours of noise do not survive a JPEG

@@ -7,7 +7,7 @@ import pytest
 from edgeagent.app.after_engine import after_engine, check_tracking, with_first_track
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
-from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, Tracking
+from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
 
 HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
 
@@ -32,6 +32,8 @@ def test_every_setting_arrives() -> None:
         results="change",
         change_moved=0.3,
         heartbeat_s=5.0,
+        snapshots="drawn",
+        snapshot_interval_s=30.0,
     )
     corners = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
     after = after_engine(wanted)
@@ -45,6 +47,7 @@ def test_every_setting_arrives() -> None:
         region_point="foot",
         region_names=True,
         change=OnChange(moved=0.3, heartbeat_s=5.0),
+        snapshot=SnapshotWish(drawn=True, interval_s=30.0),
     )
     assert AfterEngine.model_validate_json(after.model_dump_json()) == after
 
