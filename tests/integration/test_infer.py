@@ -585,17 +585,17 @@ def test_things_get_numbers_and_the_numbers_go_on_over_a_swap_and_a_new_child(
         child.send(LoadPipeline(pipeline=look.model_copy(update={"engine": "again"})))
         child.until("loaded", engine="again")
         results.append(put_one(child, camera, 4))
-    numbers = [[row[6] for row in result["rows"]] for result in results]
+    numbers = [[one.get("track", 0) for one in result["detections"]] for result in results]
     assert set(numbers[0]) == {0} and len(numbers[0]) > 3
     assert numbers[1] == numbers[2] == numbers[3] and sorted(numbers[1]) == sorted(set(numbers[1]))
-    assert all(row[7] == ["left"] and row[2] < 64 for result in results for row in result["rows"])
+    assert all(one["regions"] == ["left"] and one["box"][0] < 64 for result in results for one in result["detections"])
     last = results[-1]["last_track"]
     assert last >= max(numbers[1])
     later = tracked.model_copy(update={"tracking": Tracking(low_score=0.1, lost_s=5.0, first_id=last + 1)})
     with start(tmp_path, camera, pipeline(plans("first"), after=later)) as child:
         loaded(child)
         put_one(child, camera, 5)
-        assert min(row[6] for row in put_one(child, camera, 6)["rows"]) > last
+        assert min(one["track"] for one in put_one(child, camera, 6)["detections"]) > last
 
 
 def put_one(child: Running, camera: Camera, number: int) -> dict[str, Any]:

@@ -47,11 +47,11 @@ def look(plan: str, name: str = "look", **values: Any) -> Any:
 
 def byte_of(result: dict[str, Any]) -> int:
     """The first byte of the frame that the result is of."""
-    return round(result["rows"][0][1] * 255)
+    return round(result["detections"][0]["score"] * 255)
 
 
 def left_of(result: dict[str, Any]) -> float:
-    return float(min(row[2] for row in result["rows"]))
+    return float(min(one["box"][0] for one in result["detections"]))
 
 
 def ask(child: Running, camera: Camera, byte: int) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_an_engine_without_numbers_gives_its_place_back(
         child.send(LoadPipeline(pipeline=look(plan("sick", no_numbers=True))))
         child.until("loaded", engine="sick")
         for byte in BYTES[:3]:
-            assert ask(child, camera, byte)["rows"] == []
+            assert ask(child, camera, byte)["detections"] == []
         assert child.until("run_failed", engine="sick")["back_to"] == "good"
         assert byte_of(ask(child, camera, 60)) == 60
     assert len(_said(child, "no_numbers")) == 1, "told once"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeagent.inference.after import After, Memory
-from edgeagent.inference.messages import AfterEngine, FrameResult, OnChange, PipelineStart, RegionPart, Tracking
+from edgeagent.inference.messages import AfterEngine, OnChange, PipelineStart, RegionPart, Tracking
 from edgeagent.vision.detections import Candidates
 from edgeagent.vision.letterbox import Letterbox, fit_letterbox, map_to_input
 
@@ -102,15 +102,6 @@ def test_what_regions_drop_is_no_news() -> None:
     after = After(start(regions=(LEFT,), change=OnChange(moved=0.1, heartbeat_s=100.0)), Memory())
     assert take(after, (0, 0.9, 100, 100)) is not None
     assert take(after, (0, 0.9, 100, 100), (0, 0.9, 500, 100), frame=1) is None
-
-
-def test_every_kind_of_row_survives_its_way_to_the_agent() -> None:
-    word = {"pipeline": "p", "frame": 1, "capture_ns": 1, "capture_ms": 1, "width": 1, "height": 1}
-    parts = {"wait_ms": 0.0, "engine_ms": 0.0, "post_ms": 0.0}
-    row = (1, 0.5, 1.0, 2.0, 3.0, 4.0)
-    for rows in ([row], [(*row, 7)], [(*row, 0, ["left"])], []):
-        result = FrameResult(**word, **parts, rows=rows)
-        assert FrameResult.model_validate_json(result.line()).rows == rows
 
 
 class TestTracking:
