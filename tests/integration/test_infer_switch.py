@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from test_build_kit import Camera, Running
-from test_infer import feeding, loaded, pipeline
+from test_infer import check_word, feeding, loaded, pipeline
 from test_plans_kit import FAILS_FROM, frame_of, write_plan
 
-from edgeagent.inference.messages import INFER_WORDS, InferStart, LoadPipeline, RingInput
+from edgeagent.inference.messages import InferStart, LoadPipeline, RingInput
 from edgeagent.vision.letterbox import fit_letterbox
 
 SAME = fit_letterbox(64, 64, 64, 64)
@@ -83,7 +83,8 @@ def test_an_engine_that_fails_at_once_gives_its_place_back_and_the_agent_is_told
         assert (byte_of(result), left_of(result)) == (FAILS_FROM, 0)
         assert child.until("stats", frames=3)["failed"] == 3
     assert "Traceback" not in child.errors
-    assert all(INFER_WORDS.validate_python(word) for word in child.words)
+    for word in child.words:
+        check_word(word)
 
 
 def _said(child: Running, kind: str) -> list[dict[str, Any]]:
