@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import anyio
@@ -27,6 +28,7 @@ from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent, LinkSettings, ProtocolWish, TlsSettings
 from edgeagent.fleet.topics import Topics
+from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.lifeline import tie_to_parent
 
 PIPELINE = "look"
@@ -74,8 +76,15 @@ class Pids(BaseModel):
     capture: list[int]
 
 
+class StillCamera(Camera):
+    """A camera as the agent has it, with a source that costs nothing."""
+
+    def _spec(self) -> ChildSpec:
+        return replace(super()._spec(), module="edgeagent.bench.still_camera")
+
+
 class BenchAgent:
-    """N synthetic cameras, each with a pipeline on the same engine."""
+    """N cameras, each with a pipeline on the same engine."""
 
     def __init__(self, job: Job) -> None:
         clock, rng = SystemClock(), Random()  # noqa: S311  jitter
@@ -84,7 +93,7 @@ class BenchAgent:
         self._publisher = Publisher(self._link, topics, Stamp("bench-1", clock.wall_ms), clock, results_qos=0)
         size = (subject.width, subject.height)
         self._cameras = [
-            Camera(f"cam{number}", _source(job.fps, number), [size], self._publisher, clock, rng)
+            StillCamera(f"cam{number}", _source(job.fps, number), [size], self._publisher, clock, rng)
             for number in range(1, job.cameras + 1)
         ]
         self._served = [_served(camera, size, subject) for camera in self._cameras]

@@ -18,7 +18,6 @@ class Halves:
     of the session when they are submitted; places of it that are not used keep what was there."""
 
     depth = 1
-    copies = True
     batch: int
     width: int
     height: int

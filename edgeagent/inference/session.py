@@ -33,7 +33,6 @@ class InferenceSession(Protocol):
     width: int
     height: int
     depth: int
-    copies: bool
 
     @property
     def copies(self) -> bool: ...

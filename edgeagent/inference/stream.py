@@ -102,7 +102,6 @@ class Stream:
 
     def __post_init__(self) -> None:
         self._copies: list[Frame] = []
-        self._seen: FrameMeta | None = None
         self._turn = 0
         self._careful = 0
         self._seen: FrameMeta | None = None
@@ -158,16 +157,8 @@ class Stream:
     def _next(self) -> FrameMeta | None:
         feed, ring = self.feed, self.feed.ring
         if ring.lossless:
-            return None if feed.paused else self._peek(max(self.last, ring.consumed) + 1)
-        newest = ring.newest
-        return None if feed.lossless_only or newest <= self.last else self._peek(newest)
-
-    def _peek(self, sequence: int) -> FrameMeta | None:
-        """What is known of that frame; looked up once for as long as it is the next one."""
-        if self._seen is None or self._seen.sequence != sequence:
-            ring = self.feed.ring
-            self._seen = ring.peek_exactly(sequence) or (None if ring.lossless else ring.peek_newest(after=self.last))
-        return self._seen
+            return None if feed.paused else ring.peek_exactly(max(self.last, ring.consumed) + 1)
+        return None if feed.lossless_only else ring.peek_newest(after=self.last)
 
     def _ask(self, meta: FrameMeta) -> list[Pipeline]:
         """Who looks at the frame; the stream has come to it."""

@@ -93,7 +93,7 @@ def test_a_broker_that_is_not_there_is_said_so(family: Family) -> None:
     family.wait_gone()
 
 
-@pytest.mark.parametrize("part", ["infer_child", "capture_child"])
+@pytest.mark.parametrize("part", ["infer_child", "still_camera"])
 def test_ctrl_c_leaves_nothing(family: Family, part: str) -> None:
     """In the middle of the infer child's measurement, and of that with cameras."""
     process = subprocess.Popen(

@@ -131,6 +131,12 @@ def expected(start: PipelineStart, frame: np.ndarray) -> np.ndarray:
     return table[(table[:, 4] > table[:, 2]) & (table[:, 5] > table[:, 3])]
 
 
+def check_word(word: dict[str, Any]) -> None:
+    """As the agent hears it."""
+    line = json.dumps(word, separators=(",", ":")).encode()
+    assert cut_result(line)[0].found == word["found"] if is_result(line) else INFER_WORDS.validate_json(line)
+
+
 def rows(result: dict[str, Any]) -> np.ndarray:
     """Rows as `expected` gives them, rounded for the wire."""
     found = [[one["class_id"], one["score"], *one["box"]] for one in result["detections"]]
@@ -169,8 +175,7 @@ def test_results_are_those_of_the_engine_in_source_pixels(
             assert (rows(result)[:, [2, 4]] <= 128).all() and (rows(result)[:, [3, 5]] <= 96).all()
     assert child.errors == ""
     for word in child.words:
-        line = json.dumps(word, separators=(",", ":")).encode()
-        assert cut_result(line)[0].found == word["found"] if is_result(line) else INFER_WORDS.validate_json(line)
+        check_word(word)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from test_build_kit import Camera, Running
-from test_infer import feeding, loaded, pipeline
+from test_infer import check_word, feeding, loaded, pipeline
 from test_plans_kit import FAILS_FROM, frame_of, write_plan
 
-from edgeagent.inference.messages import INFER_WORDS, InferStart, LoadPipeline, RingInput
+from edgeagent.inference.messages import InferStart, LoadPipeline, RingInput
 from edgeagent.vision.letterbox import fit_letterbox
 
 SAME = fit_letterbox(64, 64, 64, 64)
@@ -47,11 +47,11 @@ def look(plan: str, name: str = "look", **values: Any) -> Any:
 
 def byte_of(result: dict[str, Any]) -> int:
     """The first byte of the frame that the result is of."""
-    return round(result["rows"][0][1] * 255)
+    return round(result["detections"][0]["score"] * 255)
 
 
 def left_of(result: dict[str, Any]) -> float:
-    return float(min(row[2] for row in result["rows"]))
+    return float(min(one["box"][0] for one in result["detections"]))
 
 
 def ask(child: Running, camera: Camera, byte: int) -> dict[str, Any]:
@@ -83,7 +83,8 @@ def test_an_engine_that_fails_at_once_gives_its_place_back_and_the_agent_is_told
         assert (byte_of(result), left_of(result)) == (FAILS_FROM, 0)
         assert child.until("stats", frames=3)["failed"] == 3
     assert "Traceback" not in child.errors
-    assert all(INFER_WORDS.validate_python(word) for word in child.words)
+    for word in child.words:
+        check_word(word)
 
 
 def _said(child: Running, kind: str) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ def test_an_engine_without_numbers_gives_its_place_back(
         child.send(LoadPipeline(pipeline=look(plan("sick", no_numbers=True))))
         child.until("loaded", engine="sick")
         for byte in BYTES[:3]:
-            assert ask(child, camera, byte)["rows"] == []
+            assert ask(child, camera, byte)["detections"] == []
         assert child.until("run_failed", engine="sick")["back_to"] == "good"
         assert byte_of(ask(child, camera, 60)) == 60
     assert len(_said(child, "no_numbers")) == 1, "told once"

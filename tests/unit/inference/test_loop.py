@@ -5,6 +5,7 @@ Ring, loop, channel and opener are the real ones; the engine is a stand-in that 
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -21,7 +22,8 @@ from edgeagent.camera.ring_memory import create_ring
 from edgeagent.errors import EngineError
 from edgeagent.inference.engine import Engine, EngineKey
 from edgeagent.inference.loop import Infer
-from edgeagent.inference.messages import INFER_WORDS, FrameResult, InferStart, InferStats, PipelineStart, RingInput
+from edgeagent.inference.messages import INFER_WORDS, InferStart, InferStats, PipelineStart, RingInput
+from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.inference.session import Frames
 from edgeagent.inference.stream import Feed
 from edgeagent.supervise.messages import Heartbeat, LineBuffer, Message, Stop
@@ -114,21 +116,26 @@ class Hall:
         self.until("loaded")
 
     def until(self, kind: str) -> Message:
+        return INFER_WORDS.validate_json(self._line_of(kind))
+
+    def _line_of(self, kind: str) -> bytes:
         while True:
             while not self._lines:
                 self._lines.extend(self._buffer.feed(self._ours.recv(1 << 16)))
             line = self._lines.popleft()
             if b'"heartbeat"' in line:
                 assert Heartbeat.model_validate_json(line)
-                continue
-            if (word := INFER_WORDS.validate_json(line)).kind == kind:
-                return word
+            elif is_result(line):
+                assert cut_result(line)
+            else:
+                assert INFER_WORDS.validate_json(line)
+            if line.startswith(b'{"kind":"%b"' % kind.encode()):
+                return line
 
     def result(self) -> int:
         """The byte of the next result."""
-        word = self.until("result")
-        assert isinstance(word, FrameResult)
-        return round(word.rows[0][1] * 255)
+        detections = json.loads(cut_result(self._line_of("result"))[1])
+        return round(detections[0]["score"] * 255)
 
     def stats(self) -> InferStats:
         word = self.until("stats")
