@@ -79,7 +79,8 @@ class Infer:
 
     def run(self) -> int:
         try:
-            while not self._channel.stopping:
+            going = self._listen()  # words that came along with the first one do not make the channel readable
+            while going and not self._channel.stopping:
                 for fd, _ in self._poller.poll(self._patience_ms()):
                     if not self._wake(fd):
                         return 0

@@ -136,6 +136,22 @@ def test_single_failures_are_counted_and_survived(tmp_path: Path, camera: Camera
     assert not _said(child, "run_failed")
 
 
+def test_words_that_come_along_with_the_first_one_are_heard(
+    tmp_path: Path, camera: Camera, plan: Callable[..., str]
+) -> None:
+    """In one piece, as from an agent whose engine is ready at once."""
+    one = look(plan("one"))
+
+    class Both(InferStart):
+        def line(self) -> bytes:
+            return super().line() + LoadPipeline(pipeline=one).line()
+
+    rings = [RingInput(id="cam", fd=camera.fd, wake_fd=camera.wake_fd)]
+    first = Both(rings=rings, pipelines=[], threads=1)
+    with Running("edgeagent.inference.infer_child", first, [camera.fd, camera.wake_fd], tmp_path / "stderr") as child:
+        child.until("loaded")
+
+
 # canaries
 
 

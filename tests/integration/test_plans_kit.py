@@ -22,6 +22,7 @@ def write_plan(
     width: int = 64,
     height: int = 64,
     failing: bool = False,
+    fails_from: int = FAILS_FROM,
     random: bool = False,
     no_numbers: bool = False,
     shift: float = 0.0,
@@ -53,7 +54,7 @@ def write_plan(
         value = name
 
     if failing:
-        constants["table"] = np.zeros(FAILS_FROM, np.float32)
+        constants["table"] = np.zeros(fails_from, np.float32)
         nodes.append(helper.make_node("Cast", ["byte"], ["index"], to=TensorProto.INT64))
         nodes.append(helper.make_node("Gather", ["table", "index"], ["looked_up"]))
         add("checked", "looked_up")
