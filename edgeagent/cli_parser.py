@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgeagent import __version__
 from edgeagent import cli_commands as commands
+from edgeagent.cli_bench import add_bench
 from edgeagent.cli_engine import add_engine
 
 
@@ -26,7 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_power(every)
     add_engine(every)
     _add_simulate(every)
-    _add_bench(every)
+    add_bench(every)
     return parser
 
 
@@ -215,19 +216,3 @@ def _add_memory(actions: Every) -> None:
     memory.add_argument("--runs", type=_count, default=20, help="how many builds (default 20)")
     memory.add_argument("--json", action="store_true", help="for scripts")
     memory.set_defaults(command=commands.command_simulate_memory)
-
-
-def _add_bench(every: Every) -> None:
-    bench = every.add_parser("bench", help="measure what the documents claim")
-    actions = bench.add_subparsers(required=True, metavar="WHAT")
-    publish = actions.add_parser("publish", help="agent CPU to encode and publish a result of 20 detections")
-    publish.add_argument("--json", action="store_true")
-    publish.set_defaults(command=commands.command_bench_publish)
-    telemetry = actions.add_parser("telemetry", help="CPU time of one full sample of each virtual board's sensors")
-    telemetry.add_argument("--board", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
-    telemetry.add_argument("--json", action="store_true")
-    telemetry.set_defaults(command=commands.command_bench_telemetry)
-    accuracy = actions.add_parser("accuracy", help="the sample model on held-out scenes, FP32 and INT8")
-    accuracy.add_argument("--scenes", type=_count, default=600)
-    accuracy.add_argument("--json", action="store_true")
-    accuracy.set_defaults(command=commands.command_bench_accuracy)

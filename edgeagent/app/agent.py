@@ -85,7 +85,15 @@ class Agent:
         self._lineup = Lineup(config, no_backend)
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
         self._served = self._lineup.pipelines(self._cameras, self._publisher)
-        self._infer = InferDesk(self._served, config.engines.infer_threads, self._publisher, clock, rng)
+        self._infer = InferDesk(
+            self._served,
+            config.engines.infer_threads,
+            self._publisher,
+            clock,
+            rng,
+            max_delay_ms=config.engines.max_delay_ms,
+            canary_s=config.engines.canary_interval_s,
+        )
         self._power = PowerDesk(
             Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
         )

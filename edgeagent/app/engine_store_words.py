@@ -47,7 +47,7 @@ class Shelved:
             told.append(f"unreadable: {self.problem}")
         if quarantine is not None:
             told.append(f"quarantined: {quarantine.reason}")
-        elif failures := self.record.load_failures + self.record.crashes:
+        elif failures := self.record.failures:
             told.append(f"failed {_times(failures)}")
         return ", ".join(told) or "-"
 
@@ -194,7 +194,11 @@ def _here(one: Shelved) -> list[tuple[str, str]]:
         where = "built here" if came.origin == "built" else f"fetched from {came.url or 'a registry'}"
         signer = f", signed by {came.signer}" if came.signer else ", signed" if one.signed else ""
         lines.append(("origin", where + signer))
-    failures = [("did not load", record.load_failures), ("crashed", record.crashes)]
+    failures = [
+        ("did not load", record.load_failures),
+        ("crashed", record.crashes),
+        ("failed at its work", record.run_failures),
+    ]
     if told := ", ".join(f"{what} {_times(count)}" for what, count in failures if count):
         lines.append(("failures", f"{told}; the last: {record.last_failure}"))
     if record.quarantine is not None:

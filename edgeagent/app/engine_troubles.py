@@ -41,6 +41,7 @@ class EngineTroubles:
         self._tasks = tasks
         self._infer.on_load_failed = self._not_loaded
         self._infer.on_crash = self._crashed
+        self._infer.on_run_failed = self._taken_out
 
     def serves(self, engine: str) -> None:
         """An engine was given to the infer child."""
@@ -55,6 +56,17 @@ class EngineTroubles:
         """Once more with the same engine; after that it is in quarantine, and another is made or taken."""
         if await self._engines.blame(engine, "load", reason):
             self._tell_quarantine(engine, f"did not load twice: {reason}")
+        await anyio.sleep(PAUSE_S)
+        await self._provide(served)
+
+    def _taken_out(self, served: Served, engine: str, reason: str) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(self._after_failed_run, served, engine, reason)
+
+    async def _after_failed_run(self, served: Served, engine: str, reason: str) -> None:
+        """As after a failed load: loaded anew once, then in quarantine. The one before may serve meanwhile."""
+        if await self._engines.blame(engine, "run", reason):
+            self._tell_quarantine(engine, f"has failed twice: {reason}")
         await anyio.sleep(PAUSE_S)
         await self._provide(served)
 

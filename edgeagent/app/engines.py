@@ -41,6 +41,7 @@ from edgeagent.engine.build.gate import Go, decide_start, is_low
 from edgeagent.engine.build.ledger import Ledger
 from edgeagent.engine.calibration import sweep_sets
 from edgeagent.engine.locks import try_lock
+from edgeagent.engine.record import FailureKind
 from edgeagent.engine.store import EngineStore, store_error
 from edgeagent.engine.subject import subject_of
 from edgeagent.errors import EdgeAgentError, StoreError
@@ -364,13 +365,13 @@ class EngineDesk:
         with suppress(StoreError):
             await anyio.to_thread.run_sync(self.store().forget_failures, key)
 
-    async def blame(self, key: str, kind: str, reason: str) -> bool:
-        """An engine did not load, or took its process along. True when it is in quarantine from now on."""
+    async def blame(self, key: str, kind: FailureKind, reason: str) -> bool:
+        """An engine did not load, took its process along or failed. True when it is in quarantine from now on."""
         return await anyio.to_thread.run_sync(partial(self._blame, key, kind, reason))
 
-    def _blame(self, key: str, kind: str, reason: str) -> bool:
+    def _blame(self, key: str, kind: FailureKind, reason: str) -> bool:
         try:
-            return bool(self.store().note_failure(key, "load" if kind == "load" else "crash", reason))
+            return bool(self.store().note_failure(key, kind, reason))
         except StoreError as error:
             log.warning("store", reason=error.line())
             return False

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from edgeagent.app.after_engine import after_engine, with_first_track
 from edgeagent.app.cameras import Camera, Ring
+from edgeagent.app.looks import Looks
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.engine.manifest import Manifest
-from edgeagent.fleet.results import Detection
 from edgeagent.health.latency import Gauge
 from edgeagent.inference.messages import (
     INFER_WORDS,
@@ -22,21 +23,26 @@ from edgeagent.inference.messages import (
     Loaded,
     LoadFailed,
     LoadPipeline,
+    NoNumbers,
     Pace,
     PipelineStart,
     RingInput,
+    RunFailed,
     SetPace,
+    Snapshot,
 )
+from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
 
 CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CRASH_CODES = {"gpu_lost", "engine_stuck"}  # a child that has ended itself because of an engine, or of the GPU
 
 
 @dataclass
 class Served:
-    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from;
-    `pace` is what it may do."""
+    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from,
+    `before` what it ran before that; `pace` is what it may do."""
 
     name: str
     settings: PipelineSettings
@@ -46,6 +52,7 @@ class Served:
     model: str
     start: PipelineStart | None = None
     running: PipelineStart | None = None
+    before: PipelineStart | None = None
     pace: Pace | None = None
     shed_since_ns: int | None = None
     loaded: bool = False
@@ -55,14 +62,35 @@ class Served:
     shed: int = 0
     shed_before: int = 0
     shed_told: int = 0
+    last_track: int = 0
+    looks: Looks = field(default_factory=Looks)
+
+    def start_now(self) -> PipelineStart | None:
+        """`start`, for a child that must not give numbers to things that were given before."""
+        if self.start is None:
+            return None
+        return self.start.model_copy(update={"after": with_first_track(self.start.after, self.last_track + 1)})
 
 
 class InferDesk:
     """One infer child (accelerator `cpu`) for all pipelines."""
 
-    def __init__(self, pipelines: list[Served], threads: int, publisher: Publisher, clock: Clock, rng: Random) -> None:
+    def __init__(
+        self,
+        pipelines: list[Served],
+        threads: int,
+        publisher: Publisher,
+        clock: Clock,
+        rng: Random,
+        *,
+        max_delay_ms: float = 0.0,
+        canary_s: float = 0.0,
+    ) -> None:
         self._pipelines = {served.name: served for served in pipelines}
         self._threads = threads
+        self._max_delay_ms = max_delay_ms
+        self._canary_s = canary_s
+        self._canaries: dict[str, tuple[float, ...]] = {}
         self._publisher = publisher
         self._clock = clock
         self._torn = 0
@@ -70,6 +98,7 @@ class InferDesk:
         self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
+        self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
         self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
@@ -82,16 +111,26 @@ class InferDesk:
         self._dropped = {}
         for served in self._pipelines.values():
             served.shed_before = served.shed
+            served.looks.child_started()
         rings = [
             RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
             for ring in self._rings.values()
         ]
-        starts = [served.start for served in self._pipelines.values() if served.start is not None]
+        starts = [
+            self._with_canary(start) for served in self._pipelines.values() if (start := served.start_now()) is not None
+        ]
         paces = tuple(served.pace for served in self._pipelines.values() if served.pace is not None)
         return ChildSpec(
             name="infer-cpu",
             module="edgeagent.inference.infer_child",
-            first=InferStart(rings=rings, pipelines=starts, threads=self._threads, paces=paces),
+            first=InferStart(
+                rings=rings,
+                pipelines=starts,
+                threads=self._threads,
+                paces=paces,
+                max_delay_ms=self._max_delay_ms,
+                canary_s=self._canary_s,
+            ),
             pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
@@ -127,8 +166,14 @@ class InferDesk:
             model=model or served.model,
             dla_core=dla_core if manifest.placement == "dla" else None,
             plugins=tuple(plugins),
+            priority=settings.priority,
+            after=after_engine(settings),
         )
-        await self.supervisor.send(LoadPipeline(pipeline=served.start))
+        await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
+
+    def _with_canary(self, start: PipelineStart) -> PipelineStart:
+        """With what the engine said of its canary when it was first loaded, by whichever child."""
+        return start.model_copy(update={"canary": self._canaries.get(start.engine, ())})
 
     async def pace(self, pace: Pace) -> None:
         """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
@@ -140,42 +185,57 @@ class InferDesk:
         return self._dropped_before.get(ring, 0) + self._dropped.get(ring, 0)
 
     def _take(self, line: bytes) -> None:
+        if is_result(line):
+            self._result(*cut_result(line))
+            return
         word = INFER_WORDS.validate_json(line)
-        if isinstance(word, FrameResult):
-            self._result(word)
-        elif isinstance(word, InferStats):
+        if isinstance(word, InferStats):
             self._stats(word)
+        elif isinstance(word, Snapshot):
+            self._snapshot(word)
         elif isinstance(word, Loaded):
             self._loaded(word)
         elif isinstance(word, LoadFailed):
             self._load_failed(word)
+        elif isinstance(word, RunFailed):
+            self._run_failed(word)
+        elif isinstance(word, NoNumbers):
+            text = f"the engine {word.engine[:12]} gives values that are no numbers; what it gives beside them is kept"
+            self._publisher.event("engine-no-numbers", "warning", text, pipeline=word.pipeline, engine=word.engine)
 
-    def _result(self, word: FrameResult) -> None:
+    def _result(self, word: FrameResult, detections: bytes) -> None:
         served = self._pipelines[word.pipeline]
         running = served.running or served.start
         if running is None:
             return  # the last words of an engine that was taken away
-        classes = running.classes
-        detections = tuple(
-            Detection.rounded(classes[row[0]], row[0], row[1], (row[2], row[3], row[4], row[5])) for row in word.rows
-        )
+        served.last_track = max(served.last_track, word.last_track)
         latency_ms = (self._clock.monotonic_ns() - word.capture_ns) / 1e6
         values = {
             "frame": word.frame,
             "capture_ts": word.capture_ms,
             "lat_ms": round(latency_ms, 2),
+            "wait_ms": round(word.wait_ms, 2),
+            "engine_ms": round(word.engine_ms, 2),
+            "post_ms": round(word.post_ms, 2),
+            "publish_ms": round(max(0.0, latency_ms - word.wait_ms - word.engine_ms - word.post_ms), 2),
             "width": word.width,
             "height": word.height,
             "model": running.model or served.model,
             "engine": running.engine,
         }
         self._publisher.result(values, detections, served.camera.name, served.name)
-        served.gauge.add(latency_ms, word.engine_ms, len(detections))
+        served.gauge.add(latency_ms, word.engine_ms, word.found)
+
+    def _snapshot(self, word: Snapshot) -> None:
+        values = {"frame": word.frame, "capture_ts": word.capture_ms, "drawn": word.drawn, "found": word.found}
+        camera = self._pipelines[word.pipeline].camera.name
+        self._publisher.snapshot(camera, word.pipeline, {**values, "jpeg": word.jpeg})
 
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)
         for served in self._pipelines.values():
             served.shed = served.shed_before + word.shed.get(served.name, 0)
+            served.looks.heard(word, served.name, self._clock.monotonic_ns())
             served.camera.state.dropped = self.dropped(served.ring.id)
         if all(served.loaded or served.start is None for served in self._pipelines.values()):
             self._publisher.note(self.name, "ok")
@@ -184,7 +244,10 @@ class InferDesk:
     def _loaded(self, word: Loaded) -> None:
         served = self._pipelines[word.pipeline]
         served.loaded = True
+        self._canaries.setdefault(word.engine, word.canary)
         if served.start is not None and served.start.engine == word.engine:
+            if served.running is not None and served.running.engine != word.engine:
+                served.before = served.running
             served.running = served.start
         self._publisher.note(self.name, "ok")
         self.on_loaded(served)
@@ -198,17 +261,35 @@ class InferDesk:
             self.on_idle(served.name)
         self.on_load_failed(served, word.engine, word.text)
 
+    def _run_failed(self, word: RunFailed) -> None:
+        """The child has taken an engine out. Where it has gone back to the one before, that one serves on."""
+        served, before = self._pipelines[word.pipeline], None
+        if served.before is not None and served.before.engine == word.back_to:
+            before = served.before
+        then = f"the engine before, {word.back_to[:12]}, serves again" if before else "the pipeline has no engine now"
+        text = f"the engine {word.engine[:12]} was taken out: {word.text}; {then}"
+        self._publisher.note(f"engine/{word.pipeline}", "degraded" if before else "failed", text)
+        self._publisher.event(
+            "engine-taken-out", "error", text, pipeline=word.pipeline, engine=word.engine, code=word.code
+        )
+        served.running = before
+        if served.start is not None and served.start.engine == word.engine:
+            served.start, served.loaded = before, before is not None
+            if before is None:
+                self.on_idle(served.name)
+        self.on_run_failed(served, word.engine, word.text)
+
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
             for served in self._pipelines.values():
-                served.loaded, served.running = False, None
+                served.loaded, served.running, served.before = False, None, None
             self._publisher.note(self.name, "failed", child.reason)
             self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
 
     def _suspect(self, child: ChildState) -> None:
         """Who took the child along: an engine that was being loaded, else the only one that ran."""
-        if child.signal not in CRASH_SIGNALS:
+        if child.signal not in CRASH_SIGNALS and child.code not in CRASH_CODES:
             return
         started = [served for served in self._pipelines.values() if served.start is not None]
         loading = {served.start.engine for served in started if served.start and not served.loaded}
@@ -241,6 +322,7 @@ class InferDesk:
                 "detections": window.detections,
                 "dropped": max(0, dropped - served.dropped_told),
                 **_shed(served, now_ns),
+                **(served.looks.tell() if served.settings.results == "change" else {}),
             }
             served.dropped_told = dropped
             if window.results:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+from edgeagent.app.after_engine import check_tracking
 from edgeagent.app.cameras import Camera
 from edgeagent.app.inference import Served
 from edgeagent.app.models import local_path
@@ -41,7 +42,8 @@ class Lineup:
         try:
             if self._no_backend is not None:
                 raise self._no_backend
-            check_classes(name, settings.classes, self._whole_or_broken(settings.model))
+            check_tracking(name, settings)
+            check_classes(name, settings, self._whole_or_broken(settings.model))
         except EdgeAgentError as error:
             self.refused[name] = error
 

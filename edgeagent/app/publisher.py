@@ -6,7 +6,7 @@ One place that knows topics, retain flags and qualities of service; the desks ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from pydantic import ValidationError
@@ -15,7 +15,8 @@ from edgeagent.clock import Clock
 from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
-from edgeagent.fleet.results import Detection, Event, FactValue, Result, event_id
+from edgeagent.fleet.results import Event, FactValue, encode_result, event_id
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import (
     Alarm,
     ComponentHealth,
@@ -122,18 +123,20 @@ class Publisher:
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
 
-    def result(
-        self, values: Mapping[str, object], detections: tuple[Detection, ...], camera: str, pipeline: str
-    ) -> None:
+    def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
+        """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
         topic = self._topics.result(camera, pipeline)
         header = self._stamp.header(topic)
-        every: dict[str, Any] = {"camera": camera, "pipeline": pipeline, "detections": detections, **header, **values}
-        message = Result.model_construct(**every)  # made of checked parts, thirty times a second: not checked again
-        outcome = self._link.publish(
-            topic, encode(message), qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S
-        )
+        payload = encode_result({**header, "camera": camera, "pipeline": pipeline, **values}, detections)
+        outcome = self._link.publish(topic, payload, qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
         if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
             self.results += 1
+
+    def snapshot(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
+        topic = self._topics.snapshot(camera, pipeline)
+        header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
+        message = Snapshot.model_validate({**header, **values})
+        self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=EVENT_EXPIRY_S)
 
     def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
         topic = self._topics.summary(camera, pipeline)

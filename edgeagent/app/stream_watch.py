@@ -47,9 +47,12 @@ class StreamWatch:
         self._streams.pop(pipeline, None)
 
     def take(self, pipeline: str, values: Mapping[str, object], *, undisturbed: bool) -> None:
-        """A second of a pipeline: `fps`, and `lat_p95_ms` where it had results. `undisturbed`: no build works."""
+        """A second of a pipeline: `fps`, and `lat_p95_ms` where it had results. `undisturbed`: no build works.
+
+        Where not each frame has a result, `looked_fps` counts: a scene in which nothing happens is no lost frame.
+        """
         stream = self._streams.setdefault(pipeline, _Stream())
-        fps, p95_ms = _number(values.get("fps")), _number(values.get("lat_p95_ms"))
+        fps, p95_ms = _number(values.get("looked_fps", values.get("fps"))), _number(values.get("lat_p95_ms"))
         if fps is None:
             return
         stream.lately_fps = [*stream.lately_fps, fps][-LATELY:]

@@ -9,6 +9,7 @@ from edgeagent.app.inference import Served
 from edgeagent.board.fingerprint import board_fingerprint
 from edgeagent.board.gpu_parts import read_gpu_parts
 from edgeagent.board.identity import Identity
+from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.errors import ConfigError
@@ -18,14 +19,15 @@ from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
 
 
-def check_classes(pipeline: str, wanted: tuple[str, ...] | None, bundle: ModelBundle) -> None:
+def check_classes(pipeline: str, settings: PipelineSettings, bundle: ModelBundle) -> None:
     """Raises ConfigError for class names that the model does not know."""
-    unknown = [name for name in wanted or () if name not in bundle.spec.classes]
-    if unknown:
-        raise ConfigError(
-            f"pipelines.{pipeline}.classes: model {bundle.spec.name} knows no {', '.join(unknown)}",
-            mend=f"its classes are: {', '.join(bundle.spec.classes)}",
-        )
+    for key, wanted in (("classes", settings.classes or ()), ("class_min_score", settings.class_min_score)):
+        unknown = [name for name in wanted if name not in bundle.spec.classes]
+        if unknown:
+            raise ConfigError(
+                f"pipelines.{pipeline}.{key}: model {bundle.spec.name} knows no {', '.join(unknown)}",
+                mend=f"its classes are: {', '.join(bundle.spec.classes)}",
+            )
 
 
 def engine_fingerprint(identity: Identity, backend: str, root: Path) -> dict[str, str]:

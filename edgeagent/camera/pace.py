@@ -16,6 +16,10 @@ class Turnstile:
         self.share = share
         self._credit = 1.0 - share if share else 0.0
 
+    def would(self) -> bool:
+        """Whether the next one goes through."""
+        return self._credit + self.share >= 1.0 - _ROUNDING
+
     def lets_through(self) -> bool:
         """One more has come: whether it goes through."""
         self._credit += self.share

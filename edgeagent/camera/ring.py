@@ -86,9 +86,9 @@ class _Mapped:
         self._frames.clear()
         self._words.release()
         self._floats.release()
-        self._view.release()
         with contextlib.suppress(BufferError):  # somebody still holds a frame (an error's traceback does): it goes
-            self._map.close()  # with the last of them, and must not hide that error here
+            self._view.release()  # with the last of them, and must not hide that error here
+            self._map.close()
 
     def __enter__(self: End) -> End:
         return self
@@ -167,7 +167,19 @@ class RingReader(_Mapped):
             raise ValueError(f"a ring knows {READERS} readers, there is no number {index}")
         super().__init__(fd)
         self._index = index
+        self._views = [frame.view() for frame in self._frames]
+        for view in self._views:
+            view.flags.writeable = False
         self.torn = 0
+
+    @property
+    def memory(self) -> memoryview:
+        """The whole ring, for whoever can read frames where they lie. To be let go before `close`."""
+        return self._view
+
+    def close(self) -> None:
+        self._views.clear()
+        super().close()
 
     @property
     def consumed(self) -> int:
@@ -200,6 +212,26 @@ class RingReader(_Mapped):
             if (meta := self._copy(sequence, None)) is not None:
                 return meta
         return None
+
+    def peek_exactly(self, sequence: int) -> FrameMeta | None:
+        """What is known of that very frame; None when it is not written yet or already overwritten."""
+        return self._copy(sequence, None) if self.newest >= sequence else None
+
+    def view(self, meta: FrameMeta) -> Frame:
+        """The frame where it lies, read-only, good until it is overwritten: ask `is_whole` after the last look."""
+        frame: Frame = self._views[meta.sequence % self.layout.slots]
+        return frame
+
+    def is_whole(self, meta: FrameMeta) -> bool:
+        """Whether nobody has begun to overwrite the frame so far. One that is not is counted in `torn`.
+
+        A lossless ring's writer waits for its readers, so a frame there stays whole until it is consumed.
+        """
+        _fence()
+        word = self._slot_word[meta.sequence % self.layout.slots]
+        whole = self._words[word + S_BEGIN] == meta.sequence
+        self.torn += not whole
+        return whole
 
     def read_exactly(self, sequence: int, out: Frame) -> FrameMeta | None:
         """Copy that very frame; None when it is not written yet or already overwritten (`out` is torn then)."""

@@ -46,9 +46,10 @@ def render_document() -> str:
 def _section(path: tuple[str, ...], node: settings.Node) -> str:
     keys = settings.settings(path, node)
     kind = next((toml_value(key.default) for key in keys if key.name == "type"), "")
-    title = f"`[{'.'.join(path)}]`" + (f" with `type = {kind}`" if kind else "")
+    name = ".".join(part for part in path if part != settings.EACH)
+    title = f"`[[{name}]]`" if settings.EACH in path else f"`[{name}]`" + (f" with `type = {kind}`" if kind else "")
     rows = "\n".join(_row(key) for key in keys)
-    level = "###" if kind else "##"
+    level = "###" if kind or settings.EACH in path else "##"
     head = "| key | wants | default | meaning |\n|---|---|---|---|"
     return f"{level} {title}\n\n{node.get('description', '')}\n\n{head}\n{rows}\n"
 

@@ -111,6 +111,20 @@ class EngineSettings(Table):
         default=None, ge=1, le=64, description="CPU threads of a build; not set: chosen for the board.", examples=[2]
     )
     infer_threads: int = Field(default=1, ge=1, le=64, description="CPU threads of inference where it runs on the CPU.")
+    max_delay_ms: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="For engines that take several frames at once: how long a frame may wait for those of other "
+        "cameras; 0: not at all.",
+    )
+    canary_interval_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Every so many seconds a running engine is asked what it was asked when it was first loaded; "
+        "when it answers otherwise it is loaded anew. 0: never.",
+    )
     build_timeout_s: float = Field(default=1800.0, ge=10, le=86_400, description="Seconds that one build may take.")
     max_attempts: int = Field(default=3, ge=1, le=10, description="Builds that are tried before an engine is given up.")
 

@@ -16,15 +16,17 @@ from edgeagent.config.schema import Config
 from edgeagent.config.toml_text import toml_value
 
 Node = dict[str, Any]
+EACH = "EACH"
+"""Stands in a path for any one of a list's tables."""
 
 _TYPE_WORDS = {
     "integer": "a whole number",
     "number": "a number",
     "string": "text",
     "boolean": "true or false",
-    "array": "a list of texts",
     "object": "a table",
 }
+_LIST_WORDS = {"string": "a list of texts", "object": "a list of tables", "array": "a list of corners [x, y]"}
 _PATTERN_WORDS = {
     ID_PATTERN: "an id",
     "^/": "an absolute path",
@@ -77,10 +79,12 @@ def tagged(node: Node) -> dict[str, Node]:
 
 
 def child(node: Node, key: str) -> Node | None:
-    """The node behind `key`, which may be a table's key, an id, a type of a tagged table or a list's index."""
+    """The node behind `key`, which may be a table's key, an id, a name, a type of a tagged table or a list's index."""
     if key in tagged(node):
         return tagged(node)[key]
+    named = node.get("additionalProperties")
     found = node.get("properties", {}).get(key) or entry(node) or node.get("items")
+    found = found or (named if isinstance(named, dict) else None)
     return wanted(resolved(found)) if found else None
 
 
@@ -110,6 +114,8 @@ def wants(node: Node) -> str:
         return "one of " * (len(choices(node)) > 1) + ", ".join(toml_value(value) for value in choices(node))
     if node.get("pattern") in _PATTERN_WORDS:
         return _PATTERN_WORDS[node["pattern"]]
+    if node.get("type") == "array":
+        return _LIST_WORDS.get(resolved(node.get("items", {})).get("type", ""), "a list")
     return ", ".join(part for part in (_TYPE_WORDS.get(node.get("type", "object"), "a value"), limits(node)) if part)
 
 
@@ -146,6 +152,8 @@ def _tables(path: tuple[str, ...], node: Node) -> Iterator[tuple[tuple[str, ...]
         yield from _tables((*path, "ID"), inner)
     for form in tagged(node).values():
         yield path, form
+    if item := node.get("items"):
+        yield from _tables((*path, EACH), resolved(item))
     for key in node.get("properties", {}):
         yield from _tables((*path, key), child(node, key) or {})
 
@@ -165,6 +173,10 @@ def settings(path: tuple[str, ...], table: Node) -> list[Setting]:
         for key in table.get("properties", {})
         if not is_table(node := child(table, key) or {})
     ]
+
+
+def is_list_of_tables(node: Node) -> bool:
+    return is_table(resolved(node.get("items", {})))
 
 
 def is_table(node: Node) -> bool:

@@ -13,7 +13,7 @@ from edgeagent.config import settings
 from edgeagent.config.toml_text import key_text, toml_value
 
 EXAMPLE_IDS = {"cameras": "belt", "models": "parts", "pipelines": "belt-parts"}
-_PLAIN = {"text", "a table", "an id", "true or false", "a list of texts", "an absolute path"}
+_PLAIN = {"text", "a table", "an id", "true or false", "a list of texts", "a list of tables", "an absolute path"}
 
 _HEAD = """\
 # Settings of edgeagent. Every key is optional; what stands behind # is its default, or an example where it has none.
@@ -24,7 +24,8 @@ _HEAD = """\
 
 def default_config_toml() -> str:
     """The whole template, ready to be written to /etc/edgeagent/config.toml."""
-    return "\n".join([_HEAD, *(_table(path, node) for path, node in settings.tables() if "source" not in path)])
+    tables = ((path, node) for path, node in settings.tables() if not {"source", settings.EACH} & {*path})
+    return "\n".join([_HEAD, *(_table(path, node) for path, node in tables)])
 
 
 def _table(path: tuple[str, ...], node: settings.Node) -> str:
@@ -46,6 +47,8 @@ def _keys(path: tuple[str, ...], node: settings.Node) -> Iterator[str]:
         yield from _prose(setting.meaning + limits)
         if forms := settings.tagged(settings.child(node, setting.name) or {}):
             yield from (f"# Or: {setting.name} = {_smallest(form)}" for form in forms.values())
+        if settings.is_list_of_tables(settings.child(node, setting.name) or {}):
+            yield f"# Or: {setting.name} = {toml_value(setting.example)}"
         value = setting.example if setting.required or setting.default is None else setting.default
         yield f"#{key_text(setting.name)} = {toml_value(value)}"
 

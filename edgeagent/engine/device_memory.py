@@ -101,7 +101,7 @@ class DeviceMemory:
         self._change(key, lambda record: record.model_copy(update={"proven": True, "proof": proof}))
 
     def note_failure(self, key: str, kind: FailureKind, reason: str) -> bool:
-        """The plan did not load, or took its process along. True when it is in quarantine from now on.
+        """The engine did not load, took its process along, or failed at its work. True when it is in quarantine now.
 
         The second failure puts it there, of whichever kind; it is kept, listed and not used. An entry that is no
         longer there is not blamed.

@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgeagent.engine.manifest import Agreement
 
-FailureKind = Literal["load", "crash"]
+FailureKind = Literal["load", "crash", "run"]
 FAILURES_TO_QUARANTINE = 2
 LONGEST_REASON = 500
-CODES: dict[FailureKind, str] = {"load": "engine_load", "crash": "engine_crashed"}
-TWICE = {"load": "did not load twice", "crash": "crashed its process twice", "": "crashed its process and did not load"}
+CODES: dict[FailureKind, str] = {"load": "engine_load", "crash": "engine_crashed", "run": "engine_run"}
+FIELDS: dict[FailureKind, str] = {"load": "load_failures", "crash": "crashes", "run": "run_failures"}
+ONCE: dict[FailureKind, str] = {"crash": "crashed its process", "load": "did not load", "run": "failed at its work"}
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -55,10 +56,15 @@ class Record(_Part):
     pinned: bool = False
     load_failures: Count = 0
     crashes: Count = 0
+    run_failures: Count = 0
     last_failure: str = ""
     quarantine: Quarantine | None = None
     proven: bool = True
     proof: Agreement | None = None
+
+    @property
+    def failures(self) -> int:
+        return self.load_failures + self.crashes + self.run_failures
 
 
 class Roles(_Part):
@@ -85,12 +91,13 @@ def after_use(record: Record, counter: int) -> Record:
 def after_failure(record: Record, kind: FailureKind, reason: str) -> Record:
     """One more failure; with the second one, of whichever kind, the engine is in quarantine."""
     line = one_line(reason)
-    field = "load_failures" if kind == "load" else "crashes"
+    field = FIELDS[kind]
     counted = record.model_copy(update={field: getattr(record, field) + 1, "last_failure": line})
-    if counted.load_failures + counted.crashes < FAILURES_TO_QUARANTINE or counted.quarantine is not None:
+    if counted.failures < FAILURES_TO_QUARANTINE or counted.quarantine is not None:
         return counted
-    both = counted.load_failures > 0 and counted.crashes > 0
-    return after_quarantine(counted, CODES[kind], f"it {TWICE['' if both else kind]}: {line}")
+    ways = [words for other, words in ONCE.items() if getattr(counted, FIELDS[other])]
+    what = " and ".join(ways) if len(ways) > 1 else f"{ways[0]} twice"
+    return after_quarantine(counted, CODES[kind], f"it {what}: {line}")
 
 
 def after_quarantine(record: Record, code: str, reason: str) -> Record:
@@ -102,7 +109,8 @@ def after_quarantine(record: Record, code: str, reason: str) -> Record:
 
 def forgiven(record: Record) -> Record:
     """Out of quarantine, nothing held against it."""
-    return record.model_copy(update={"quarantine": None, "load_failures": 0, "crashes": 0, "last_failure": ""})
+    clean = {"quarantine": None, "load_failures": 0, "crashes": 0, "run_failures": 0, "last_failure": ""}
+    return record.model_copy(update=clean)
 
 
 def one_line(text: str) -> str:

@@ -2,7 +2,8 @@
 
 Used by the link's thread alone (`link.py` says why there is one thread, and a fresh client for each connection). With
 paho's documented calls for a foreign loop (`loop_read`, `loop_write`, `loop_misc`) a write happens at once and only
-there, a slow socket shows as `want_write`, and every queue is ours and bounded.
+there, a slow socket shows as `want_write`, and every queue is ours and bounded. The socket is shared with whoever
+publishes QoS 0 (`wire.py`), so paho is called with the wire's lock held.
 
 Invariants: no more QoS 1 messages are in flight than the broker's Receive Maximum; passwords are never logged.
 """
@@ -14,6 +15,7 @@ import socket
 import ssl
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, Final
 
@@ -44,6 +46,7 @@ from edgeagent.fleet.link_types import (
     TooLarge,
 )
 from edgeagent.fleet.outqueue import Outgoing
+from edgeagent.fleet.wire import Wire
 
 _log = structlog.get_logger(__name__)
 _TICK_S: Final = 1.0
@@ -143,6 +146,8 @@ class Connection:
         self._selector.register(desk.waker.reader, selectors.EVENT_READ)
         self._socket: Any = None
         self._writing = False
+        self._wire: Wire | None = None
+        self._lock: AbstractContextManager[object] = nullcontext()
         self._filters_of: dict[int, tuple[str, ...]] = {}
         self.line: Line | None = None
         self.ending: Ending | None = None
@@ -197,6 +202,9 @@ class Connection:
         if isinstance(self._socket, socket.socket):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._selector.register(self._socket, selectors.EVENT_READ)
+            if not isinstance(self._socket, ssl.SSLSocket):
+                self._wire = Wire(self._socket, self._client.want_write)
+                self._lock = self._wire.lock
 
     def _connect(self, settings: LinkSettings) -> None:
         if self._protocol == "3.1.1":
@@ -211,20 +219,40 @@ class Connection:
 
     def pump(self, wait_s: float) -> None:
         """One round: waits at most `wait_s` for the socket or the waker, then reads, writes and minds the keepalive."""
-        self._mind_writing()
+        with self._lock:
+            self._mind_writing()
         pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-        for key, events in self._selector.select(0 if pending else wait_s):
+        ready = self._selector.select(0 if pending else wait_s)
+        with self._lock:
+            self._serve(ready, pending)
+            if self.line is not None:
+                self._drain(self.line)
+
+    def _serve(self, ready: list[tuple[selectors.SelectorKey, int]], pending: bool) -> None:
+        for key, events in ready:
             if key.fileobj is not self._socket:
                 self._desk.waker.clear()
                 continue
             pending |= bool(events & selectors.EVENT_READ)
             if events & selectors.EVENT_WRITE:
-                self._client.loop_write()
+                self._write()
         if pending:
             self._read()
-        self._mind_time()
+        if not self._in_a_packet:
+            self._mind_time()
         if self.ending is None and self._client.socket() is None:
             self._closed("connection closed")
+
+    @property
+    def _in_a_packet(self) -> bool:
+        """Whether the socket has taken the beginning of a packet only: until its end nothing else may be written."""
+        return self._wire is not None and bool(self._wire.rest)
+
+    def _write(self) -> None:
+        if self._wire is not None:
+            self._wire.flush()
+        if not self._in_a_packet:
+            self._client.loop_write()
 
     def _read(self) -> None:
         if self.line is not None:
@@ -232,7 +260,7 @@ class Connection:
         self._client.loop_read()
 
     def _mind_writing(self) -> None:
-        wanted = self._client.want_write()
+        wanted = self._in_a_packet or self._client.want_write()
         if wanted != self._writing and self._client.socket() is not None:
             self._selector.modify(self._socket, selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0))
             self._writing = wanted
@@ -248,8 +276,10 @@ class Connection:
         if self.line is None and waited_s > self._settings.connack_timeout_s:
             self._end("silent", f"the broker does not answer CONNECT with MQTT {self._protocol}")
 
-    def drain(self, line: Line) -> None:
+    def _drain(self, line: Line) -> None:
         """Does what other threads have asked for, and sends what waits while the socket takes it."""
+        if self._in_a_packet:
+            return
         if self._desk.asked:
             self._do_tasks()
         while self.ending is None and not self._client.want_write():
@@ -306,7 +336,7 @@ class Connection:
     def close(self, *, clean: bool) -> None:
         """With `clean` sends DISCONNECT, which makes the broker forget the will; otherwise it publishes the will."""
         self._end("lost", "stopped")
-        if clean:
+        if clean and not self._in_a_packet:
             self._client.disconnect()
         self._selector.close()
         if self._socket is not None:
@@ -328,7 +358,9 @@ class Connection:
         if reason.is_failure:
             self._end(kind_of_refusal(reason.value), str(reason), reason.value)
             return
-        self.line = Line(self._protocol, read_limits(props), flags.session_present, self._clock.monotonic_ns())
+        self.line = Line(
+            self._protocol, read_limits(props), flags.session_present, self._clock.monotonic_ns(), wire=self._wire
+        )
         self._desk.online(self.line)
         self._tell(Connected(self.line.session_present, self._protocol, self.line.limits))
 

@@ -22,6 +22,7 @@ from edgeagent.fleet.measurements import (
 )
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.results import Detection, Event, Result
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import (
     Alarm,
     CameraInfo,
@@ -149,14 +150,28 @@ def _results() -> dict[str, Message]:
             frame=48_211,
             capture_ts=_NOW - 38,
             lat_ms=37.6,
+            wait_ms=24.1,
+            engine_ms=11.8,
+            post_ms=0.9,
+            publish_ms=0.8,
             width=1920,
             height=1080,
             model="yolo11n",
             engine=_KEY,
             detections=(
-                Detection.rounded("person", 0, 0.91342, (812.04, 300.26, 901.5, 655.0)),
-                Detection.rounded("bicycle", 1, 0.5507, (640.0, 410.3, 760.81, 590.2)),
+                Detection.rounded("person", 0, 0.91342, (812.04, 300.26, 901.5, 655.0), 17, ("gate",)),
+                Detection.rounded("bicycle", 1, 0.5507, (640.0, 410.3, 760.81, 590.2), 0, ()),
             ),
+        ),
+        TOPICS.snapshot("yard", "people"): Snapshot(
+            **_HEADER,
+            camera="yard",
+            pipeline="people",
+            frame=48_211,
+            capture_ts=_NOW - 38,
+            drawn=True,
+            found=2,
+            jpeg="/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMC",
         ),
         TOPICS.event("engine-ready"): Event(
             **_HEADER,

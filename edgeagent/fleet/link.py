@@ -4,7 +4,8 @@ One thread of our own does everything that touches paho: it connects (which bloc
 socket, and writes. `loop_start` was not chosen, because a paho thread ends with its connection, cannot be told to try
 another protocol version, and fills paho's packet list without bound behind a slow socket. With paho's documented calls
 for a foreign loop (`loop_read`, `loop_write`, `loop_misc`) on one thread, a write happens at once and only there, a
-slow socket shows as `want_write`, and every queue is ours and bounded. `publish` from any thread appends and wakes.
+slow socket shows as `want_write`, and every queue is ours and bounded. `publish` from any thread appends and wakes,
+but for QoS 0 on a free socket, which is written there and then, without paho (`wire.py`).
 
 Each connection gets a fresh paho client, so nothing of an old one is sent again behind our back: what was not
 acknowledged goes back into our queue and is published anew. Delivery of QoS 1 is therefore at least once.
@@ -152,8 +153,6 @@ class MqttLink:
         stop_at_ns = 0
         while connection.ending is None:
             connection.pump(_STOPPING_TICK_S if stop_at_ns else _TICK_S)
-            if connection.line is not None:
-                connection.drain(connection.line)
             if self._stopping.is_set():
                 now_ns = self._clock.monotonic_ns()
                 stop_at_ns = stop_at_ns or now_ns + round(self._settings.drain_s * NS)

@@ -25,6 +25,7 @@ from edgeagent.fleet.link_types import (
     TooLarge,
 )
 from edgeagent.fleet.outqueue import Outgoing, OutQueue
+from edgeagent.fleet.wire import Wire, publish_packet
 
 NS: Final = 1_000_000_000
 _PUBLISH_OVERHEAD_BYTES: Final = 15
@@ -67,6 +68,7 @@ class Line:
     session_present: bool
     heard_ns: int
     in_flight: dict[int, Outgoing] = field(default_factory=dict)
+    wire: Wire | None = None
 
     @property
     def room(self) -> int:
@@ -119,10 +121,38 @@ class Desk:
     # Called by the owner's threads.
 
     def put(self, message: Outgoing) -> Outcome:
+        """Takes it in, or puts it onto the wire at once."""
+        if message.qos == 0 and message.tag is None and self._at_once(message):
+            return Outcome.ACCEPTED
         outcome = self._put(message)
         if outcome in _FOR_THE_THREAD:
             self.waker.wake()
         return outcome
+
+    def _at_once(self, message: Outgoing) -> bool:
+        """Whether it is on its way; the lock is held meanwhile, so that no other message overtakes it."""
+        with self._lock:
+            line = self._line
+            if line is None or line.wire is None or len(self._queue) or self._closed:
+                return False
+            if packet_size(message.topic, message.payload) > line.limits.max_packet_bytes:
+                return False
+            remaining_s = message.remaining_s(self._clock.monotonic_ns())
+            packet = publish_packet(
+                message.topic,
+                message.payload,
+                retain=message.retain and line.limits.retain,
+                expiry_s=None if remaining_s is None else max(1, remaining_s),
+                protocol=line.protocol,
+            )
+            if not line.wire.send(packet):
+                return False
+            self._counts.published += 1
+            self._counts.published_bytes += len(message.payload)
+            begun = bool(line.wire.rest)
+        if begun:
+            self.waker.wake()  # the link's thread waits until the socket takes the rest
+        return True
 
     def _put(self, message: Outgoing) -> Outcome:
         with self._lock:

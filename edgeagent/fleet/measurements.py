@@ -168,6 +168,10 @@ class Summary(Numbers):
     dropped: Count = Field(description="Frames skipped in the interval")
     shed: Count = Field(default=0, description="Frames left out on purpose in the interval; no drops")
     share_percent: Share = Field(default=100.0, description="What the ladder leaves it of its frames")
+    unchanged: Count = Field(default=0, description="Results left out in the interval: nothing was new; no drops")
+    looked_fps: Positive | None = Field(
+        default=None, description="Frames looked at a second, where results come on change only"
+    )
     shed_s: Positive = Field(default=0.0, description="For how long it has given up anything; 0: nothing is given up")
     lat_p50_ms: Positive | None = Field(default=None, description="Capture to message; absent without results")
     lat_p95_ms: Positive | None = None

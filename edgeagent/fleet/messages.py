@@ -28,6 +28,7 @@ from edgeagent.fleet.measurements import (
     measurement_key,
 )
 from edgeagent.fleet.results import Detection, Event, Result, event_id
+from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import (
     Alarm,
     CameraInfo,
@@ -75,6 +76,7 @@ __all__ = [
     "Result",
     "Severity",
     "Shedding",
+    "Snapshot",
     "Stamp",
     "Status",
     "StatusWord",
@@ -96,6 +98,7 @@ _MODEL_OF_KIND: Final[dict[Kind, type[Message]]] = {
     "engine": EngineState,
     "shedding": Shedding,
     "result": Result,
+    "snapshot": Snapshot,
     "summary": Summary,
     "measurement": Measurement,
     "camera_measurement": CameraMeasurement,

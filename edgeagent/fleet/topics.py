@@ -24,6 +24,7 @@ Kind = Literal[
     "engine",
     "shedding",
     "result",
+    "snapshot",
     "summary",
     "measurement",
     "camera_measurement",
@@ -40,6 +41,7 @@ _LAYOUT: Final[dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "engine": (("engine",), ("pipeline",)),
     "shedding": (("shedding",), ("pipeline",)),
     "result": (("r",), ("camera", "pipeline")),
+    "snapshot": (("snap",), ("camera", "pipeline")),
     "summary": (("s",), ("camera", "pipeline")),
     "camera_measurement": (("m", "cam"), ("camera",)),
     "measurement": (("m",), ("group",)),
@@ -132,6 +134,9 @@ class Topics:
 
     def result(self, camera: str, pipeline: str) -> str:
         return self._topic("result", camera, pipeline)
+
+    def snapshot(self, camera: str, pipeline: str) -> str:
+        return self._topic("snapshot", camera, pipeline)
 
     def summary(self, camera: str, pipeline: str) -> str:
         return self._topic("summary", camera, pipeline)

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.errors import EngineError
+from edgeagent.inference.checks import check_depth, check_frames, closed, nothing_submitted
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
 
 
 class Halves:
-    """A batch is copied when it is submitted and runs when it is collected. Unused places keep what was there."""
+    """A batch runs when it is collected. A batch of one is read where it lies, larger ones are put together in memory
+    of the session when they are submitted; places of it that are not used keep what was there."""
 
     depth = 1
     batch: int
@@ -23,28 +24,45 @@ class Halves:
 
     def __init__(self) -> None:
         self._batch: Frames | None = None
-        self._waiting = 0
+        self._next: Frames | None = None
+        self._count = 0
+        self._closed = False
+
+    @property
+    def copies(self) -> bool:
+        return self.batch > 1
 
     def run(self, frames: Frames) -> list[Candidates]:
         raise NotImplementedError
 
     def lend(self, memory: memoryview) -> None:
-        """Nothing reads it but the copy."""
+        """The CPU reads all memory alike."""
+        if self._closed:
+            raise closed()
 
     def submit(self, frames: Sequence[Frames]) -> None:
-        if self._waiting:
-            raise EngineError("the batch before was not collected", code="engine_run")
-        shape = (self.height, self.width, 3)
-        if not 0 < len(frames) <= self.batch or any(f.shape != shape or f.dtype != np.uint8 for f in frames):
-            raise EngineError(f"the engine takes 1 to {self.batch} frames of uint8 {shape}", code="engine_run")
-        if self._batch is None:
-            self._batch = np.zeros((self.batch, *shape), np.uint8)
-        for place, frame in zip(self._batch, frames, strict=False):
-            np.copyto(place, frame)
-        self._waiting = len(frames)
+        if self._closed:
+            raise closed()
+        check_depth(int(self._next is not None), self.depth)
+        check_frames(frames, self.batch, (self.height, self.width, 3))
+        self._next = frames[0][None] if self.batch == 1 else self._together(frames)
+        self._count = len(frames)
 
     def collect(self) -> list[Candidates]:
-        if not self._waiting or self._batch is None:
-            raise EngineError("no batch was submitted", code="engine_run")
-        count, self._waiting = self._waiting, 0
-        return self.run(self._batch)[:count]
+        if self._closed:
+            raise closed()
+        if self._next is None:
+            raise nothing_submitted()
+        frames, self._next = self._next, None
+        return self.run(frames)[: self._count]
+
+    def close(self) -> None:
+        self._closed = True
+        self._next = None
+
+    def _together(self, frames: Sequence[Frames]) -> Frames:
+        if self._batch is None:
+            self._batch = np.zeros((self.batch, self.height, self.width, 3), np.uint8)
+        for place, frame in zip(self._batch, frames, strict=False):
+            np.copyto(place, frame)
+        return self._batch

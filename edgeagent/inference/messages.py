@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -22,11 +22,61 @@ class RingInput(BaseModel):
     lossless_only: bool = False
 
 
+class Tracking(BaseModel):
+    """Boxes get numbers. `low_score`: what a box must score to continue a thing; `first_id`: numbers below this one
+    were given by a child before; `lost_s`: a thing not seen for longer is a new one when it comes back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low_score: float
+    lost_s: float
+    first_id: int = 1
+
+
+class RegionPart(BaseModel):
+    """A polygon in shares of the source frame. `include`: boxes in it are kept; else they are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    include: bool
+    corners: tuple[tuple[float, float], ...]
+
+
+class OnChange(BaseModel):
+    """Only results that say something new: see edgeagent/vision/changes.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    moved: float
+    heartbeat_s: float
+
+
+class SnapshotWish(BaseModel):
+    """Pictures of what comes into view, at most one in `interval_s`. `drawn`: with the detections on them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    drawn: bool
+    interval_s: float
+
+
+class AfterEngine(BaseModel):
+    """What is done with what an engine finds, beyond scores and overlaps. `class_min_score` by class name;
+    `region_names`: rows say which of the regions to include they lie in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    class_min_score: dict[str, float] = Field(default_factory=dict)
+    tracking: Tracking | None = None
+    regions: tuple[RegionPart, ...] = ()
+    region_point: Literal["centre", "foot"] = "centre"
+    region_names: bool = False
+    change: OnChange | None = None
+    snapshot: SnapshotWish | None = None
+
+
 class PipelineStart(BaseModel):
     """One pipeline: which ring, which engine, and what to keep of what it finds.
 
     `model`: the model's id. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers
-    are in the engine.
+    are in the engine. `canary`: what the engine said of its canary when it was first loaded, empty where that is not
+    known. `priority`: when not all can be served at once, higher ones go first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +94,9 @@ class PipelineStart(BaseModel):
     model: str = ""
     dla_core: int | None = None
     plugins: tuple[str, ...] = ()
+    canary: tuple[float, ...] = ()
+    priority: int = 0
+    after: AfterEngine = AfterEngine()
 
 
 class Pace(BaseModel):
@@ -59,13 +112,19 @@ class Pace(BaseModel):
 
 
 class InferStart(Message):
-    """First message: every ring there is, the pipelines whose engines are ready, and what they may do."""
+    """First message: every ring there is, the pipelines whose engines are ready, and what they may do.
+
+    `max_delay_ms`: how long a frame may wait for other cameras' frames to share a batch with. `canary_s`: every so many
+    seconds each engine is asked what it was asked when it was loaded; 0: never.
+    """
 
     kind: Literal["start"] = "start"
     rings: list[RingInput]
     pipelines: list[PipelineStart]
     threads: int
     paces: tuple[Pace, ...] = ()
+    max_delay_ms: float = 0.0
+    canary_s: float = 0.0
 
 
 class LoadPipeline(Message):
@@ -83,10 +142,14 @@ class SetPace(Message):
 
 
 class Loaded(Message):
+    """From the next frame on the pipeline runs on this engine. `canary`: what the engine said of its canary, empty
+    where it gave no numbers."""
+
     kind: Literal["loaded"] = "loaded"
     pipeline: str
     engine: str
     load_s: float
+    canary: tuple[float, ...] = ()
 
 
 class LoadFailed(Message):
@@ -98,11 +161,42 @@ class LoadFailed(Message):
     text: str
 
 
-class FrameResult(Message):
-    """The detections of one frame. Boxes are xyxy in source pixels; rows are (class id, score, x1, y1, x2, y2).
+class RunFailed(Message):
+    """An engine that was loaded has failed too often, or is not what it was, and was taken out of the pipeline.
 
-    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` NMS
-    and mapping.
+    `back_to`: the engine before, which serves again; empty where there is none, and the pipeline has no engine.
+    """
+
+    kind: Literal["run_failed"] = "run_failed"
+    pipeline: str
+    engine: str
+    back_to: str
+    code: str
+    text: str
+
+
+class NoNumbers(Message):
+    """An engine's output held values that are no numbers; told once for each engine that is loaded. It runs on."""
+
+    kind: Literal["no_numbers"] = "no_numbers"
+    pipeline: str
+    engine: str
+
+
+ResultRow: TypeAlias = (
+    tuple[int, float, float, float, float, float]
+    | tuple[int, float, float, float, float, float, int]
+    | tuple[int, float, float, float, float, float, int, list[str]]
+)
+"""Class id, score, x1, y1, x2, y2; where the pipeline tracks, its number (0: none yet); where they are asked for, the
+names of the regions it lies in."""
+
+
+class FrameResult(Message):
+    """What is known of one frame's result; `found` detections follow it on its line (result_line.py).
+
+    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` what comes
+    after it. `last_track` is the highest number that tracking has given so far.
     """
 
     kind: Literal["result"] = "result"
@@ -115,12 +209,19 @@ class FrameResult(Message):
     wait_ms: float
     engine_ms: float
     post_ms: float
-    rows: list[tuple[int, float, float, float, float, float]]
+    found: int
+    last_track: int = 0
 
 
 class InferStats(Message):
-    """Once a second, totals since the child started. `dropped`: frames of the ring that were never looked at; `shed`:
-    frames that a pipeline left out because of its pace."""
+    """Once a second, totals since the child started.
+
+    `frames`: results. `dropped`: frames of the ring that were never looked at; `shed`: frames that a pipeline left out
+    because of its pace. `torn`: frames that were overwritten while they were looked at; `invalid`: frames for which an
+    engine gave what is no number; `failed`: frames that were lost because an engine failed. `batches`: runs of engines,
+    and `unused`: places in them for which there was no frame. `looked`: frames that a pipeline's engine saw, and
+    `unchanged`: those of them that have no result because they said nothing new.
+    """
 
     kind: Literal["stats"] = "stats"
     frames: int
@@ -128,9 +229,28 @@ class InferStats(Message):
     torn: int
     invalid: int
     shed: dict[str, int] = Field(default_factory=dict)
+    failed: int = 0
+    batches: int = 0
+    unused: int = 0
+    looked: dict[str, int] = Field(default_factory=dict)
+    unchanged: dict[str, int] = Field(default_factory=dict)
 
 
-InferWord = Annotated[FrameResult | InferStats | Loaded | LoadFailed, Field(discriminator="kind")]
-INFER_WORDS: TypeAdapter[FrameResult | InferStats | Loaded | LoadFailed] = TypeAdapter(InferWord)
+class Snapshot(Message):
+    """A picture of a frame, `jpeg` in base64; its result went before it. `found`: detections in the frame."""
+
+    kind: Literal["snapshot"] = "snapshot"
+    pipeline: str
+    frame: int
+    capture_ms: int
+    drawn: bool
+    found: int
+    jpeg: str
+
+
+InferWord = Annotated[
+    InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot, Field(discriminator="kind")
+]  # beside results
+INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot] = TypeAdapter(InferWord)
 AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
 AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)

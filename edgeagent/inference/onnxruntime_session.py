@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgeagent.errors import EngineError
+from edgeagent.inference.checks import check_batch, closed
 from edgeagent.inference.halves import Halves
 from edgeagent.vision.detections import Candidates
 
@@ -39,11 +40,8 @@ class OnnxRuntimeSession(Halves):
 
     def run(self, frames: Frames) -> list[Candidates]:
         if self._session is None:
-            raise EngineError("the engine is closed", code="engine_run")
-        if frames.dtype != np.uint8 or frames.shape != self._shape:
-            raise EngineError(
-                f"the engine takes uint8 {self._shape}, not {frames.dtype} {frames.shape}", code="engine_run"
-            )
+            raise closed()
+        check_batch(frames, self._shape)
         try:
             boxes, scores, classes = self._session.run(OUTPUTS, {self._name: frames})
         except Exception as error:
@@ -54,6 +52,7 @@ class OnnxRuntimeSession(Halves):
         ]
 
     def close(self) -> None:
+        super().close()
         self._session = None
 
 

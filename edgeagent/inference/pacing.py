@@ -29,6 +29,10 @@ class Limit:
     def paused(self) -> bool:
         return self._turnstile.share == 0.0
 
+    def would(self, capture_ns: int) -> bool:
+        """What `lets_through` would say, without counting."""
+        return self._spacing.is_due(capture_ns) and self._turnstile.would()
+
     def lets_through(self, capture_ns: int) -> bool:
         """Whether the pipeline looks at this frame, which it would look at without a limit."""
         if self._spacing.is_due(capture_ns) and self._turnstile.lets_through():

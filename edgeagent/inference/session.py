@@ -23,7 +23,7 @@ class InferenceSession(Protocol):
     hands over memory that others write to must look afterwards whether it was whole. `collect` waits for the oldest
     batch submitted and returns one Candidates a frame. Up to `depth` batches may be under way. `lend` names memory in
     which frames will lie for as long as the session is open (a ring), so that a GPU can read it without a copy; what
-    cannot be had that way is copied.
+    cannot be had that way is copied. `copies`: `submit` has read the frames when it returns, always.
 
     `run`, `submit` and `collect` raise EngineError for frames of another shape, when the engine fails, and after
     `close`; closing twice is allowed. The arrays that are returned belong to the caller.
@@ -33,6 +33,9 @@ class InferenceSession(Protocol):
     width: int
     height: int
     depth: int
+
+    @property
+    def copies(self) -> bool: ...
 
     def run(self, frames: Frames) -> list[Candidates]: ...
 
@@ -58,4 +61,8 @@ def open_session(
         from edgeagent.inference.tensorrt_session import TensorRtSession
 
         return TensorRtSession(plan, dla_core=dla_core, plugins=plugins)
+    if backend == "null":  # `edgeagent bench` and tests; a configuration cannot name it
+        from edgeagent.inference.null_session import NullSession
+
+        return NullSession(plan)
     raise EngineError(f"there is no inference backend {backend!r}", mend="the backends are: tensorrt, onnxruntime")

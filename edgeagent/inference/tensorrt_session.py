@@ -1,36 +1,45 @@
 """Engines on TensorRT: plans that the store has verified, run on the GPU or on a DLA core.
 
-A plan is code: nothing here may be handed one whose digest was not compared first; the store's `find` does that.
-Everything a frame needs is allocated once: a stream of its own, each tensor on the GPU with a pinned twin on the
-host. A frame then costs a copy into pinned memory, one launch and one wait, and no address is ever set again, which a
-DLA would want announced. `_run` is where a CUDA graph, or frames read in place, would go.
+Everything a frame needs is made once: streams, and for each batch that may be under way a set of tensors (io_set.py).
+While one batch runs, the next one's frames are brought; results are written by the engine itself into memory of the
+host. The Python in between costs the GPU nothing as long as it is done in time.
+
+The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, or else by TensorRT's
+own enqueue; `how` says which, and why. Frames of memory that was lent are copied by the GPU itself or, where it shares
+its memory with the CPU, read where they lie: then there is a graph for each place that a frame may lie in. A DLA wants
+a tensor's address never to change: there all batches share one set of tensors on the GPU and go one after the other.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeagent.errors import EngineError
-from edgeagent.inference.cuda import DeviceBuffer, Gpu, open_gpu, translated
-from edgeagent.inference.halves import Halves
+from edgeagent.inference.checks import check_batch, check_depth, check_frames, closed, nothing_submitted
+from edgeagent.inference.cuda import Gpu, open_gpu
+from edgeagent.inference.cuda_failure import is_sticky
+from edgeagent.inference.io_set import ALIGNED, IoSet, Streams
+from edgeagent.inference.lent_memory import Region
+from edgeagent.inference.tensorrt_plan import LoadedPlan, Trt, import_tensorrt, load_plan
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
-Trt = Any
-BOXES, SCORES, CLASSES = "boxes", "scores", "classes"
-OUTPUTS = (BOXES, SCORES, CLASSES)
-LINES_KEPT = 5
+DEPTH = 2
+NO_BINDINGS = "cuda-bindings is not installed"
+GRAPHS_MOST = 64  # of frames read in place: four slots of eight cameras, for two batches
 
 
-class TensorRtSession(Halves):
+class TensorRtSession:
     """A grafted engine (see edgeagent/engine/graft.py). `dla_core`: the core for an engine that was built for a DLA;
-    `plugins`: libraries whose layers are in it. `trt` and `gpu` are given only by tests and tools."""
+    `plugins`: libraries whose layers are in it. The rest is given only by tests and tools."""
+
+    copies = False
 
     def __init__(
         self,
@@ -38,163 +47,235 @@ class TensorRtSession(Halves):
         *,
         dla_core: int | None = None,
         plugins: Sequence[Path] = (),
+        depth: int = DEPTH,
+        graphs: bool = True,
+        spin: bool = False,
+        mapped: bool = True,
         trt: Trt = None,
         gpu: Gpu | None = None,
     ) -> None:
-        super().__init__()
-        self._trt = trt or _import_tensorrt()
+        self.depth = depth
+        trt = trt or import_tensorrt()
         self._gpu = gpu or open_gpu()
-        self._driver = self._gpu.driver
-        self._said: list[str] = []
-        self._buffers: dict[str, DeviceBuffer] = {}
-        self._stream: Any = None
-        self._context: Any = None
+        self._errors: tuple[type[Exception], ...] = (*self._gpu.errors, _Refused)
+        self._held = contextlib.ExitStack()
+        self._fixed = dla_core is not None
+        self._spin = spin
+        self._mapped = mapped and not self._fixed
+        self._plain = self._why_plain(graphs=graphs)
+        self._not_lent = ""
+        self._regions: list[Region] = []
+        self._bound: dict[str, int] = {}
+        self._free: deque[IoSet] = deque()
+        self._under_way: deque[tuple[IoSet, int, Sequence[Frames]]] = deque()
+        self._all: list[IoSet] = []
+        self._plan: LoadedPlan | None = None
         with self._gpu:
-            try:
-                self._open(plan, dla_core, plugins)
-            except BaseException:
-                self._release()
-                raise
-        self._shape = self._buffers[self._input].host.shape
+            self._streams = Streams(self._gpu, single=self._fixed)
+        self._held.callback(self._streams.free)
+        try:
+            with self._gpu:
+                self._open(load_plan(trt, plan, dla_core, plugins))
+        except BaseException:
+            self._give_up()
+            raise
         self.batch, self.height, self.width = self._shape[:3]
 
+    @property
+    def how(self) -> str:
+        """How it runs and where its frames come from, for the log."""
+        starts = f"TensorRT's enqueue ({self._plain})" if self._plain else "a CUDA graph"
+        if self._not_lent:
+            return f"{starts}, frames copied twice ({self._not_lent})"
+        return f"{starts}, frames {'read in place' if self._in_place else 'copied by the GPU'} where they are lent"
+
     def run(self, frames: Frames) -> list[Candidates]:
-        if self._context is None:
-            raise EngineError("the engine is closed", code="engine_run")
-        if frames.dtype != np.uint8 or frames.shape != self._shape:
-            raise EngineError(
-                f"the engine takes uint8 {self._shape}, not {frames.dtype} {frames.shape}", code="engine_run"
-            )
-        np.copyto(self._buffers[self._input].host, frames)
-        with self._gpu, translated(self._driver, "engine_run"):
-            self._run()
-        boxes, scores, classes = (self._buffers[name].host.copy() for name in OUTPUTS)
-        return [Candidates(b, s, c) for b, s, c in zip(boxes, scores, classes, strict=True)]
+        """It may run while batches are under way, as long as they are fewer than `depth`."""
+        if self._plan is None:
+            raise closed()
+        check_batch(frames, self._shape)
+        self.submit(list(frames))
+        return self._finish(*self._under_way.pop())
+
+    def lend(self, memory: memoryview) -> None:
+        """Raises EngineError only for a GPU that is lost, and after `close`; `how` tells why memory was not taken."""
+        if self._plan is None:
+            raise closed()
+        registry = self._gpu.registry
+        if registry is None:
+            self._not_lent = NO_BINDINGS
+            return
+        with self._gpu:
+            try:
+                region = registry.lend(memory)
+            except self._gpu.errors as error:
+                if is_sticky(str(error)):
+                    raise self._gpu.failure(error, "driver_error") from error
+                self._not_lent = str(error)
+                return
+        self._regions.append(region)
+        self._held.callback(registry.give_back, region)
+
+    def submit(self, frames: Sequence[Frames]) -> None:
+        if self._plan is None:
+            raise closed()
+        check_depth(len(self._under_way), self.depth)
+        check_frames(frames, self.batch, self._shape[1:])
+        io = self._free[0]
+        with self._gpu:
+            try:
+                self._start(self._plan, io, self._bring(io, frames))
+                io.fetch(self._streams)
+            except self._errors as error:
+                raise self._failure(error, "engine_run") from error
+        self._free.popleft()
+        self._under_way.append((io, len(frames), frames))
+
+    def collect(self) -> list[Candidates]:
+        if self._plan is None:
+            raise closed()
+        if not self._under_way:
+            raise nothing_submitted()
+        return self._finish(*self._under_way.popleft())
+
+    def replay(self, passes: int) -> None:
+        """Run the engine so many times in a row on whatever is in its tensors, and wait: its limit, without copies."""
+        if self._plan is None:
+            raise closed()
+        check_depth(len(self._under_way), self.depth)
+        io = self._free[0]
+        with self._gpu:
+            try:
+                for _ in range(passes):
+                    self._start(self._plan, io, io.input.address)
+                self._streams.synchronize()
+            except self._errors as error:
+                raise self._failure(error, "engine_run") from error
 
     def close(self) -> None:
-        if self._context is not None:
-            with self._gpu:
-                self._release()
+        """Never raises: what a lost GPU still holds goes with the process."""
+        if self._plan is not None:
+            self._give_up()
 
-    def _run(self) -> None:
-        """One pass from pinned host memory to pinned host memory. The context is current."""
-        self._buffers[self._input].push(self._stream)
-        if not self._context.execute_async_v3(self._stream.handle):
-            raise EngineError(f"the engine failed: {self._last_words()}", code="engine_run", retry=True)
-        for name in OUTPUTS:
-            self._buffers[name].pull(self._stream)
-        self._stream.synchronize()
+    # -- a batch; the context is current
 
-    def _open(self, plan: Path, dla_core: int | None, plugins: Sequence[Path]) -> None:
+    def _bring(self, io: IoSet, frames: Sequence[Frames]) -> int:
+        """Start the frames on their way to the GPU; the address at which it will find them."""
+        seen = [self._seen_at(frame) for frame in frames]
+        first = seen[0]
+        if self._in_place and first is not None and first % ALIGNED == 0:
+            return first
+        io.bring(self._streams, frames, [address is not None for address in seen])
+        return io.input.address
+
+    def _seen_at(self, frame: Frames) -> int | None:
+        for region in self._regions:
+            if (address := region.seen_at(frame)) is not None:
+                return address
+        return None
+
+    def _start(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
+        """One pass over the frames at `address`, behind what is on the stream."""
+        graph = io.graphs.get(address)
+        if graph is None and not self._plain and sum(len(one.graphs) for one in self._all) < GRAPHS_MOST:
+            self._record(plan, io, address)
+            graph = io.graphs.get(address)
+        if graph is not None:
+            graph.launch()
+        else:
+            self._enqueue(plan, io, address)
+
+    def _enqueue(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
+        for name, where in ((plan.input, address), *io.addresses.items()):
+            if self._bound.get(name) != where:
+                if not plan.context.set_tensor_address(name, where):
+                    raise _Refused(f"it does not take {name} at this address")
+                self._bound[name] = where
+        plan.words.forget()
+        if not plan.context.execute_async_v3(self._streams.handle):
+            raise _Refused(plan.words.all or "it says nothing")
+
+    def _record(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
+        """A graph for these frames. Where none can be made, what has none runs by enqueue from now on."""
+        bindings = self._gpu.bindings
+        if bindings is None:
+            return
         try:
-            data = plan.read_bytes()
-        except OSError as error:
-            raise EngineError(f"the plan cannot be read: {error}", code="engine_load") from error
-        logger = _logger(self._trt, self._said)
-        for library in plugins:
+            graph = bindings.capture(self._streams.handle, lambda: self._enqueue(plan, io, address))
+        except self._errors as error:
+            if is_sticky(str(error)):
+                raise
+            self._plain = f"no graph can be made of it: {error}"
+            return
+        io.graphs[address] = graph
+        self._held.callback(graph.free)
+
+    def _finish(self, io: IoSet, count: int, frames: Sequence[Frames]) -> list[Candidates]:
+        """Wait for a batch. Its frames are held until here."""
+        self._free.append(io)
+        with self._gpu:
             try:
-                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-            except OSError as error:
-                raise EngineError(f"a plugin library does not load: {error}", code="engine_load") from error
-        self._trt.init_libnvinfer_plugins(logger, "")
-        runtime = self._runtime(logger, dla_core)
-        engine = runtime.deserialize_cuda_engine(data) if data else None
-        if engine is None:
-            raise EngineError(
-                f"TensorRT {self._trt.__version__} does not load the plan: {self._last_words()}",
-                mend="it is built anew for this release",
-                code="engine_load",
-            )
-        self._input = self._checked_input(engine)
-        context = engine.create_execution_context()
-        if context is None:
-            raise self._no_context()
-        self._allocate(engine, context)
-        self._context = context
+                io.wait()
+            except self._errors as error:
+                raise self._failure(error, "engine_run") from error
+        return io.candidates(count)
 
-    def _runtime(self, logger: Any, dla_core: int | None) -> Any:  # noqa: ANN401  the bindings have no types
+    # -- the beginning and the end; the context is current
+
+    def _why_plain(self, *, graphs: bool) -> str:
+        """Why no graph is to be tried, "" when one is."""
+        if self._fixed:
+            return "a DLA runs no graphs"
+        if self._gpu.bindings is None:
+            return NO_BINDINGS
+        return "" if graphs else "as asked"
+
+    def _open(self, plan: LoadedPlan) -> None:
+        self._plan = plan
+        self._shape = plan.frames.shape
+        self._in_place = self._gpu.integrated and self._shape[0] == 1 and not self._fixed
+        for _ in range(self.depth):
+            shared = self._all[0] if self._fixed and self._all else None
+            io = IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, mapped=self._mapped, spin=self._spin)
+            self._all.append(io)
+            self._held.callback(io.free)
+        self._free.extend(self._all)
         try:
-            runtime = self._trt.Runtime(logger)
-        except (TypeError, RuntimeError) as error:  # the bindings' words for a null pointer
-            raise EngineError(f"TensorRT cannot start: {self._last_words()}", code="driver_error") from error
-        if dla_core is None:
-            return runtime
-        if dla_core >= int(runtime.num_DLA_cores):
-            raise EngineError(
-                f"the engine is for core {dla_core} of the DLA, and there are {runtime.num_DLA_cores}",
-                code="engine_load",
-            )
-        runtime.DLA_core = dla_core
-        return runtime
+            self._warm(plan)
+        except self._errors as error:
+            raise self._failure(error, "engine_load") from error
 
-    def _checked_input(self, engine: Any) -> str:  # noqa: ANN401
-        """The name of the one input. Raises EngineError when the plan is no grafted engine."""
-        mode = self._trt.TensorIOMode
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        inputs = [name for name in names if engine.get_tensor_mode(name) == mode.INPUT]
-        outputs = [name for name in names if engine.get_tensor_mode(name) == mode.OUTPUT]
-        takes_frames = len(inputs) == 1 and engine.get_tensor_dtype(inputs[0]) == self._trt.DataType.UINT8
-        shape = tuple(int(side) for side in engine.get_tensor_shape(inputs[0])) if takes_frames else ()
-        if len(shape) != 4 or min(shape) < 1 or shape[3] != 3:
-            raise EngineError("the plan is no grafted engine: it does not take uint8 frames", code="engine_load")
-        if set(outputs) != set(OUTPUTS):
-            raise EngineError("the plan is no grafted engine: it does not give candidates", code="engine_load")
-        return str(inputs[0])
+    def _warm(self, plan: LoadedPlan) -> None:
+        """What an engine does at its first run cannot be recorded, and no frame shall wait for it."""
+        self._enqueue(plan, self._all[0], self._all[0].input.address)
+        self._streams.synchronize()
+        for io in self._all:
+            self._start(plan, io, io.input.address)
+            io.fetch(self._streams)
+            io.wait()
 
-    def _allocate(self, engine: Any, context: Any) -> None:  # noqa: ANN401
-        kinds = self._trt.DataType
-        numpy_kinds = {kinds.UINT8: np.uint8, kinds.FLOAT: np.float32, kinds.INT32: np.int32}
-        with translated(self._driver, "driver_error"):
-            self._stream = self._driver.Stream()
-        for name in (self._input, *OUTPUTS):
-            kind = numpy_kinds.get(engine.get_tensor_dtype(name))
-            if kind is None:
-                raise EngineError(f"the plan is no grafted engine: {name} is of another type", code="engine_load")
-            shape = tuple(int(side) for side in engine.get_tensor_shape(name))
-            buffer = self._buffers[name] = DeviceBuffer(self._gpu, shape, kind)
-            if not context.set_tensor_address(name, buffer.address):
-                raise EngineError(f"TensorRT does not take {name}: {self._last_words()}", code="engine_load")
+    def _failure(self, error: Exception, code: str) -> EngineError:
+        if isinstance(error, _Refused):
+            return self._gpu.failed(f"the engine failed: {error}", code)
+        return self._gpu.failure(error, code)
 
-    def _no_context(self) -> EngineError:
-        return EngineError(
-            f"the engine does not start: {self._last_words()}",
-            mend="stop what else uses the GPU: its memory may be full",
-            retry=True,
-            code="engine_load",
-        )
+    def _give_up(self) -> None:
+        with contextlib.suppress(EngineError), self._gpu:
+            self._release()
+        self._plan = None
 
     def _release(self) -> None:
-        """Give everything back, last first. The context is current."""
-        self._context = None
-        self._stream = None
-        for buffer in self._buffers.values():
-            buffer.free()
-        self._buffers = {}
-
-    def _last_words(self) -> str:
-        return self._said[-1][:300] if self._said else "it says nothing"
-
-
-def _logger(trt: Trt, said: list[str]) -> Any:  # noqa: ANN401
-    """A logger that keeps the last errors."""
-
-    class Logger(trt.ILogger):  # type: ignore[misc]  # the module has no types
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, msg: str) -> None:  # noqa: ANN401
-            if int(severity) <= int(trt.ILogger.ERROR):
-                said.append(" ".join(msg.split()))
-                del said[:-LINES_KEPT]
-
-    return Logger()
+        """Give everything back, last first. On a GPU that is lost nothing can be given back, and all of it is tried."""
+        with contextlib.suppress(*self._errors):
+            self._streams.synchronize()
+        self._plan = None
+        with contextlib.suppress(*self._errors):
+            self._held.close()
+        self._under_way.clear()
+        self._free.clear()
+        self._all.clear()
+        self._regions.clear()
 
 
-def _import_tensorrt() -> Trt:
-    try:
-        import tensorrt
-    except (ImportError, OSError) as error:
-        raise EngineError(
-            f"TensorRT cannot be imported: {error}", mend="see `edgeagent doctor`", code="engine_load"
-        ) from error
-    return tensorrt
+class _Refused(Exception):
+    """TensorRT did not start the engine; what it said."""

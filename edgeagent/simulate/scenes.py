@@ -117,6 +117,14 @@ class ConveyorStream:
         self._draw(image, left, parts, index)
         return image, *self._truth(left, parts)
 
+    def things(self, index: int) -> tuple[Boxes, ClassIds, list[tuple[int, int]]]:
+        """The truth of frame `index` without its picture, and for each box the thing that it is: the same pair of
+        numbers, where it lies on the belt, for as long as the thing is in view."""
+        left = round(index * self._step_px)
+        parts = self._in_view(left)
+        shown = [part for part in parts if _visible_box(part, left, self.width) is not None]
+        return *self._truth(left, parts), [(part.x, part.y) for part in shown]
+
     def _draw(self, image: Image, left: int, parts: list[_Laid], index: int) -> None:
         top, bottom = self._place.top, self._place.bottom
         start = left % self._loop_px

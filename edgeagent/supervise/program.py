@@ -47,8 +47,12 @@ class ControlChannel:
         return self._sock.fileno()
 
     def send(self, message: Message) -> None:
+        self.send_line(message.line())
+
+    def send_line(self, line: bytes) -> None:
+        """Send a message that is a line already, its newline included."""
         try:
-            self._sock.sendall(message.line())
+            self._sock.sendall(line)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise AgentGone from error
 

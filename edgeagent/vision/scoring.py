@@ -67,14 +67,15 @@ def iou_matrix(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     Overlap is intersection over union. Empty and inverted boxes overlap with nothing.
     """
     a, b = np.asarray(first, np.float64).reshape(-1, 1, 4), np.asarray(second, np.float64).reshape(1, -1, 4)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.maximum(sides, 0.0).prod(axis=-1)
+    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0)
+    shared = sides[..., 0] * sides[..., 1]  # several times faster than prod
     union = _area(a) + _area(b) - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(union), where=union > 0.0))
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0).prod(axis=-1))
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
+    return np.asarray(sides[..., 0] * sides[..., 1])
 
 
 def average_precision_50(detected: Sequence[Detected], truth: Sequence[Truth], class_id: int) -> float:

@@ -1,7 +1,7 @@
 """The cost of publishing, as text and as one line of JSON: `python tests/bench/bench_publish.py [messages]`.
 
-The budget: at most 300 us of CPU for building, encoding and publishing a result of 20 detections, network thread
-included.
+The budget: at most 300 us of CPU for encoding and publishing a result of 20 detections, network thread included. What
+else a frame costs is measured by `edgeagent bench` (docs/bench.md).
 """
 
 from __future__ import annotations

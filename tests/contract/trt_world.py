@@ -70,6 +70,8 @@ class World:
     builds: list[Built] = field(default_factory=list)
     network_flags: int = 0
     runtime_core: int | None = None
+    no_capture: bool = False  # the engine cannot be recorded as a graph
+    fails: str = ""  # what it says when it does not start an engine
 
     def module(self) -> ModuleType:
         self._trt = make_module(self.release, self._behaviours(), self._values())
@@ -390,7 +392,13 @@ class World:
             for which, values in ((mode.INPUT, model.graph.input), (mode.OUTPUT, model.graph.output))
             for value in values
         ]
-        return self._new("ICudaEngine", tensors=tensors, model=model, layers=json.loads(rest[4 : 4 + length]))
+        return self._new(
+            "ICudaEngine",
+            tensors=tensors,
+            model=model,
+            layers=json.loads(rest[4 : 4 + length]),
+            logger=me.__dict__["logger"],
+        )
 
     def _tensor(self, me: Any, name: str) -> Any:
         return next(tensor for tensor in me.__dict__["tensors"] if tensor[0] == name)
@@ -408,22 +416,32 @@ class World:
         options.intra_op_num_threads = 1
         model = me.__dict__["model"].SerializeToString()
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return self._new("IExecutionContext", session=session, addresses={}, engine_of=me)
+        return self._new("IExecutionContext", session=session, addresses={}, engine_of=me, passes=0)
 
     def _set_address(self, me: Any, name: str, memory: int) -> bool:
+        if self.runtime_core is not None and me.__dict__["addresses"].get(name, memory) != memory:
+            return False  # a DLA wants to be told that the old one is no longer used
         me.__dict__["addresses"][name] = memory
-        return memory in self.cuda.allocated
+        return memory % 256 == 0 and self.cuda.knows(memory)
 
     def _execute(self, me: Any, stream_handle: int) -> bool:
         assert stream_handle, "the default stream costs a synchronisation a frame"
         tensors = me.__dict__["engine_of"].__dict__["tensors"]
         if set(me.__dict__["addresses"]) != {tensor[0] for tensor in tensors}:
             return False
-        self.cuda.streams[stream_handle].append(lambda: self._compute(me, tensors))
+        if self.fails or self.cuda.lost:
+            logger = me.__dict__["engine_of"].__dict__["logger"]
+            logger.log(self._trt.ILogger.ERROR, self.fails or f"[executor] Cuda Runtime ({self.cuda.lost})")
+            return False
+        if stream_handle in self.cuda.capturing and (self.no_capture or not me.__dict__["passes"]):
+            self.cuda.capturing[stream_handle] = None  # it did what cannot be recorded
+            return False
+        me.__dict__["passes"] += 1
+        addresses = dict(me.__dict__["addresses"])
+        self.cuda.put(stream_handle, lambda: self._compute(me, tensors, addresses))
         return True
 
-    def _compute(self, me: Any, tensors: Any) -> None:
-        addresses = me.__dict__["addresses"]
+    def _compute(self, me: Any, tensors: Any, addresses: dict[str, int]) -> None:
         name, _, _, shape = tensors[0]
         frames = np.frombuffer(self.cuda.read(addresses[name], int(np.prod(shape))), np.uint8).reshape(shape)
         names = [tensor[0] for tensor in tensors[1:]]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from agent_kit import Family, Watcher, command_line, entries, running
 from test_link_kit import needs_mosquitto
+from test_plans_kit import write_plan
 
 from edgeagent.engine.store import EngineStore
 from edgeagent.fleet.measurements import CameraMeasurement
@@ -104,9 +105,26 @@ def test_an_engine_that_does_not_load_twice_is_in_quarantine_and_the_agent_goes_
     assert [engine["state"] for engine in listed["engines"]] == ["quarantined"]
 
 
-def spoil(folder: Path) -> None:
-    """Make the entry's plan nonsense that its manifest vouches for: what a builder's bug would leave."""
-    plan, manifest = b"no engine at all", json.loads((folder / "manifest.json").read_text())
+def test_an_engine_that_fails_at_its_work_is_loaded_anew_once_and_then_in_quarantine(
+    tmp_path: Path, state: Path
+) -> None:
+    """It loads, and bears its canary; a camera's frames begin with the letterbox's grey, which is too much for it."""
+    bad = the_key(state)
+    plan = write_plan(tmp_path / "plan", width=320, height=320, failing=True, fails_from=100)
+    spoil(state / "engines" / bad, Path(plan).read_bytes())
+    with running(tmp_path / "run", state) as (watcher, _):
+        told = watcher.message(Event, lambda e: e.type == "engine-quarantined")
+        out = [item[1] for item in watcher.items if isinstance(item[1], Event) and item[1].type == "engine-taken-out"]
+        failed = watcher.ever(EngineState, lambda e: e.state == "failed")
+        watcher.message(CameraMeasurement, lambda c: c.fps > 0 and c.ts > failed.ts)
+    assert told.facts["engine"] == bad and "failed twice" in told.text
+    assert len(out) == 2 and all(event.facts["code"] == "engine_run" for event in out)
+    assert "failed at its work twice" in failed.reason
+
+
+def spoil(folder: Path, plan: bytes = b"no engine at all") -> None:
+    """Make the entry's plan one that its manifest vouches for: what a builder's bug would leave."""
+    manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "plan").write_bytes(plan)
     manifest |= {"plan_bytes": len(plan), "plan_sha256": hashlib.sha256(plan).hexdigest()}
     (folder / "manifest.json").write_text(json.dumps(manifest))

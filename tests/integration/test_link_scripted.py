@@ -365,6 +365,40 @@ def test_a_slow_socket_drops_old_results_instead_of_growing() -> None:
         stuck.set()
 
 
+def test_what_a_slow_broker_gets_is_whole_and_in_order() -> None:
+    """Results go onto the socket at once until it is full, then through the queue, and at once again."""
+    ready, got = threading.Event(), Ear()
+
+    def slow(peer: Peer) -> None:
+        ready.wait(WAIT_S)
+        while True:
+            mid, payload, _ = peer.publish()
+            if mid:
+                peer.acknowledge(mid)
+            got(payload)
+            if payload == b"last":
+                return until_closed(peer)
+
+    with scripted(answering(ACCEPTED, slow)) as (port, _), running(settings(port)) as (link, heard):
+        heard.event(Connected)
+        for number in range(300):
+            link.publish(RESULT, b"%d " % number * 20_000, qos=0, retain=False)
+        before = link.stats()
+        assert before.waiting > 0 and before.dropped_full > 0, "the socket was never full"
+        ready.set()
+        link.publish(EVENT, b"event", qos=1, retain=False, tag=1)
+        assert heard.event(Published).ok
+        got.wait(lambda payload: payload.startswith(b"299 "))
+        link.publish(RESULT, b"last", qos=0, retain=False)
+        got.wait(lambda payload: payload == b"last")
+        stats = link.stats()
+    numbers = [int(payload.split()[0]) for payload in got.items if payload[:1].isdigit()]
+    assert numbers == sorted(numbers)
+    assert all(len(set(payload.split())) == 1 for payload in got.items)
+    assert len(numbers) == 300 - stats.dropped_full
+    assert stats.published == len(numbers) + 2
+
+
 @pytest.mark.parametrize("topic", ["", "a/+/b", "a/#", "a\0b"])
 def test_topics_that_mqtt_does_not_allow_are_refused_at_once(topic: str) -> None:
     link = MqttLink(settings(1), lambda event: None)

@@ -74,8 +74,10 @@ def test_it_behaves_like_a_list_of_frames_of_which_the_last_few_are_kept(
                 meta = reader.read_exactly(value, out)
                 oldest = len(frames) - slots + 1 + begun
                 assert (meta is not None) == (max(1, oldest) <= value <= len(frames))
+                assert reader.peek_exactly(value) == meta
                 if meta is not None:
                     see(value)
+                    assert (reader.view(meta) == frames[value - 1]).all() and reader.is_whole(meta)
                     assert (meta.capture_ns, meta.capture_ms) == (frames[value - 1], 2 * frames[value - 1])
                     assert (meta.box.source_height, meta.box.scale) == (value - 1, frames[value - 1] / 3)
     finally:

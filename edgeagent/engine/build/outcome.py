@@ -47,6 +47,7 @@ KIND_OF_CODE: dict[str, Kind] = {
     "no_frames": "no_calibration",
     "driver_error": "driver_error",
     "no_gpu": "driver_error",
+    "gpu_lost": "driver_error",
     "build_refused": "refused",
     "engine_load": "refused",
     "engine_run": "crash",

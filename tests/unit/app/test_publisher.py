@@ -11,8 +11,8 @@ from edgeagent.app.publisher import Publisher
 from edgeagent.clock import ManualClock
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkStats, Outcome
-from edgeagent.fleet.results import Detection
 from edgeagent.fleet.topics import Topics
+from edgeagent.inference.result_line import detections_json, quoted
 
 
 class Memory:
@@ -106,7 +106,7 @@ def test_only_results_that_left_are_counted(publisher: Publisher, link: Memory) 
     values = {
         "frame": 7, "capture_ts": 1, "lat_ms": 2.5, "width": 640, "height": 480, "model": "conveyor", "engine": "e",
     }  # fmt: skip
-    detections = (Detection.rounded("bolt", 0, 0.91234, (1.26, 2.0, 3.0, 4.0)),)
+    detections = detections_json([(0, 0.91234, 1.26, 2.0, 3.0, 4.0)], quoted(["bolt"]))
     publisher.result(values, detections, "belt", "parts")
     link.outcome = Outcome.DROPPED
     publisher.result(values, detections, "belt", "parts")

@@ -50,6 +50,14 @@ def test_the_worst_pipeline_counts() -> None:
     assert watch.streams().frames_kept == pytest.approx(0.9)
 
 
+def test_a_still_scene_that_gives_few_results_is_no_loss() -> None:
+    watch = StreamWatch()
+    seconds(watch, 5, 20.0, free=True)
+    for _ in range(3):
+        watch.take("p", {"fps": 0.1, "looked_fps": 20.0}, undisturbed=False)
+    assert watch.streams().frames_kept == 1.0
+
+
 def test_a_rate_that_was_asked_for_is_no_loss() -> None:
     watch = StreamWatch()
     seconds(watch, 5, 20.0, free=True)

@@ -125,6 +125,46 @@ def test_a_pass_counts_from_where_it_begins(fd: int) -> None:
         assert (successor.passed, successor.backlog()) == (2, 1)
 
 
+# looking at frames where they lie
+
+
+def test_a_frame_is_looked_at_where_it_lies_and_nobody_writes_there_through_the_reader(
+    ends: tuple[RingWriter, RingReader],
+) -> None:
+    writer, reader = ends
+    write(writer, 3)
+    meta = reader.peek_newest()
+    assert meta is not None and meta.sequence == 3
+    view = reader.view(meta)
+    assert (view == 3).all() and reader.is_whole(meta)
+    with pytest.raises(ValueError, match="read-only"):
+        view[:] = 0
+
+
+def test_a_frame_stays_whole_until_the_writer_comes_round_again(fd: int) -> None:
+    with RingWriter(fd, []) as writer, RingReader(fd) as reader:
+        write(writer)
+        meta = reader.peek_newest()
+        assert meta is not None
+        write(writer, writer.layout.slots - 1)
+        assert reader.is_whole(meta) and (reader.view(meta) == 1).all()
+        writer.start()  # in the very memory
+        assert not reader.is_whole(meta)
+        assert reader.torn == 1, "counted"
+        assert reader.peek_exactly(1) is None
+
+
+def test_a_ring_can_be_closed_while_somebody_still_looks(fd: int) -> None:
+    with RingWriter(fd, []) as writer:
+        write(writer)
+        with RingReader(fd) as reader:
+            lent = memoryview(reader.memory)
+            meta = reader.peek_newest()
+            assert meta is not None
+            view = reader.view(meta)
+        assert (view == 1).all() and len(lent) == writer.layout.total_bytes
+
+
 @pytest.mark.parametrize("index", [-1, READERS, 100])
 def test_there_are_only_so_many_readers(fd: int, index: int) -> None:
     with pytest.raises(ValueError, match="there is no number"):

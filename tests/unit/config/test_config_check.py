@@ -9,6 +9,9 @@ from edgeagent.config.mistake import ConfigMistakesError, Mistake
 from edgeagent.config.schema import Config
 
 SECRET = "s3kr1t"
+HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+POLYGON = "pipelines.p.regions.0.polygon"
+CORNERS = "for example polygon = [[0.1, 0.4], [0.9, 0.4], [0.9, 1.0], [0.1, 1.0]], clockwise or not"
 
 
 def camera(**source):
@@ -187,6 +190,63 @@ def pipeline(**keys):
         (
             {"shed": "pause"},
             'pipelines.p.shed: wants a list of texts, got text (for example shed = ["rate 50%", "rate 10%", "pause"])',
+        ),
+        (
+            {"class_min_score": {"bolt": 1.5}},
+            "pipelines.p.class_min_score.bolt: 1.5 is out of range (wants a number, 0 to 1; for example bolt = 0.6)",
+        ),
+        (
+            {"class_min_score": {"bolt": "high"}},
+            "pipelines.p.class_min_score.bolt: wants a number, 0 to 1, got text (for example bolt = 0.6)",
+        ),
+        ({"regions": [{"name": "a", "polygon": 3}]}, f"{POLYGON}: wants a list of corners, each [x, y] ({CORNERS})"),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1, 1]]}]},
+            f"{POLYGON}: a polygon has 3 corners or more, not 2 ({CORNERS})",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [640, 0], [640, 480]]}]},
+            f"{POLYGON}: corner 2 lies outside the picture (corners are shares of the picture, from [0, 0] at the top "
+            "left to [1, 1]; divide pixels by its size)",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}]},
+            f"{POLYGON}: its sides 1 and 3 cross or touch (list the corners in their order)",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1, 0], [1, 0], [0, 1]]}]},
+            f"{POLYGON}: corner 2 is the same as the next (leave it out; the last joins the first itself)",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1, 0], [0, True]]}]},
+            f"{POLYGON}: corner 3 is no pair of numbers ({CORNERS})",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1, 0], [0.5]]}]},
+            f"{POLYGON}: corner 3 is no pair [x, y] ({CORNERS})",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": [[0, 0], [1e-4, 0], [0, 1e-4]]}]},
+            f"{POLYGON}: encloses nothing (corners are shares of the picture, 0 to 1, not pixels)",
+        ),
+        (
+            {"regions": [{"name": "a", "polygon": HALF}, {"name": "a", "polygon": HALF}]},
+            "pipelines.p.regions: two regions have the name a (give each a name of its own)",
+        ),
+        ({"regions": [{"polygon": HALF}]}, 'pipelines.p.regions.0.name: is missing (add name = "lane-1")'),
+        (
+            {"regions": [{"name": "a", "kind": "exclud", "polygon": HALF}]},
+            'pipelines.p.regions.0.kind: wants one of "include", "exclude", got "exclud"'
+            ' (did you mean kind = "exclude"?)',
+        ),
+        (
+            {"regions": "left"},
+            "pipelines.p.regions: wants a list of tables, got text (for example regions = "
+            '[{ kind = "include", name = "lane-1", polygon = [[0.1, 0.4], [0.9, 0.4], [0.9, 1.0], [0.1, 1.0]] }])',
+        ),
+        (
+            {"results": "changes"},
+            'pipelines.p.results: wants one of "all", "change", got "changes" (did you mean results = "change"?)',
         ),
         (
             {"priority": 200},

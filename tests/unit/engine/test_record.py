@@ -26,6 +26,9 @@ FETCHED = Provenance(origin="fetched", url="https://engines.example.org", signer
         (["crash", "crash"], "engine_crashed", "it crashed its process twice: the last reason"),
         (["load", "crash"], "engine_crashed", "it crashed its process and did not load: the last reason"),
         (["crash", "load"], "engine_load", "it crashed its process and did not load: the last reason"),
+        (["run", "run"], "engine_run", "it failed at its work twice: the last reason"),
+        (["crash", "run"], "engine_run", "it crashed its process and failed at its work: the last reason"),
+        (["run", "load"], "engine_load", "it did not load and failed at its work: the last reason"),
     ],
 )
 def test_the_second_failure_of_whichever_kind_means_quarantine(kinds, code: str, reason: str) -> None:
@@ -35,6 +38,8 @@ def test_the_second_failure_of_whichever_kind_means_quarantine(kinds, code: str,
     assert twice.quarantine is not None
     assert (twice.quarantine.code, twice.quarantine.reason) == (code, reason)
     assert (twice.load_failures, twice.crashes) == (kinds.count("load"), kinds.count("crash"))
+    assert twice.run_failures == kinds.count("run")
+    assert forgiven(twice).failures == 0
 
 
 def test_the_first_reason_for_quarantine_stays() -> None:

@@ -50,6 +50,15 @@ def test_a_detection_is_rounded_for_the_wire() -> None:
     assert json.loads(encode_part(detection))["class"] == "person"
 
 
+def test_a_detection_names_its_track_and_regions_only_where_it_has_them() -> None:
+    box = (1.0, 2.0, 3.0, 4.0)
+    plain = json.loads(Detection.rounded("a", 0, 0.5, box).model_dump_json(by_alias=True, exclude_none=True))
+    full = Detection.rounded("a", 0, 0.5, box, 17, ("lane-1",))
+    assert set(plain) == {"class", "class_id", "score", "box"}, "as before there was tracking"
+    assert json.loads(encode_part(full)) == {**plain, "track": 17, "regions": ["lane-1"]}
+    assert Detection.rounded("a", 0, 0.5, box, 0, ()).track is None
+
+
 def encode_part(detection: Detection) -> str:
     return detection.model_dump_json(by_alias=True)
 

@@ -38,11 +38,24 @@ def test_a_batch_gives_one_answer_a_frame_in_order() -> None:
     assert means(session) == [5.0], "the place that was not used gives nothing"
 
 
-def test_the_frames_may_change_after_submit() -> None:
+def test_a_batch_of_several_is_put_together_when_it_is_submitted() -> None:
     session, given = Means(), frame(3)
     session.submit([given])
     given[:] = 9
     assert means(session) == [3.0]
+
+
+def test_a_batch_of_one_is_not_copied() -> None:
+    class One(Means):
+        batch = 1
+
+        def run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
+            assert frames.base is given
+            return []
+
+    session, given = One(), frame(3)
+    session.submit([given])
+    assert session.collect() == []
 
 
 @pytest.mark.parametrize(
@@ -58,5 +71,5 @@ def test_halves_come_in_pairs() -> None:
     with pytest.raises(EngineError, match="no batch"):
         session.collect()
     session.submit([frame(1)])
-    with pytest.raises(EngineError, match="not collected"):
+    with pytest.raises(EngineError, match="1 of 1 batches are under way"):
         session.submit([frame(1)])

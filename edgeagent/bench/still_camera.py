@@ -1,0 +1,68 @@
+"""A camera that costs nothing: the capture child over pictures that are drawn already, shown in turn.
+
+`python -m edgeagent.bench.still_camera`, in place of the capture child. All of capturing is the agent's own but the
+source, whose drawing would otherwise be most of the work and drive everything else out of the processor's caches.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import cycle
+
+from edgeagent.camera.capture_child import Capture
+from edgeagent.camera.messages import CaptureStart
+from edgeagent.camera.ring import RingWriter
+from edgeagent.camera.sources import FrameSource, Image, quiet_opencv
+from edgeagent.camera.spec import SourceSpec, SyntheticSpec
+from edgeagent.errors import SourceError
+from edgeagent.simulate.scenes import ConveyorStream
+from edgeagent.supervise.program import ControlChannel, run_child
+
+PICTURES, STEP = 4, 9  # how many, and how many frames of the synthetic camera lie between two
+
+
+class StillSource:
+    """What the synthetic camera shows now and then, over and over."""
+
+    paced = True
+    fps_known = True
+    expected_frames = 0
+
+    def __init__(self, spec: SyntheticSpec) -> None:
+        self.width, self.height, self.fps = spec.width, spec.height, spec.fps
+        stream = ConveyorStream(spec.width, spec.height, spec.fps, spec.seed)
+        self._pictures = cycle([stream.frame(STEP * number)[0] for number in range(PICTURES)])
+
+    def read(self) -> Image | None:
+        return next(self._pictures)
+
+    def skip(self, frames: int) -> None:
+        """All are alike."""
+
+    def pass_over(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def open_still(camera: str, spec: SourceSpec) -> FrameSource:
+    """Raises SourceError for anything but a synthetic source."""
+    if not isinstance(spec, SyntheticSpec):
+        raise SourceError(f"camera {camera} is no synthetic one", code="source")
+    return StillSource(spec)
+
+
+def main(channel: ControlChannel) -> int:
+    line = channel.receive(timeout_s=None)
+    if line is None:
+        return 0
+    start = CaptureStart.model_validate_json(line)
+    quiet_opencv()
+    with ExitStack() as stack:
+        writers = [stack.enter_context(RingWriter(ring.fd, ring.wake_fds)) for ring in start.rings]
+        return Capture(channel, start, writers, open_still).run()
+
+
+if __name__ == "__main__":
+    run_child(main)

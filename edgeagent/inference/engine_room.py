@@ -1,0 +1,227 @@
+"""Which engine each pipeline runs on: engines come, change places between two batches, fail, and go.
+
+An engine is loaded once, however many pipelines it serves, and opened beside the loop, which goes on with the engine
+before. That one stays loaded while the new one is on trial; when the new one fails, the pipelines go back to it. An
+engine that fails with nothing to go back to leaves its pipelines without one, and the agent is told either way.
+
+Knows nothing of batches: `settle` is called before pipelines change places, and brings home all that is under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from edgeagent.camera.pace import Spacing
+from edgeagent.errors import EngineError
+from edgeagent.inference.after import After, Memory
+from edgeagent.inference.engine import Engine, EngineKey
+from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunFailed
+from edgeagent.inference.opener import Opened, Opener
+from edgeagent.inference.pacing import Limit
+from edgeagent.inference.pipeline import Pipeline
+from edgeagent.inference.stream import Feed, Stream
+from edgeagent.inference.trial import Outcome, Trial
+from edgeagent.supervise.messages import Message
+
+STUCK_S = 120.0
+
+
+@dataclass
+class Serving:
+    """A pipeline on its engine. `before`: what served it until then, for as long as there is a way back."""
+
+    pipeline: Pipeline
+    engine: Engine
+    stream: Stream
+    before: Serving | None = None
+
+
+class EngineRoom:
+    """`canary_s`: seconds between two canaries of an engine, 0 for none."""
+
+    def __init__(
+        self,
+        feeds: Mapping[str, Feed],
+        opener: Opener,
+        tell: Callable[[Message], None],
+        canary_s: float = 0.0,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._feeds = feeds
+        self._opener = opener
+        self._tell = tell
+        self._canary_ns = int(canary_s * 1e9)
+        self._now_ns = now_ns
+        self._engines: list[Engine] = []
+        self._serving: dict[str, Serving] = {}
+        self._wanted: dict[str, PipelineStart] = {}
+        self._opening: set[EngineKey] = set()
+        self._came_to: dict[str, int] = {}  # the last frame of pipelines that have left their stream
+        self.limits: dict[str, Limit] = {}
+        self.memories: dict[str, Memory] = {}
+        self.settle: Callable[[], None] = lambda: None
+        self.on_gone: Callable[[Stream], None] = lambda stream: None
+
+    @property
+    def engines(self) -> list[Engine]:
+        return self._engines
+
+    def streams(self) -> Iterator[Stream]:
+        return (stream for feed in self._feeds.values() for stream in feed.streams)
+
+    def limit(self, pipeline: str) -> Limit:
+        return self.limits.setdefault(pipeline, Limit())
+
+    # engines come
+
+    def load(self, start: PipelineStart) -> None:
+        """Let the pipeline run on this engine as soon as it is there; the last wish counts."""
+        if start.ring not in self._feeds:
+            self._not_loaded(start, f"there is no ring {start.ring!r}")
+            return
+        key = EngineKey.of(start)
+        self._wanted[start.pipeline] = start
+        loaded = next((engine for engine in self._engines if engine.key == key), None)
+        if loaded is not None:
+            self._arrived(key, loaded, 0.0)
+        elif key not in self._opening:
+            self._opening.add(key)
+            self._opener.open(key, start.canary)
+
+    def take_opened(self) -> None:
+        """Let what has been opened serve."""
+        for opened in self._opener.take():
+            self._opening.discard(opened.key)
+            if opened.engine is None:
+                self._refused(opened)
+                continue
+            self._engines.append(opened.engine)
+            opened.engine.trial = Trial(self._now_ns())
+            opened.engine.canary_ns = self._now_ns() + self._canary_ns
+            self._arrived(opened.key, opened.engine, opened.took_s)
+
+    def _who_wants(self, key: EngineKey) -> list[PipelineStart]:
+        starts = [start for start in self._wanted.values() if EngineKey.of(start) == key]
+        for start in starts:
+            del self._wanted[start.pipeline]
+        return starts
+
+    def _refused(self, opened: Opened) -> None:
+        for start in self._who_wants(opened.key):
+            self._not_loaded(start, opened.error.line() if opened.error else "")
+
+    def _not_loaded(self, start: PipelineStart, text: str) -> None:
+        self._tell(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
+
+    def _arrived(self, key: EngineKey, engine: Engine, took_s: float) -> None:
+        for start in self._who_wants(key):
+            if engine.size != self._feeds[start.ring].size:
+                height, width = engine.size
+                self._not_loaded(start, f"the engine takes {width}x{height}, the ring holds another size")
+                continue
+            self._switch(start, engine)
+            word = Loaded(
+                pipeline=start.pipeline, engine=start.engine, load_s=round(took_s, 3), canary=engine.known_answer
+            )
+            self._tell(word)
+        self._let_go()
+
+    def _switch(self, start: PipelineStart, engine: Engine) -> None:
+        """Between two batches: the pipeline's next frame goes to this engine."""
+        self.settle()
+        after = After(start, self.memories.setdefault(start.pipeline, Memory()))
+        pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
+        now = self._serving.pop(start.pipeline, None)
+        before = now
+        if now is not None:
+            self._leave(now)
+            before, now.before = (now.before, None) if now.engine is engine else (now, None)
+        self._seat(pipeline, engine, before)
+
+    def _seat(self, pipeline: Pipeline, engine: Engine, before: Serving | None) -> None:
+        name, feed = pipeline.start.ring, self._feeds[pipeline.start.ring]
+        if name not in engine.lent:
+            engine.lent.add(name)
+            engine.session.lend(feed.ring.memory)
+        stream = next((one for one in feed.streams if one.engine == engine.number), None)
+        if stream is None:
+            last = self._came_to.get(pipeline.start.pipeline, 0)
+            stream = Stream(feed, engine.number, engine.session.depth, last)
+            feed.streams.append(stream)
+        stream.pipelines.append(pipeline)
+        feed.wake()  # a writer that waits for its reader wakes nobody again
+        self._serving[pipeline.start.pipeline] = Serving(pipeline, engine, stream, before)
+
+    def _leave(self, serving: Serving) -> None:
+        stream = serving.stream
+        self._came_to[serving.pipeline.start.pipeline] = stream.last
+        stream.pipelines.remove(serving.pipeline)
+        if not stream.pipelines:
+            stream.feed.streams.remove(stream)
+            self.on_gone(stream)
+
+    # engines fail and go
+
+    def landed(self, engine: Engine, outcome: Outcome, text: str) -> None:
+        """How a batch went. An engine that has failed too often is taken out."""
+        engine.trial = engine.trial.after(outcome)
+        way_back = any(one.before is not None for one in self._serving.values() if one.engine is engine)
+        if engine.trial.failed(way_back=way_back):
+            self.take_out(engine, "engine_run", text)
+
+    def take_out(self, engine: Engine, code: str, text: str) -> None:
+        """Its pipelines go back to what served them before, or have no engine from now on."""
+        self.settle()
+        for serving in self._serving.values():
+            if serving.before is not None and serving.before.engine is engine:
+                serving.before = None
+        for name, serving in [item for item in self._serving.items() if item[1].engine is engine]:
+            del self._serving[name]
+            self._leave(serving)
+            back = serving.before
+            if back is not None:
+                self._seat(back.pipeline, back.engine, None)
+            back_to = back.engine.key.engine if back is not None else ""
+            self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
+        self._let_go()
+
+    def watch(self) -> None:
+        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine."""
+        if (working_s := self._opener.working_s()) > STUCK_S:
+            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
+        self._end_trials()
+
+    def _end_trials(self) -> None:
+        """What has run well for long enough needs no way back."""
+        now_ns = self._now_ns()
+        ended = [one for one in self._serving.values() if one.before is not None and one.engine.trial.over(now_ns)]
+        for serving in ended:
+            serving.before = None
+        if ended:
+            self._let_go()
+
+    def canary_due(self, *, late_ns: int) -> Engine | None:
+        """An engine whose canary has been due for so long, and that has room; its next one is set."""
+        if not self._canary_ns:
+            return None
+        now_ns = self._now_ns()
+        for engine in self._engines:
+            if now_ns >= engine.canary_ns + late_ns and engine.has_room:
+                engine.canary_ns = now_ns + self._canary_ns
+                return engine
+        return None
+
+    def _let_go(self) -> None:
+        """Close the engines that nobody runs on or may go back to."""
+        used = {id(one.engine) for one in self._serving.values()}
+        used |= {id(one.before.engine) for one in self._serving.values() if one.before is not None}
+        for engine in [engine for engine in self._engines if id(engine) not in used]:
+            self._engines.remove(engine)
+            self._opener.close_engine(engine)
+
+    def close(self) -> None:
+        self._serving.clear()
+        self._let_go()
+        self._opener.close()

@@ -1,0 +1,91 @@
+"""A pipeline: which frames of its ring it looks at, and what it makes of the engine's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeagent.camera.pace import Spacing
+from edgeagent.camera.ring import Frame, FrameMeta
+from edgeagent.inference.after import After
+from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, Snapshot
+from edgeagent.inference.pacing import Limit
+from edgeagent.inference.result_line import detections_json, quoted, result_line
+from edgeagent.inference.snapshots import draw_snapshot
+from edgeagent.vision.detections import Candidates
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of one batch, monotonic: when the engine began with it, and when its answer was there."""
+
+    begun_ns: int
+    ran_ns: int
+
+
+@dataclass(eq=False)
+class Pipeline:
+    """A pipeline as it was started. `limit` outlives it: it belongs to the name."""
+
+    start: PipelineStart
+    after: After
+    limit: Limit
+    spacing: Spacing
+
+    def __post_init__(self) -> None:
+        self._names = quoted(self.start.classes)
+        self._to_picture: list[ResultRow] | None = None
+
+    def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
+        """What `wants` would say of this frame, without counting it."""
+        return self.spacing.is_due(meta.capture_ns) and (lossless or self.limit.would(meta.capture_ns))
+
+    def wants(self, meta: FrameMeta, *, lossless: bool) -> bool:
+        """Whether it looks at this frame; asked once for each. What is lossless is not shed."""
+        if not self.spacing.is_due(meta.capture_ns):
+            return False
+        self.spacing.passed(meta.capture_ns)
+        return lossless or self.limit.lets_through(meta.capture_ns)
+
+    def result(self, candidates: Candidates, meta: FrameMeta, times: Times, now_ns: Callable[[], int]) -> bytes | None:
+        """The line that tells the agent of a frame; None where it is not to be told."""
+        rows = self.after.take(candidates, meta.box, meta.capture_ns)
+        if rows is None:
+            return None
+        self._to_picture = rows if self.after.is_snapshot_due(rows, meta.capture_ns) else None
+        found = detections_json(rows, self._names)
+        head = FrameResult(
+            pipeline=self.start.pipeline,
+            frame=meta.sequence,
+            capture_ns=meta.capture_ns,
+            capture_ms=meta.capture_ms,
+            width=meta.box.source_width,
+            height=meta.box.source_height,
+            wait_ms=(times.begun_ns - meta.capture_ns) / 1e6,
+            engine_ms=(times.ran_ns - times.begun_ns) / 1e6,
+            post_ms=(now_ns() - times.ran_ns) / 1e6,
+            found=len(rows),
+            last_track=self.after.last_track,
+        )
+        return result_line(head, found)
+
+    def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Snapshot | None:
+        """The picture that the last result asks for; None where it asks for none, or the frame has gone meanwhile.
+
+        `is_whole` is asked after the frame was copied: its place in the ring is not ours.
+        """
+        rows, wish = self._to_picture, self.start.after.snapshot
+        self._to_picture = None
+        if rows is None or wish is None:
+            return None
+        own = frame.copy()
+        if not is_whole():
+            return None
+        return Snapshot(
+            pipeline=self.start.pipeline,
+            frame=meta.sequence,
+            capture_ms=meta.capture_ms,
+            drawn=wish.drawn,
+            found=len(rows),
+            jpeg=draw_snapshot(own, meta.box, rows, self.start.classes, drawn=wish.drawn),
+        )

@@ -1,0 +1,282 @@
+"""What a frame costs outside the engine, beside a neighbour's: `python tests/bench/peers.py [--frames N] [--json]`.
+
+One network (the shape of YOLOv8n, random weights), the same frames (the synthetic conveyor, 640x480), ONNX Runtime on
+one thread, CPU time. The neighbour is Ultralytics' `predict`, installed from the package index into a virtual
+environment of its own under PEERS_DIR (default: ~/.cache/edgeagent-peers); where that cannot be had it is skipped, and
+why is said.
+
+- Theirs: the process's CPU time of `predict` on a frame, less that of ONNX Runtime's `run` within it.
+- Ours: CPU time of the letterbox into a ring, and of infer child and agent from there to MQTT, all processes and
+  threads, with a null engine that finds as many things as the network does (`edgeagent bench --null`).
+
+Our engines have the normalisation of the pixels and the choice of candidates within them
+(docs/decisions/0004-graft.md), theirs do that outside. So what these parts cost inside our engine is told beside it
+(ONNX Runtime's own profile), and the share with them counted as ours.
+
+PEERS_PIP: what else pip is given, for example "torch==2.13.0+cpu" where such a wheel is at hand: the index's own torch
+brings gigabytes for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+sys.path.append(str(Path(__file__).parents[1] / "gpu"))
+from yolov8n import settle, yolov8n
+
+from edgeagent.bench.end_to_end import measure_end_to_end
+from edgeagent.bench.power import Meter
+from edgeagent.bench.report import facts_of_whole
+from edgeagent.bench.subject import MIN_SCORE, Subject, model_subject, null_subject
+from edgeagent.camera.ring import RingWriter
+from edgeagent.camera.ring_layout import RingLayout
+from edgeagent.camera.ring_memory import create_ring
+from edgeagent.engine.graft import PREFIX
+from edgeagent.simulate.scenes import ConveyorStream
+from edgeagent.vision.letterbox import apply_letterbox, fit_letterbox
+from edgeagent.vision.nms import select_detections
+
+SIDE, SOURCE = 640, (640, 480)
+PEERS_DIR = Path(os.environ.get("PEERS_DIR", Path.home() / ".cache" / "edgeagent-peers"))
+WANTED_SHARE = 0.2
+INSTALL_S, RUN_S = 3600, 1800
+MODEL_TOML = """
+name = "yolov8n-random"
+version = "1"
+onnx = "yolov8n.onnx"
+task = "detect"
+family = "yolov8"
+classes = [{classes}]
+[input]
+width = 640
+height = 640
+"""
+THEIRS = r"""
+import json, sys, time
+import numpy as np, onnxruntime, torch, cv2
+torch.set_num_threads(1); cv2.setNumThreads(1)
+inside = [0.0]
+class OneThread(onnxruntime.InferenceSession):
+    def __init__(self, path, sess_options=None, providers=None, **more):
+        options = sess_options or onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        super().__init__(path, options, providers=["CPUExecutionProvider"])
+    def run(self, *given, **more):
+        began = time.process_time()
+        try:
+            return super().run(*given, **more)
+        finally:
+            inside[0] += time.process_time() - began
+    def run_with_iobinding(self, *given, **more):
+        began = time.process_time()
+        try:
+            return super().run_with_iobinding(*given, **more)
+        finally:
+            inside[0] += time.process_time() - began
+onnxruntime.InferenceSession = OneThread
+import ultralytics
+model = ultralytics.YOLO(sys.argv[1], task="detect")
+frames = np.load(sys.argv[2])
+taken, found = [], []
+for number in range(-3, int(sys.argv[3])):
+    inside[0], began = 0.0, time.process_time()
+    frame, score = frames[number % len(frames)], float(sys.argv[4])
+    result = model.predict(frame, imgsz=640, conf=score, iou=0.5, verbose=False, device="cpu")[0]
+    boxes = result.boxes.xyxy.numpy(), result.boxes.conf.numpy(), result.boxes.cls.numpy()
+    total = time.process_time() - began
+    if number >= 0:
+        taken.append((total - inside[0], inside[0])); found.append(len(boxes[0]))
+print(json.dumps({"version": ultralytics.__version__, "outside_us": [1e6 * a for a, _ in taken],
+                  "engine_us": [1e6 * b for _, b in taken], "found": found}))
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="edgeagent-peers-") as name:
+        folder = Path(name)
+        pictures = conveyor(24)
+        subject = bundle(folder)
+        told: dict[str, Any] = {"ultralytics": ultralytics(folder, pictures, options.frames)}
+        told["ours"] = ours(subject, pictures, folder)
+    theirs = told["ultralytics"].get("outside_us")
+    if theirs:
+        told["share"] = round(told["ours"]["outside_us"] / theirs, 3)
+        told["share_with_grafts"] = round((told["ours"]["outside_us"] + told["ours"]["grafts_us"]) / theirs, 3)
+        told["wanted_share"] = WANTED_SHARE
+    print(json.dumps(told) if options.json else "\n".join(lines(told)))
+    return 0 if not theirs or told["share"] <= WANTED_SHARE else 1
+
+
+def conveyor(count: int) -> np.ndarray:
+    stream = ConveyorStream(*SOURCE, 30.0, 5)
+    return np.stack([stream.frame(9 * number)[0] for number in range(count)])
+
+
+def bundle(folder: Path) -> Subject:
+    """The network on disk, and our engine of it."""
+    import onnx
+
+    model = yolov8n()
+    settle(model, [_as_fed(boxed(frame)) for frame in conveyor(4)])
+    names = {str(number): f"c{number}" for number in range(80)}
+    for key, value in {"task": "detect", "stride": "32", "names": str({int(k): v for k, v in names.items()})}.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, folder / "yolov8n.onnx")
+    classes = ", ".join(f'"{name}"' for name in names.values())
+    (folder / "model.toml").write_text(MODEL_TOML.format(classes=classes))
+    return model_subject(folder, str(folder), 1)
+
+
+def _as_fed(frame: np.ndarray) -> np.ndarray:
+    """float32 (1, 3, SIDE, SIDE) RGB 0..1, as the network is fed."""
+    fed: np.ndarray = np.ascontiguousarray(frame[..., ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return fed
+
+
+def boxed(frame: np.ndarray) -> np.ndarray:
+    out = np.empty((SIDE, SIDE, 3), np.uint8)
+    apply_letterbox(frame, fit_letterbox(*SOURCE, SIDE, SIDE), out)
+    return out
+
+
+# theirs
+
+
+def ultralytics(folder: Path, pictures: np.ndarray, frames: int) -> dict[str, Any]:
+    """Median CPU us a frame, or why there is none."""
+    python = PEERS_DIR / "ultralytics" / "bin" / "python"
+    if why := _installed(python):
+        return {"skipped": why}
+    np.save(folder / "frames.npy", pictures)
+    given = [str(folder / "yolov8n.onnx"), str(folder / "frames.npy"), str(frames), str(MIN_SCORE)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
+    done = subprocess.run(
+        [str(python), "-c", THEIRS, *given], capture_output=True, text=True, timeout=RUN_S, check=False, env=environment
+    )
+    if done.returncode:
+        return {"skipped": f"it does not run: {(done.stderr.strip().splitlines() or ['it says nothing'])[-1]}"}
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    return {
+        "version": told["version"],
+        "frames": frames,
+        "outside_us": round(statistics.median(told["outside_us"]), 1),
+        "engine_us": round(statistics.median(told["engine_us"]), 1),
+        "found": round(statistics.mean(told["found"]), 1),
+    }
+
+
+def _installed(python: Path) -> str:
+    """Empty when it can be run; else why it cannot be had."""
+    if not python.exists():
+        python.parent.parent.mkdir(parents=True, exist_ok=True)
+        wanted = ["ultralytics", "onnxruntime", *shlex.split(os.environ.get("PEERS_PIP", ""))]
+        for command in (
+            [sys.executable, "-m", "venv", str(python.parent.parent)],
+            [str(python), "-m", "pip", "install", "-q", *wanted],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+            if done.returncode:
+                return f"it cannot be installed: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
+    done = subprocess.run([str(python), "-c", "import ultralytics"], capture_output=True, text=True, check=False)
+    return "" if not done.returncode else f"it is not whole: {done.stderr.strip().splitlines()[-1]}; remove {PEERS_DIR}"
+
+
+# ours
+
+
+def ours(subject: Subject, pictures: np.ndarray, folder: Path) -> dict[str, Any]:
+    found = round(statistics.mean(_found(subject, pictures)))
+    null = null_subject(folder, SIDE, SIDE, found)
+    whole = facts_of_whole(measure_end_to_end(null, 1, 30.0, 10.0, None, Meter(Path("/"))))
+    cpu: Any = whole["cpu_us"]
+    letterbox = _letterbox_us(pictures)
+    return {
+        "letterbox_us": round(letterbox, 1),
+        "ring_to_mqtt_us": cpu["ring_to_mqtt"],
+        "outside_us": round(letterbox + cpu["ring_to_mqtt"], 1),
+        "grafts_us": round(_grafts_us(subject, pictures), 1),
+        "found": found,
+    }
+
+
+def _found(subject: Subject, pictures: np.ndarray) -> list[int]:
+    with subject.session() as session:
+        every = [session.run(boxed(frame)[None])[0] for frame in pictures[:8]]
+    return [len(select_detections(one, min_score=MIN_SCORE, iou=0.5, limit=100)) for one in every]
+
+
+def _letterbox_us(pictures: np.ndarray) -> float:
+    """CPU us of a frame on its way into a ring."""
+    fd, box = create_ring("peers", RingLayout(SIDE, SIDE)), fit_letterbox(*SOURCE, SIDE, SIDE)
+    with RingWriter(fd, []) as writer:
+
+        def one(frame: np.ndarray) -> None:
+            apply_letterbox(frame, box, writer.start())
+            writer.publish(time.monotonic_ns(), 1, box)
+
+        taken = [_cpu_us(one, frame) for _ in range(5) for frame in pictures]
+    os.close(fd)
+    return statistics.median(taken)
+
+
+def _cpu_us(one: Callable[[np.ndarray], None], frame: np.ndarray) -> float:
+    began = time.process_time_ns()
+    one(frame)
+    return (time.process_time_ns() - began) / 1000
+
+
+def _grafts_us(subject: Subject, pictures: np.ndarray) -> float:
+    """What the nodes that we put into the network take of ONNX Runtime's time, a frame."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_profiling, options.profile_file_prefix = True, str(subject.plan.parent / "profile")
+    session = onnxruntime.InferenceSession(subject.plan.read_bytes(), options, providers=["CPUExecutionProvider"])
+    for frame in pictures[:12]:
+        session.run(None, {session.get_inputs()[0].name: boxed(frame)[None]})
+    events = json.loads(Path(session.end_profiling()).read_text())
+    taken: dict[str, list[float]] = {}
+    for one in events:
+        if one.get("cat") == "Node" and PREFIX in one["name"]:
+            taken.setdefault(one["name"], []).append(one["dur"])
+    return sum(statistics.median(times) for times in taken.values())
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    peer, own = told["ultralytics"], told["ours"]
+    text = [
+        f"ours: {own['outside_us']:.0f} us of CPU a frame outside the engine ({own['letterbox_us']:.0f} letterbox and "
+        f"ring, {own['ring_to_mqtt_us']:.0f} from there to MQTT), {own['found']} detections; {own['grafts_us']:.0f} us "
+        "in the engine for what theirs does outside"
+    ]
+    if "skipped" in peer:
+        return [*text, f"Ultralytics: skipped, {peer['skipped']}"]
+    return [
+        *text,
+        f"Ultralytics {peer['version']}: {peer['outside_us']:.0f} us outside the engine, {peer['engine_us']:.0f} in "
+        f"it, {peer['found']} detections",
+        f"ours is {told['share']:.2f} of theirs (wanted: at most {WANTED_SHARE}), {told['share_with_grafts']:.2f} with "
+        "the grafts",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

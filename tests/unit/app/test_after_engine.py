@@ -1,0 +1,66 @@
+"""From a pipeline's settings to what the infer child does after the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeagent.app.after_engine import after_engine, check_tracking, with_first_track
+from edgeagent.config.pipeline_table import PipelineSettings
+from edgeagent.errors import ConfigError
+from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
+
+HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+
+
+def settings(**values: object) -> PipelineSettings:
+    return PipelineSettings.model_validate({"camera": "belt", "model": "parts", **values})
+
+
+def test_by_default_nothing_is_done() -> None:
+    assert after_engine(settings()) == AfterEngine()
+
+
+def test_every_setting_arrives() -> None:
+    wanted = settings(
+        class_min_score={"bolt": 0.6},
+        tracking=True,
+        track_low_score=0.2,
+        track_lost_s=3.0,
+        regions=[{"name": "left", "polygon": HALF}, {"name": "hole", "kind": "exclude", "polygon": HALF}],
+        region_point="foot",
+        region_names=True,
+        results="change",
+        change_moved=0.3,
+        heartbeat_s=5.0,
+        snapshots="drawn",
+        snapshot_interval_s=30.0,
+    )
+    corners = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    after = after_engine(wanted)
+    assert after == AfterEngine(
+        class_min_score={"bolt": 0.6},
+        tracking=Tracking(low_score=0.2, lost_s=3.0),
+        regions=(
+            RegionPart(name="left", include=True, corners=corners),
+            RegionPart(name="hole", include=False, corners=corners),
+        ),
+        region_point="foot",
+        region_names=True,
+        change=OnChange(moved=0.3, heartbeat_s=5.0),
+        snapshot=SnapshotWish(drawn=True, interval_s=30.0),
+    )
+    assert AfterEngine.model_validate_json(after.model_dump_json()) == after
+
+
+def test_numbers_begin_where_they_are_told() -> None:
+    tracked = with_first_track(after_engine(settings(tracking=True)), 42)
+    assert tracked.tracking is not None and tracked.tracking.first_id == 42
+    assert with_first_track(AfterEngine(), 42) == AfterEngine()
+
+
+def test_tracking_without_its_solver_is_refused_with_a_mend() -> None:
+    check_tracking("p", settings(), has_lap=lambda: False)
+    check_tracking("p", settings(tracking=True), has_lap=lambda: True)
+    with pytest.raises(ConfigError, match="lap is not installed") as caught:
+        check_tracking("p", settings(tracking=True), has_lap=lambda: False)
+    assert caught.value.error_code == "tracking_extra" and "edgeagent[tracking]" in caught.value.mend
