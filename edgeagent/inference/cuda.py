@@ -196,3 +196,27 @@ class DeviceBuffer:
         self.host = np.empty(0, self.host.dtype)
         if hasattr(pinned, "free"):
             pinned.free()
+
+
+class MappedArray:
+    """A pinned array on the host into which the GPU writes by itself, through its bus: for results of a few thousand
+    bytes, which a copy would take longer to start than to make. Made and freed as a DeviceBuffer is."""
+
+    def __init__(self, gpu: Gpu, size: int) -> None:
+        driver = gpu.driver
+        with translated(driver):
+            self.host: npt.NDArray[np.uint8] = driver.pagelocked_empty(
+                (size,), np.uint8, mem_flags=driver.host_alloc_flags.DEVICEMAP
+            )
+        pinned: Any = self.host.base
+        try:
+            with translated(driver):
+                self.address = int(pinned.get_device_pointer())
+        except EngineError:
+            self.free()
+            raise
+
+    def free(self) -> None:
+        pinned: Any = self.host.base
+        self.host = np.empty(0, np.uint8)
+        pinned.free()

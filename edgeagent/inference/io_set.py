@@ -1,7 +1,7 @@
 """What one batch needs on its way through a GPU, so that batches do not wait for each other's memory.
 
-A batch's frames go up on one stream, run on another and its results come down on a third; the events of its set say
-how far it is. Two sets are enough for a GPU that is never idle: one batch runs while the next one is brought.
+A batch's frames go up on one stream and run on another; the events of its set say how far it is. Two sets are enough
+for a GPU that is never idle: one batch runs while the next one is brought.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.inference.cuda import DeviceBuffer, Gpu, translated
+from edgeagent.inference.cuda import DeviceBuffer, Gpu, MappedArray, translated
 from edgeagent.inference.cuda_bindings import CudaGraph
 from edgeagent.vision.detections import Candidates
 
@@ -37,21 +37,20 @@ class Tensor:
 
 
 class Streams:
-    """Up, run, down. `single`: all three are one, for engines whose tensors must stay where they are."""
+    """Up and run. `single`: both are one, for engines whose tensors must stay where they are."""
 
     def __init__(self, gpu: Gpu, *, single: bool) -> None:
         with translated(gpu.driver):
             self.run: Any = gpu.driver.Stream(NON_BLOCKING)
             self.up = self.run if single else gpu.driver.Stream(NON_BLOCKING)
-            self.down = self.run if single else gpu.driver.Stream(NON_BLOCKING)
         self.handle = int(self.run.handle)
 
     def synchronize(self) -> None:
-        for stream in (self.up, self.run, self.down):
-            stream.synchronize()
+        self.up.synchronize()
+        self.run.synchronize()
 
     def free(self) -> None:
-        self.up = self.run = self.down = None
+        self.up = self.run = None
 
 
 def places(outputs: Mapping[str, Tensor]) -> tuple[dict[str, int], int]:
@@ -64,7 +63,8 @@ def places(outputs: Mapping[str, Tensor]) -> tuple[dict[str, int], int]:
 
 
 class IoSet:
-    """`memory_of`: the set whose memory on the GPU this one shares; its twins on the host are its own.
+    """`memory_of`: the set whose memory on the GPU this one shares; its twins on the host are its own. `mapped`: the
+    engine writes its results straight into memory of the host.
 
     Made and freed with the context current. `wait` sleeps: the CPU belongs to others. With `spin` it does not, to
     measure what that costs."""
@@ -76,6 +76,7 @@ class IoSet:
         outputs: Mapping[str, Tensor],
         *,
         memory_of: IoSet | None = None,
+        mapped: bool = True,
         spin: bool = False,
     ) -> None:
         driver = self._driver = gpu.driver
@@ -84,12 +85,14 @@ class IoSet:
         flags = driver.event_flags.DISABLE_TIMING
         with translated(driver):
             self._brought: Any = driver.Event(flags)
-            self._ran: Any = driver.Event(flags)
             self._done: Any = driver.Event(flags if spin else flags | driver.event_flags.BLOCKING_SYNC)
-        inputs, results = (memory_of.input, memory_of._outputs) if memory_of else (None, None)
+        inputs, results = (memory_of.input, memory_of._copied) if memory_of else (None, None)
         self.input: DeviceBuffer = DeviceBuffer(gpu, frames.shape, frames.kind, memory_of=inputs)
         try:
-            self._outputs: DeviceBuffer = DeviceBuffer(gpu, (size,), np.uint8, memory_of=results)
+            self._copied: DeviceBuffer | None = (
+                None if mapped else DeviceBuffer(gpu, (size,), np.uint8, memory_of=results)
+            )
+            self._outputs: DeviceBuffer | MappedArray = self._copied or MappedArray(gpu, size)
         except BaseException:
             self.input.free()
             raise
@@ -112,12 +115,10 @@ class IoSet:
             streams.run.wait_for_event(self._brought)
 
     def fetch(self, streams: Streams) -> None:
-        """Start the results' copy, behind the run."""
-        if streams.down is not streams.run:
-            self._ran.record(streams.run)
-            streams.down.wait_for_event(self._ran)
-        self._outputs.pull(streams.down)
-        self._done.record(streams.down)
+        """Have the results on the host when `wait` returns."""
+        if self._copied is not None:
+            self._copied.pull(streams.run)
+        self._done.record(streams.run)
 
     def wait(self) -> None:
         self._done.synchronize()
@@ -130,7 +131,7 @@ class IoSet:
     def free(self) -> None:
         """Nothing of it may be running. Its graphs are freed by whoever put them there."""
         self._results = []
-        self._brought = self._ran = self._done = None
+        self._brought = self._done = None
         self._outputs.free()
         self.input.free()
 

@@ -1,8 +1,8 @@
 """Engines on TensorRT: plans that the store has verified, run on the GPU or on a DLA core.
 
 Everything a frame needs is made once: streams, and for each batch that may be under way a set of tensors (io_set.py).
-While one batch runs, the next one's frames are brought and the last one's results are fetched; the Python in between
-costs the GPU nothing as long as it is done in time.
+While one batch runs, the next one's frames are brought; results are written by the engine itself into memory of the
+host. The Python in between costs the GPU nothing as long as it is done in time.
 
 The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, or else by TensorRT's
 own enqueue; `how` says which, and why. Frames of memory that was lent are copied by the GPU itself or, where it shares
@@ -50,6 +50,7 @@ class TensorRtSession:
         depth: int = DEPTH,
         graphs: bool = True,
         spin: bool = False,
+        mapped: bool = True,
         trt: Trt = None,
         gpu: Gpu | None = None,
     ) -> None:
@@ -60,6 +61,7 @@ class TensorRtSession:
         self._held = contextlib.ExitStack()
         self._fixed = dla_core is not None
         self._spin = spin
+        self._mapped = mapped and not self._fixed
         self._plain = self._why_plain(graphs=graphs)
         self._not_lent = ""
         self._regions: list[Region] = []
@@ -234,8 +236,9 @@ class TensorRtSession:
         self._in_place = self._gpu.integrated and self._shape[0] == 1 and not self._fixed
         for _ in range(self.depth):
             shared = self._all[0] if self._fixed and self._all else None
-            self._all.append(IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, spin=self._spin))
-            self._held.callback(self._all[-1].free)
+            io = IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, mapped=self._mapped, spin=self._spin)
+            self._all.append(io)
+            self._held.callback(io.free)
         self._free.extend(self._all)
         try:
             self._warm(plan)

@@ -44,6 +44,7 @@ class CudaStandIn:
         self.capturing: dict[int, list[Work] | None] = {}  # None: it was spoilt
         self.graphs: dict[int, Any] = {}
         self.registered: dict[int, int] = {}
+        self.mapped: dict[int, int] = {}  # pinned memory that the GPU sees
         self.fail_next: Error | None = None
         self.calls_until_failure: int | None = None  # then one fails
         self.lost: str | None = None  # the words of a sticky error
@@ -67,6 +68,7 @@ class CudaStandIn:
             mem_get_info=self._mem_get_info,
             mem_alloc=self._mem_alloc,
             pagelocked_empty=self._pagelocked_empty,
+            host_alloc_flags=SimpleNamespace(DEVICEMAP=2),
             memcpy_htod=self._htod_now,
             memcpy_htod_async=self._htod_async,
             memcpy_dtoh_async=lambda host, of, stream: self.put(stream.handle, lambda: self._dtoh(host, of)),
@@ -75,21 +77,22 @@ class CudaStandIn:
 
     def read(self, address: int, size: int) -> bytes:
         """What lies there now: in memory of the GPU, or in registered memory of the host."""
-        for start, length in self.registered.items():
-            if start <= address - SEEN_FROM_THE_GPU and address - SEEN_FROM_THE_GPU + size <= start + length:
-                return ctypes.string_at(address - SEEN_FROM_THE_GPU, size)
+        if self._on_host(address, size):
+            return ctypes.string_at(address - SEEN_FROM_THE_GPU, size)
         memory, offset = self._at(address, size)
         return bytes(memory[offset : offset + size])
 
     def write(self, address: int, data: bytes) -> None:
+        if self._on_host(address, len(data)):
+            ctypes.memmove(address - SEEN_FROM_THE_GPU, data, len(data))
+            return
         memory, offset = self._at(address, len(data))
         memory[offset : offset + len(data)] = data
 
     def knows(self, address: int) -> bool:
         """Whether it is an address of the GPU's."""
-        return any(start <= address < start + len(memory) for start, memory in self.allocated.items()) or any(
-            start <= address - SEEN_FROM_THE_GPU < start + length for start, length in self.registered.items()
-        )
+        allocated = any(start <= address < start + len(memory) for start, memory in self.allocated.items())
+        return allocated or self._on_host(address, 1)
 
     def put(self, handle: int, work: Work) -> None:
         """Onto a stream, or into the graph that is captured from it."""
@@ -110,6 +113,11 @@ class CudaStandIn:
             work()
             if work is until:
                 return
+
+    def _on_host(self, address: int, size: int) -> bool:
+        there = address - SEEN_FROM_THE_GPU
+        seen = (*self.registered.items(), *self.mapped.items())
+        return any(start <= there and there + size <= start + length for start, length in seen)
 
     def _at(self, address: int, size: int) -> tuple[bytearray, int]:
         for start, memory in self.allocated.items():
@@ -159,9 +167,9 @@ class CudaStandIn:
         self.allocated[address] = bytearray(size)
         return _Allocation(address, lambda: self.allocated.pop(address))
 
-    def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def _pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, mem_flags: int = 0) -> Any:
         self._check()
-        return _Pinned(self, shape, dtype).array()
+        return _Pinned(self, shape, dtype, mapped=bool(mem_flags & 2)).array()
 
     def _stream(self, flags: int = 0) -> Any:
         self._check()
@@ -205,9 +213,11 @@ class CudaStandIn:
 class _Pinned:
     """Pinned memory, which is given back by `free` and in no other way."""
 
-    def __init__(self, cuda: CudaStandIn, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, cuda: CudaStandIn, shape: tuple[int, ...], dtype: Any, *, mapped: bool = False) -> None:
         self._cuda = cuda
-        self._whole = np.full(shape, 77, dtype)
+        self._mapped = mapped
+        self._whole = _paged(shape, dtype)
+        self._whole[...] = 77
         self.__array_interface__ = self._whole.__array_interface__
         cuda.pinned += 1
 
@@ -215,8 +225,16 @@ class _Pinned:
         """An array whose `base` is this, as pycuda makes them."""
         return np.asarray(self)
 
+    def get_device_pointer(self) -> int:
+        self._cuda._check()
+        assert self._mapped, "it was not asked to be mapped"
+        address = int(self._whole.__array_interface__["data"][0])
+        self._cuda.mapped[address] = self._whole.nbytes
+        return address + SEEN_FROM_THE_GPU
+
     def free(self) -> None:
         self._cuda.pinned -= 1
+        self._cuda.mapped.pop(self._whole.__array_interface__["data"][0], None)
 
 
 class _Allocation:
@@ -226,6 +244,14 @@ class _Allocation:
 
     def __int__(self) -> int:
         return self._address
+
+
+def _paged(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that begins at a page, as CUDA's do."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 4096, np.uint8)
+    begin = -raw.__array_interface__["data"][0] % 4096
+    return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
 class _Event:

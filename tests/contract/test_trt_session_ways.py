@@ -257,6 +257,17 @@ def test_memory_that_is_not_made_of_pages(bench: Bench, memory: bytes) -> None:
         assert one(session, frame(4)) == pytest.approx(4)
 
 
+def test_results_that_are_copied_are_the_same(bench: Bench) -> None:
+    with closing(bench.open()) as one_way, closing(bench.open(mapped=False)) as other:
+        assert len(bench.cuda.allocated) == 2 + 4, "inputs, and the other's results"
+        for value in range(10):
+            picture = frame(value)
+            one_way.submit([picture])
+            other.submit([picture])
+            assert same(one_way.collect()[0], other.collect()[0])
+    assert bench.nothing_is_left() and not bench.cuda.mapped
+
+
 # -- failures
 
 
@@ -275,7 +286,7 @@ def test_whatever_fails_at_the_opening_nothing_is_left(tmp_path: Path) -> None:
         session.close()
         if bench.cuda.calls_until_failure and bench.cuda.calls_until_failure > 0:
             break  # it was opened and closed before the call that fails
-    assert calls > 40
+    assert calls > 25
 
 
 def test_whatever_fails_once_in_a_batch_the_next_ones_are_right(tmp_path: Path) -> None:
@@ -292,7 +303,7 @@ def test_whatever_fails_once_in_a_batch_the_next_ones_are_right(tmp_path: Path) 
             bench.cuda.calls_until_failure = None
             for value in range(5):
                 assert one(session, frame(value)) == pytest.approx(value)
-    assert failures > 8 and bench.nothing_is_left()
+    assert failures > 6 and bench.nothing_is_left()
 
 
 @pytest.mark.parametrize("when", ["before submit", "before collect"])

@@ -95,6 +95,7 @@ def measure(plan: Path, convolutions: int) -> None:
             "depth 2, lent, spinning": opened(stack, plan, slots, spin=True),
             "depth 2, not lent": opened(stack, plan, None),
             "depth 2, lent, enqueue": opened(stack, plan, slots, graphs=False),
+            "depth 2, lent, results copied": opened(stack, plan, slots, mapped=False),
             "depth 2, in place": opened(stack, plan, slots, gpu=sharing_gpu()),
         }
         ways: dict[str, Callable[[], None]] = {
@@ -112,7 +113,39 @@ def measure(plan: Path, convolutions: int) -> None:
                     found[name] = Measured()
         for name, kept in waited.items():
             kept.extend(idle(sessions[name], slots.frames))
+        stages(convolutions, sessions["depth 2, lent"], slots.frames)
         say(convolutions, found, waited, {name: session.how for name, session in sessions.items()})
+
+
+def stages(convolutions: int, session: TensorRtSession, frames: list[np.ndarray]) -> None:
+    """Where the time of one batch goes, one after the other: us by the clock, and us of CPU of this thread."""
+    plan, io, gpu = session._plan, session._free[0], session._gpu
+    assert plan is not None
+    names = ("context", "bring", "start", "fetch", "wait", "candidates")
+    wall, cpu = np.zeros((FRAMES, len(names))), np.zeros((FRAMES, len(names)))
+    for number in range(FRAMES):
+        frame = [frames[number % len(frames)]]
+        marks = [(time.perf_counter(), time.thread_time())]
+
+        def mark(marks: list[tuple[float, float]] = marks) -> None:
+            marks.append((time.perf_counter(), time.thread_time()))
+
+        with gpu:
+            mark()
+            address = session._bring(io, frame)
+            mark()
+            session._start(plan, io, address)
+            mark()
+            io.fetch(session._streams)
+            mark()
+            io.wait()
+            mark()
+        io.candidates(1)
+        mark()
+        wall[number], cpu[number] = (np.diff([one[kind] for one in marks]) * 1e6 for kind in (0, 1))
+    by_clock = dict(zip(names, np.median(wall, 0).round(1).tolist(), strict=True))
+    of_cpu = dict(zip(names, np.mean(cpu, 0).round(1).tolist(), strict=True))
+    tell(convolutions, way="stages", us=by_clock, thread_cpu_us=of_cpu)
 
 
 def say(convolutions: int, found: dict[str, Measured], waited: dict[str, list[float]], how: dict[str, str]) -> None:

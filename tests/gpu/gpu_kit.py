@@ -124,7 +124,7 @@ def level() -> int:
     return int(os.environ.get("EDGEAGENT_GPU_LEVEL", "3"))
 
 
-def make(subject: Subject, form: str, plan: Path) -> Made:
+def make(subject: Subject, form: str, plan: Path, batch: int = 1) -> Made:
     """Build a form of the subject with our backend, in this process; or take it from EDGEAGENT_GPU_PLANS, if a run
     before this one left it there."""
     kept = os.environ.get("EDGEAGENT_GPU_PLANS")
@@ -133,13 +133,13 @@ def make(subject: Subject, form: str, plan: Path) -> Made:
         data, outcome, seconds, words = pickle.loads(store.read_bytes())
         plan.write_bytes(data)
         return Made(plan, outcome, seconds, words)
-    made = _make(subject, form, plan)
+    made = _make(subject, form, plan, batch)
     if store is not None:
         store.write_bytes(pickle.dumps((plan.read_bytes(), made.outcome, made.seconds, made.words)))
     return made
 
 
-def _make(subject: Subject, form: str, plan: Path) -> Made:
+def _make(subject: Subject, form: str, plan: Path, batch: int) -> Made:
     from edgeagent.engine.build.tensorrt.backend import TensorRtBackend
 
     heard = Listener()
@@ -147,6 +147,7 @@ def _make(subject: Subject, form: str, plan: Path) -> Made:
         network=subject.network(form),
         variant=FORMS[form],
         plan=plan,
+        batch=batch,
         pictures=subject.to_calibrate if form in ("calibrated", "entropy") else (),
         calibration_cache=scales_of(subject) if form == "calibrated" else None,
         options=BuilderOptions(threads=4, optimization_level=level()),

@@ -41,13 +41,13 @@ def detector_plan(folder: Path, convolutions: int) -> Path:
 
 def mean_plan(folder: Path, batch: int) -> Path:
     """The plan of the engine whose answer tells its frames, for a batch."""
-    return built(folder, f"mean{batch}", mean_network(batch), "fp32")
+    return built(folder, f"mean{batch}", mean_network(batch), "fp32", batch)
 
 
-def built(folder: Path, name: str, network: onnx.ModelProto, form: str) -> Path:
+def built(folder: Path, name: str, network: onnx.ModelProto, form: str, batch: int = 1) -> Path:
     path = folder / f"{name}.onnx"
     onnx.save(network, str(path))
-    return make(Subject(name, path, path, [], []), form, folder / f"{name}.plan").plan
+    return make(Subject(name, path, path, [], []), form, folder / f"{name}.plan", batch).plan
 
 
 def sharing_gpu() -> Gpu:
