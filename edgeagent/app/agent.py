@@ -211,7 +211,7 @@ class Agent:
         power, cameras, inference, engines = Group(), Group(), Group(), Group()
         power.add(self._power.run)
         for camera in self._cameras.values():
-            cameras.add(camera.supervisor.run)
+            cameras.add(camera.run)
         if self._served:
             inference.add(self._infer.supervisor.run)
             inference.add(self._shedding.run)

@@ -145,6 +145,13 @@ def deaf(channel: ControlChannel, play: Play) -> int:
     return _wait_for_ever()
 
 
+def parting(channel: ControlChannel, play: Play) -> int:
+    """Falls silent, and says a last word when it is asked to go."""
+    channel.beat(play.number)
+    signal.signal(signal.SIGTERM, lambda *_: (hello(channel, play), os._exit(3)))
+    return _wait_for_ever()
+
+
 def parent(channel: ControlChannel, play: Play) -> int:
     """Has a child of its own that is tied to nobody; dies by signal `number`, or works on at 0."""
     channel.beat(EVER)
@@ -192,7 +199,7 @@ PARTS: dict[str, Callable[[ControlChannel, Play], int]] = {
     part.__name__: part
     for part in (
         good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line,
-        nonsense, half_line, deaf, parent, tied_parent, slow_end,
+        nonsense, half_line, deaf, parting, parent, tied_parent, slow_end,
     )
 }  # fmt: skip
 
