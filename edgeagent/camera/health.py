@@ -1,9 +1,9 @@
 """How a camera is: ok, degraded or failed, with a code and a reason. Pure: looks in, verdicts out.
 
 A camera has failed when its capture has ended, and for as long as no picture comes that is a new one. It is recovering
-(degraded) from its first new picture on, and well when such pictures have come for GOOD_S. One that runs is degraded
-while its rate, its size or the share of its unusable frames is wrong over the last WINDOW_S; it takes more to come out
-of that than to stay out.
+(degraded) from its first new picture on, and well when such pictures have come for GOOD_S; after one failure among
+good times it is well at once. One that runs is degraded while its rate, its size or the share of its unusable frames
+is wrong over the last WINDOW_S; it takes more to come out of that than to stay out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ Word = Literal["ok", "degraded", "failed"]
 
 WINDOW_S = 10.0
 GOOD_S = 10.0
-STILL_S = 2.5  # a noisy picture that has not changed for so long is no sign of life
+PATIENCE_S = 2.5  # without a new picture, before the good time counts from nought again
 LEAST, MOST = 0.8, 1.25  # shares of the promised rate
 MARGIN = 0.08  # of that rate, on the way back
 CORRUPT, CLEAN = 0.05, 0.02  # unusable share of all frames: from which on it counts, and below which it is over
 
 RATE, SIZE, CORRUPT_CODE, RECOVERING = "source_rate", "source_size", "source_corrupt", "source_recovering"
+FROZEN = "source_frozen"  # the capture's word
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,16 @@ OK = Verdict("ok")
 
 @dataclass(frozen=True)
 class HealthState:
-    """`looks`: those of the window, oldest first, of one capture only. `doubts`: what is wrong with one that runs."""
+    """`looks`: those of the window, oldest first, of one capture only. `doubts`: what is wrong with one that runs.
+    `failures`: since it was `proven` last, by good pictures for GOOD_S.
+    """
 
     failed: Verdict | None = None
     good_since_s: float | None = None
     moved_s: float | None = None
     looks: tuple[Look, ...] = ()
     doubts: tuple[Verdict, ...] = ()
+    failures: int = 0
     proven: bool = False
 
     @property
@@ -76,7 +80,7 @@ class HealthState:
 
 def fail(state: HealthState, code: str, reason: str) -> HealthState:
     """Its capture has ended."""
-    return HealthState(failed=Verdict("failed", code, reason))
+    return HealthState(failed=Verdict("failed", code, reason), failures=state.failures + 1)
 
 
 def reopen(state: HealthState) -> HealthState:
@@ -91,8 +95,8 @@ def judge(state: HealthState, look: Look, promise: Promise) -> HealthState:
         state, last = reopen(state), None
     kept = tuple(old for old in state.looks if look.at_s - old.at_s <= WINDOW_S)
     state = replace(state, looks=(*kept, look))
-    good = last is not None and look.frames > last.frames and look.unchanged_s < STILL_S
-    state = _settle(state, look.at_s, good, max(STILL_S, 2 / promise.fps if promise.fps else 0.0))
+    good = last is not None and look.frames > last.frames and look.unchanged_s == 0.0
+    state = _settle(state, look.at_s, good, max(PATIENCE_S, 2 / promise.fps if promise.fps else 0.0))
     return replace(state, doubts=tuple(_doubts(state, promise)))
 
 
@@ -103,8 +107,10 @@ def _settle(state: HealthState, now_s: float, good: bool, patience_s: float) -> 
         return replace(state, good_since_s=None, moved_s=moved_s, proven=False)
     since_s = now_s if state.good_since_s is None else state.good_since_s
     proven = now_s - since_s >= GOOD_S
-    failed = None if proven else state.failed
-    return replace(state, good_since_s=since_s, moved_s=moved_s, proven=proven, failed=failed)
+    failures = 0 if proven else state.failures
+    frozen = state.failed is not None and state.failed.code == FROZEN  # it may take a while to show that it still is
+    failed = None if proven or (failures <= 1 and not frozen) else state.failed
+    return replace(state, good_since_s=since_s, moved_s=moved_s, proven=proven, failures=failures, failed=failed)
 
 
 def _doubts(state: HealthState, promise: Promise) -> Iterator[Verdict]:

@@ -146,9 +146,15 @@ def deaf(channel: ControlChannel, play: Play) -> int:
 
 
 def parting(channel: ControlChannel, play: Play) -> int:
-    """Falls silent, and says a last word when it is asked to go."""
+    """Falls silent, and leaves a last word in the file `padding` when it is asked to go."""
+
+    def go(signum: int, frame: object) -> None:
+        with open(play.padding, "w") as file:  # noqa: PTH123
+            file.write("farewell")
+        os._exit(3)
+
+    signal.signal(signal.SIGTERM, go)
     channel.beat(play.number)
-    signal.signal(signal.SIGTERM, lambda *_: (hello(channel, play), os._exit(3)))
     return _wait_for_ever()
 
 

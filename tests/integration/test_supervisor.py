@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -510,12 +511,15 @@ def test_a_child_that_has_proven_itself_is_treated_as_if_it_had_never_died() -> 
     anyio.run(whole)
 
 
-def test_a_child_that_holds_what_a_kill_would_leave_behind_is_asked_to_go_first() -> None:
-    def silent() -> ChildSpec:
-        return replace(spec(Play(part="parting", number=0.2)), term_s=WAIT_S)
+def test_a_child_that_holds_what_a_kill_would_leave_behind_is_asked_to_go_first(tmp_path: Path) -> None:
+    word = tmp_path / "word"
 
-    stage = watch_until(silent, lambda stage: bool(stage.hellos) and has_failed(stage))
+    def silent() -> ChildSpec:
+        return replace(spec(Play(part="parting", number=0.2, padding=str(word))), term_s=WAIT_S)
+
+    stage = watch_until(silent, has_failed)
     assert stage.states[1].code == "hung"
+    assert word.read_text() == "farewell"
 
 
 def test_a_child_that_does_not_go_when_it_is_asked_to_is_killed() -> None:
