@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,34 @@ def rtsp_server(port: int | None = None) -> Iterator[RtspServer]:
         yield server
     finally:
         server.kill()
+
+
+@contextlib.contextmanager
+def garbage(answer: bytes, port: int) -> Iterator[None]:
+    """A server that answers whatever it is asked with this, for as long as anybody listens."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    peer, _ = server.accept()
+                    threading.Thread(target=rave, args=(peer,), daemon=True).start()
+
+        def rave(peer: socket.socket) -> None:
+            with peer, contextlib.suppress(OSError):
+                peer.recv(4096)
+                while not over.is_set():
+                    peer.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT_S)
 
 
 def free_port() -> int:

@@ -6,15 +6,13 @@ How fast each is noticed and over is measured by tests/bench/bench_camera_faults
 from __future__ import annotations
 
 import contextlib
-import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
-from camera_kit import WAIT_S, RtspServer, Told, Watched, free_port, rtsp_server, running
+from camera_kit import WAIT_S, RtspServer, Told, Watched, free_port, garbage, rtsp_server, running
 from test_capture_kit import write_video
 from test_capture_streams import needs_rtsp_server
 
@@ -121,34 +119,6 @@ def test_a_wrong_rate_and_a_wrong_size_are_told_while_the_frames_are_used() -> N
 
     watched = with_server("belt", scene)
     assert watched.camera.supervisor.restarts == 0
-
-
-@contextlib.contextmanager
-def garbage(answer: bytes, port: int) -> Iterator[None]:
-    """A server that answers whatever it is asked with this, for as long as anybody listens."""
-    with socket.create_server(("127.0.0.1", port)) as server:
-        over = threading.Event()
-
-        def serve() -> None:
-            while not over.is_set():
-                with contextlib.suppress(OSError):
-                    peer, _ = server.accept()
-                    threading.Thread(target=rave, args=(peer,), daemon=True).start()
-
-        def rave(peer: socket.socket) -> None:
-            with peer, contextlib.suppress(OSError):
-                peer.recv(4096)
-                while not over.is_set():
-                    peer.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join(WAIT_S)
 
 
 @needs_rtsp_server
