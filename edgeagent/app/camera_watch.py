@@ -29,6 +29,11 @@ class CameraWatch:
     def verdict(self) -> Verdict:
         return self._state.verdict
 
+    @property
+    def failures(self) -> int:
+        """Since it last gave good pictures for a while."""
+        return self._state.failures
+
     def facts(self) -> dict[str, object]:
         verdict = self.verdict
         return {"health": verdict.health, "code": verdict.code, "reason": verdict.reason}

@@ -38,6 +38,7 @@ from edgeagent.supervise.supervisor import ChildState, Supervisor
 
 RESTARTS = RestartRules(base_s=0.25, cap_s=1.5, window_s=300.0, max_deaths=12, slow_s=120.0)
 GONE_S = 15.0  # a source that is seen to be gone is tried no oftener
+ARGUS_FAILURES = 3  # from which on it is not the camera alone
 ARGUS_STOP_S = 2.0  # a client that is killed leaves its session behind in nvargus-daemon, and the sensor busy
 
 
@@ -118,6 +119,7 @@ class Camera:
         self.watch = CameraWatch(name, source, self.rules, publisher, clock)
         self.state = CameraState()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_argus_trouble: Callable[[str], None] = lambda camera: None
         self._publisher = publisher
         self._clock = clock
         self._share = 1.0
@@ -212,6 +214,8 @@ class Camera:
         self._set(child.state)
         if child.state in ("waiting", "failing", "refused"):
             self.watch.failed(child, slow_s=RESTARTS.slow_s)
+            if self._argus and child.state != "refused" and self.watch.failures >= ARGUS_FAILURES:
+                self.on_argus_trouble(self.name)
 
     def _set(self, word: str) -> None:
         self.state.word = word
