@@ -43,7 +43,10 @@ async def _nobody_knows() -> bool | None:
 
 
 async def _exists(path: str) -> bool | None:
-    return Path(path).exists()
+    try:
+        return Path(path).exists()
+    except OSError:  # a directory on the way that may not be looked into
+        return None
 
 
 async def _answers(url: str) -> bool | None:
@@ -64,6 +67,8 @@ async def _answers(url: str) -> bool | None:
                 return _THERE.match(await stream.receive(ANSWER_BYTES)) is not None
     except (OSError, TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError):
         return False
+    except UnicodeError:  # a host that cannot be a name: the capture says so
+        return None
 
 
 def _question(url: str, host: str, port: int) -> bytes:

@@ -89,6 +89,10 @@ def test_a_port_with_tls_is_left_to_the_player() -> None:
         assert asked(RtspSpec(url=f"rtsps://127.0.0.1:{listening.getsockname()[1]}/x")) is True
 
 
+def test_a_host_that_can_be_no_name_is_left_to_the_capture() -> None:
+    assert asked(RtspSpec(url=f"rtsp://{'a' * 70}.local/x")) in (None, False)
+
+
 def test_a_device_is_there_when_its_path_is() -> None:
     assert asked(V4l2Spec(device="/dev/null")) is True
     assert asked(V4l2Spec(device="/dev/v4l/by-id/usb-nobody-has-this")) is False
