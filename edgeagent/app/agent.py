@@ -21,6 +21,7 @@ import anyio.abc
 import structlog
 
 from edgeagent import __version__
+from edgeagent.app.argus import ArgusDesk
 from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
@@ -38,7 +39,7 @@ from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
-from edgeagent.app.power import PowerDesk
+from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.shed_words import ShedWords
@@ -85,6 +86,9 @@ class Agent:
         self._lineup = Lineup(config, no_backend)
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
         self._served = self._lineup.pipelines(self._cameras, self._publisher)
+        self._argus = ArgusDesk(
+            helper_for(Path(config.device.board_root), config.power.helper_socket), self._publisher, clock
+        )
         self._infer = InferDesk(
             self._served,
             config.engines.infer_threads,
@@ -191,6 +195,7 @@ class Agent:
     async def _run_tasks(self) -> None:
         for camera in self._cameras.values():
             camera.on_change = self._publish_info
+            camera.on_argus_trouble = self._argus.ask
         self._power.on_change = self._publish_info
         self._shedding.on_engine = self._publish_info
         self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
@@ -219,7 +224,8 @@ class Agent:
         power, cameras, inference, engines = Group(), Group(), Group(), Group()
         power.add(self._power.run)
         for camera in self._cameras.values():
-            cameras.add(camera.supervisor.run)
+            cameras.add(camera.run)
+        cameras.add(self._argus.run)
         if self._served:
             inference.add(self._infer.supervisor.run)
             inference.add(self._shedding.run)

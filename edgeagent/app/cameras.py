@@ -1,4 +1,4 @@
-"""The cameras: a ring and a supervised capture child each, and what is known of their health.
+"""The cameras: a ring and a supervised capture child each.
 
 The agent makes the rings and keeps them: a restarted child goes on in the same memory, and readers notice nothing
 but a gap.
@@ -11,6 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+import anyio
+
+from edgeagent.app.camera_upkeep import Upkeep
+from edgeagent.app.camera_watch import CameraWatch
 from edgeagent.app.teller import Teller
 from edgeagent.camera.messages import (
     CAPTURE_WORDS,
@@ -22,12 +26,20 @@ from edgeagent.camera.messages import (
     RingOutput,
     SetShare,
 )
+from edgeagent.camera.presence import probe_of, wait_for_source
 from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
 from edgeagent.camera.ring_memory import create_ring, map_header
-from edgeagent.camera.spec import FileSpec, SourceSpec, describe_source
+from edgeagent.camera.rules import CameraRules
+from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, SourceSpec, describe_source
 from edgeagent.clock import Clock
 from edgeagent.supervise.child import ChildSpec
+from edgeagent.supervise.policy import RestartRules
 from edgeagent.supervise.supervisor import ChildState, Supervisor
+
+RESTARTS = RestartRules(base_s=0.25, cap_s=1.5, window_s=300.0, max_deaths=12, slow_s=120.0)
+GONE_S = 15.0  # a source that is seen to be gone is tried no oftener
+ARGUS_FAILURES = 3  # from which on it is not the camera alone
+ARGUS_STOP_S = 2.0  # a client that is killed leaves its session behind in nvargus-daemon, and the sensor busy
 
 
 class Ring:
@@ -99,25 +111,60 @@ class Camera:
         publisher: Teller,
         clock: Clock,
         rng: Random,
+        rules: CameraRules | None = None,
     ) -> None:
         self.name = name
         self.source = source
+        self.rules = rules or CameraRules()
+        self.watch = CameraWatch(name, source, self.rules, publisher, clock)
         self.state = CameraState()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_argus_trouble: Callable[[str], None] = lambda camera: None
         self._publisher = publisher
         self._clock = clock
         self._share = 1.0
         self._shed_before = 0
         self.rings = {size: Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
-        self.supervisor = Supervisor(f"capture-{name}", self._spec, self._take, self._child_changed, clock, rng)
+        self.supervisor = Supervisor(
+            f"capture-{name}",
+            self._spec,
+            self._take,
+            self._child_changed,
+            clock,
+            rng,
+            RESTARTS,
+            grace_s=ARGUS_STOP_S if self._argus else 1.0,
+            wait=self._wait,
+        )
+        self.upkeep = Upkeep(name, self.rules, self.supervisor, publisher, clock, rng)
+        self._probe = probe_of(source)
 
     @property
     def once(self) -> bool:
         return isinstance(self.source, FileSpec) and self.source.mode == "once"
 
+    @property
+    def _argus(self) -> bool:
+        source = self.source
+        return isinstance(source, CsiSpec) or (
+            isinstance(source, GStreamerSpec) and "nvarguscamerasrc" in source.pipeline
+        )
+
+    async def run(self) -> None:
+        """Until cancelled, or until the source is refused or has ended."""
+        async with anyio.create_task_group() as tasks:
+            if not self.once:
+                tasks.start_soon(self.upkeep.run)
+            await self.supervisor.run()
+            tasks.cancel_scope.cancel()
+
+    async def _wait(self, delay_s: float) -> None:
+        await wait_for_source(self._probe, delay_s, max(delay_s, GONE_S))
+
     def _spec(self) -> ChildSpec:
         rings = [RingOutput(fd=ring.fd, wake_fds=[ring.wake_fd]) for ring in self.rings.values()]
         self._shed_before = self.state.shed
+        self.upkeep.started()
         return ChildSpec(
             name=f"capture-{self.name}",
             module="edgeagent.camera.capture_child",
@@ -127,8 +174,11 @@ class Camera:
                 rings=rings,
                 resume_after=self._resume_after(),
                 share=self._share,
+                frozen_after_s=self.rules.frozen_after_s,
+                noisy=self.watch.noisy,
             ),
             pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, ring.wake_fd)],
+            term_s=ARGUS_STOP_S if self._argus else 0.0,
         )
 
     def _take(self, line: bytes) -> None:
@@ -138,6 +188,8 @@ class Camera:
         elif isinstance(word, CaptureStats):
             self.state.frames, self.state.unusable = word.frames, word.unusable
             self.state.shed = self._shed_before + word.shed
+            if self.watch.take(word):
+                self.supervisor.proven()
         elif isinstance(word, Ended):
             self._ended(word)
 
@@ -145,7 +197,7 @@ class Camera:
         first = self.state.opened != word
         self.state.opened = word
         self._set("running")
-        self._publisher.note(f"camera/{self.name}", "ok")
+        self.watch.opened(word)
         if first:
             self.on_change()
 
@@ -161,11 +213,9 @@ class Camera:
             return
         self._set(child.state)
         if child.state in ("waiting", "failing", "refused"):
-            reason = f"{child.reason} ({child.mend})" if child.mend else child.reason
-            self._publisher.note(f"camera/{self.name}", "failed", reason)
-            self._publisher.event(
-                "camera-failed", "warning", reason, camera=self.name, code=child.code or None, restarts=child.restarts
-            )
+            self.watch.failed(child, slow_s=RESTARTS.slow_s)
+            if self._argus and child.state != "refused" and self.watch.failures >= ARGUS_FAILURES:
+                self.on_argus_trouble(self.name)
 
     def _set(self, word: str) -> None:
         self.state.word = word
@@ -205,6 +255,7 @@ class Camera:
             "shed": self.state.shed,
             "unusable": self.state.unusable,
             "restarts": self.supervisor.restarts,
+            **self.watch.facts(),
         }
         if rings and rings[0].newest_ns:
             values["frame_age_ms"] = round(max(0, now_ns - rings[0].newest_ns) / 1e6, 1)

@@ -81,7 +81,7 @@ class Lineup:
             if settings.enabled:
                 inputs = [self._spec(p.model).input for p in wanted if p.camera == name]
                 sizes = sorted({(i.width, i.height) for i in inputs})
-                found[name] = Camera(name, settings.source, sizes, publisher, clock, rng)
+                found[name] = Camera(name, settings.source, sizes, publisher, clock, rng, settings.rules)
         return found
 
     def pipelines(self, cameras: dict[str, Camera], publisher: Publisher) -> list[Served]:

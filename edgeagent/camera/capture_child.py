@@ -9,6 +9,8 @@ a pass has come is written in the rings: a child that takes over leaves out what
 
 Of any other source the agent may ask for a share of the frames only (nobody looks at more, and the board is hot). The
 others are taken from the source all the same, so that the next picture is a new one, but never become a picture.
+
+A live source whose picture stands still although it ought to show noise is given up like one that gives no picture.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from edgeagent.camera.messages import AGENT_WORDS, CaptureStart, CaptureStats, E
 from edgeagent.camera.pace import Turnstile
 from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
-from edgeagent.camera.spec import FileSpec, SourceSpec
+from edgeagent.camera.spec import LIVE_KINDS, FileSpec, SourceSpec
+from edgeagent.camera.stillness import Stillness
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel, run_child
@@ -90,6 +93,9 @@ class Capture:
         self._since_open = 0
         self._last_frame_s = 0.0
         self._behind = 0
+        self._size = (0, 0)
+        self._stillness = Stillness(start.noisy, time.monotonic())
+        self._judges = start.frozen_after_s > 0 and isinstance(start.source, LIVE_KINDS)
 
     def run(self) -> int:
         """Until told to stop (0), or until a file played once has ended (0)."""
@@ -113,7 +119,8 @@ class Capture:
         if source.fps != self._timetable.fps:  # else a file that starts again goes on in its rhythm
             self._timetable = Timetable(source.fps)
         self._since_open, self._last_frame_s = 0, time.monotonic()
-        self._channel.send(Opened(width=source.width, height=source.height, fps=source.fps))
+        self._stillness.restart(self._last_frame_s)
+        self._channel.send(Opened(width=source.width, height=source.height, fps=source.fps, fps_known=source.fps_known))
         self._beat()
 
     def _beat(self) -> None:
@@ -243,7 +250,23 @@ class Capture:
                 apply_letterbox(image, box, writer.start())
                 writer.publish(capture_ns, capture_ms, box)
         self._tally.frames += 1
+        self._size = (image.shape[1], image.shape[0])
         self._had_one()
+        if self._judges:
+            self._look_for_life(image)
+
+    def _look_for_life(self, image: Image) -> None:
+        now_s = time.monotonic()
+        self._stillness.look(image, now_s)
+        still_s = self._stillness.unchanged_s(now_s)
+        if still_s >= self._start.frozen_after_s:
+            raise SourceError(
+                f"camera {self._start.camera}: its picture has been the same to the bit for {still_s:.1f} s",
+                mend=f"restart the camera; a picture that may stand still wants cameras.{self._start.camera}"
+                ".frozen_after_s = 0",
+                retry=True,
+                code="source_frozen",
+            )
 
     def _lacks_this_frame(self, writer: RingWriter) -> bool:
         """False for a ring that a predecessor filled before it died on the way to the next ring."""
@@ -278,8 +301,18 @@ class Capture:
             return
         tally.next_stats_s = now + STATS_EVERY_S
         read_ms = tally.read_s * 1000 / max(1, tally.reads)
+        width, height = self._size
         self._channel.send(
-            CaptureStats(frames=tally.frames, unusable=tally.unusable, read_ms=round(read_ms, 3), shed=tally.shed)
+            CaptureStats(
+                frames=tally.frames,
+                unusable=tally.unusable,
+                read_ms=round(read_ms, 3),
+                shed=tally.shed,
+                width=width,
+                height=height,
+                unchanged_s=round(self._stillness.unchanged_s(now), 3),
+                noisy=self._stillness.noisy,
+            )
         )
         self._beat()
 

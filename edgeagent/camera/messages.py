@@ -24,6 +24,9 @@ class CaptureStart(Message):
     `share` of the frames is read (see SetShare). `resume_after` is for a child that takes over in the middle of a file
     played once: the frames already written as the agent knows it, None before `begin`. The rings know it exactly, and
     the child believes them.
+
+    A live source whose picture stays the same for `frozen_after_s` is given up (0: never); `noisy` tells that a capture
+    before has seen noise in its pictures, without which nothing is called frozen (stillness.py).
     """
 
     kind: Literal["start"] = "start"
@@ -32,6 +35,8 @@ class CaptureStart(Message):
     rings: list[RingOutput]
     resume_after: int | None = None
     share: float = Field(default=1.0, gt=0, le=1)
+    frozen_after_s: float = 0.0
+    noisy: bool = False
 
 
 class SetShare(Message):
@@ -48,23 +53,29 @@ class Begin(Message):
 
 
 class Opened(Message):
-    """The source is open; the size and rate are what it really gives."""
+    """The source is open; the size and rate are what it says of itself. A rate that it does not know is a guess."""
 
     kind: Literal["opened"] = "opened"
     width: int
     height: int
     fps: float
+    fps_known: bool = True
 
 
 class CaptureStats(Message):
     """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read, `shed`
-    those that were left out because of the share."""
+    those that were left out because of the share. `width` and `height` are of the newest frame, 0 before the first;
+    `unchanged_s` tells for how long the picture has been the same although this camera's pictures are `noisy`."""
 
     kind: Literal["stats"] = "stats"
     frames: int
     unusable: int
     read_ms: float
     shed: int = 0
+    width: int = 0
+    height: int = 0
+    unchanged_s: float = 0.0
+    noisy: bool = False
 
 
 class Ended(Message):

@@ -36,11 +36,13 @@ class EndOfSource(Exception):
 
 
 class FrameSource(Protocol):
-    """An open source. `paced` sources hand out frames as fast as they are asked and need a timetable."""
+    """An open source. `fps` is a guess where it is not `fps_known`. `paced` sources hand out frames as fast as they are
+    asked and need a timetable."""
 
     width: int
     height: int
     fps: float
+    fps_known: bool
     paced: bool
     expected_frames: int
 
@@ -78,6 +80,7 @@ class SyntheticCamera:
     """Drawn parts on a conveyor: the same frame for the same number, whatever the machine."""
 
     paced = True
+    fps_known = True
     expected_frames = 0
 
     def __init__(self, spec: SyntheticSpec) -> None:
@@ -115,7 +118,9 @@ class OpenCvCapture:
         self.paced = paced
         self.width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self.height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        self.fps = _sane_fps(capture.get(cv2.CAP_PROP_FPS))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        self.fps_known = 0.1 <= fps <= 1000
+        self.fps = fps if self.fps_known else 30.0
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if ends else 0
         self.expected_frames = int(count) if 0 < count < 1e9 else 0
 
@@ -188,10 +193,6 @@ def csi_pipeline(spec: CsiSpec) -> str:
     )
 
 
-def _sane_fps(fps: float) -> float:
-    return fps if 0.1 <= fps <= 1000 else 30.0
-
-
 def _open_synthetic(camera: str, spec: SyntheticSpec) -> SyntheticCamera:
     try:
         return SyntheticCamera(spec)
@@ -254,6 +255,7 @@ def _open_v4l2(camera: str, spec: V4l2Spec) -> OpenCvCapture:
     import cv2
 
     _check_device(camera, Path(spec.device))
+    os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(math.ceil(spec.stall_timeout_s))  # its own: ten seconds
     capture = cv2.VideoCapture(spec.device, cv2.CAP_V4L2)
     wishes = ((cv2.CAP_PROP_FRAME_WIDTH, spec.width), (cv2.CAP_PROP_FRAME_HEIGHT, spec.height))
     for key, value in (*wishes, (cv2.CAP_PROP_FPS, spec.fps)):
@@ -275,12 +277,23 @@ def _check_device(camera: str, path: Path) -> None:
     except OSError as error:
         raise SourceError(
             f"camera {camera}: there is no device {path}",
-            mend="plug the camera in; `ls -l /dev/v4l/by-id` lists what is there",
+            mend=_where_cameras_are(path),
             retry=True,
             code="source_missing",
         ) from error
     if not stat.S_ISCHR(mode):
         raise SourceError(f"camera {camera}: {path} is no device", mend="name a /dev/video device", code="source_wrong")
+
+
+def _where_cameras_are(missing: Path, root: Path = Path("/dev")) -> str:
+    """What to do about a device that is not there. The kernel numbers a camera anew when it is plugged in again."""
+    lasting = sorted(str(path) for path in (root / "v4l" / "by-id").glob("*-index0"))
+    others = sorted(str(path) for path in root.glob("video*") if path != missing)
+    if lasting:
+        return f"plug the camera in; if it is, it has another number now: write {', '.join(lasting[:4])}"
+    if others:
+        return f"plug the camera in; if it is, it has another number now: there are {', '.join(others[:4])}"
+    return "plug the camera in; `ls -l /dev/v4l/by-id` lists what is there"
 
 
 def _open_gstreamer(camera: str, pipeline: str) -> OpenCvCapture:

@@ -207,6 +207,8 @@ SourceSpec: TypeAlias = Annotated[
     SyntheticSpec | FileSpec | V4l2Spec | RtspSpec | GStreamerSpec | CsiSpec,
     Field(discriminator="type"),
 ]
+LIVE_KINDS = (V4l2Spec, RtspSpec, GStreamerSpec, CsiSpec)
+"""Sources with a driver or a device behind them: they can freeze, slow down and lie about themselves."""
 SOURCE_KINDS: dict[str, type[BaseModel]] = {
     kind.model_fields["type"].default: kind for kind in get_args(get_args(SourceSpec)[0])
 }

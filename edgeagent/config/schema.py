@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
@@ -96,13 +97,45 @@ class MqttSettings(Table):
 
 
 class CameraSettings(Table):
-    """One camera: where its frames come from."""
+    """One camera: where its frames come from, and how it is watched."""
 
     source: SourceSpec = Field(
         description="Where frames come from; its type decides which further keys it has.",
         examples=[{"type": "synthetic"}],
     )
     enabled: bool = Field(default=True, description="false keeps the camera in the file but does not open it.")
+    frozen_after_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="Seconds for which the picture may stay the same to the bit before the camera counts as frozen and "
+        "is opened anew; 0: never. A picture that has never shown a sensor's noise is not judged.",
+    )
+    min_fps: float | None = Field(
+        default=None,
+        gt=0,
+        le=240,
+        description="Health is degraded below this many frames a second; not set: below 0.8 of what the source "
+        "promises, or above 1.25 of it.",
+        examples=[10.0],
+    )
+    recycle_after_h: float = Field(
+        default=0.0,
+        ge=0,
+        le=8760,
+        description="Hours after which the camera's process is started anew, against leaks in drivers; 0: never.",
+    )
+    recycle_above_mb: int = Field(
+        default=1024,
+        ge=64,
+        le=1_048_576,
+        description="MiB of its own memory above which the camera's process is started anew, once in ten minutes at "
+        "most.",
+    )
+
+    @property
+    def rules(self) -> CameraRules:
+        return CameraRules(self.frozen_after_s, self.min_fps, self.recycle_after_h * 3600, self.recycle_above_mb)
 
 
 class ModelSettings(Table):

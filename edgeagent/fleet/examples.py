@@ -209,6 +209,9 @@ def _measurements() -> dict[str, Message]:
             dropped=12,
             restarts=1,
             frame_age_ms=21.0,
+            health="degraded",
+            code="source_rate",
+            reason="it gives 12.4 frames a second, not 25",
         ),
         TOPICS.measurement("thermal"): _with_extras(
             ThermalMeasurement, temp_max_c=61.5, headroom_c=37.5, temp_cpu_c=60.0, temp_gpu_c=61.5

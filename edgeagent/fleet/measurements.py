@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 from edgeagent.fleet.envelope import Count, Id, Message, Number, Positive, Share
+from edgeagent.fleet.states import HealthWord
 
 KEY_PATTERN: Final = "[a-z][a-z0-9_]*"
 _KEY = re.compile(KEY_PATTERN)
@@ -153,6 +154,9 @@ class CameraMeasurement(Numbers):
     shed: Count = Field(default=0, description="Frames left out on purpose since the session began")
     restarts: Count = Field(description="Restarts of the capture since the session began")
     frame_age_ms: Positive | None = Field(default=None, description="Age of the newest frame; absent before the first")
+    health: HealthWord = Field(default="ok", description="The word of its component camera/<camera> in `health`")
+    code: str = Field(default="", description="What is wrong, such as source_frozen; empty while it is well")
+    reason: str = Field(default="", description="The same for people")
 
 
 class Summary(Numbers):

@@ -1,7 +1,8 @@
 """edgeagent-power: the only part of edgeagent that runs as root. One file, standard library only, no shell.
 
-It does what an ordinary user may not: set a power mode, lock, free or cap clocks, choose a fan profile, reboot. A peer
-sends one JSON object in one line and gets one line back; VERBS, near the end, is all there is. What keeps root safe:
+It does what an ordinary user may not: set a power mode, lock, free or cap clocks, choose a fan profile, restart the
+daemon of CSI cameras, reboot. A peer sends one JSON object in one line and gets one line back; VERBS, near the end, is
+all there is. What keeps root safe:
 
 * Who: the kernel says who the peer is (SO_PEERCRED, SO_PEERGROUPS); anybody not allowed is answered and left unread.
 * What: verbs, argument names and types are fixed; a value must also be in the board's own tables (the ids in
@@ -49,6 +50,7 @@ READ_S = 5.0  # from the first byte of a request to its newline
 WRITE_S = 5.0
 FIRST_S = 2.0  # from the connection to the first byte: clients write at once
 LOCK_S = 70.0  # two tools of another helper, each at its limit
+ARGUS_EVERY_S = 600.0  # every CSI camera loses its pictures meanwhile
 FAN_STARTS, FAN_WINDOW_S = 4, 10.5  # systemd lets a service start five times in ten seconds, and then no more
 STUCK_CLOSE_S = 3.0  # how long a descriptor that a peer sent may linger in its close
 KILL_S = 2.0  # how long a tool may take to die of SIGKILL before it is left behind
@@ -687,6 +689,7 @@ class Helper:
         self._lock = state_dir / "lock"
         self._may_reboot = may_reboot
         self._fan_starts = state_dir / "fan.starts"
+        self._argus_start = state_dir / "argus.start"
 
     def status(self) -> Reply:
         facts: Facts = {name: self._tools.find(name) is not None for name in TOOLS}
@@ -859,6 +862,17 @@ class Helper:
             time.sleep(FAN_WINDOW_S - (now - recent[-FAN_STARTS]))
         self._fan_starts.write_text(" ".join(f"{at:.3f}" for at in [*recent[-FAN_STARTS:], time.monotonic()]))
 
+    def restart_argus(self) -> Reply:
+        """Seldom: a session that one camera's client left behind is cleared, and every other camera's with it."""
+        now, word = time.monotonic(), _read_plain(self._argus_start).strip()
+        ago = now - float(word) if re.fullmatch(r"[0-9]{1,12}\.[0-9]{1,3}", word) else ARGUS_EVERY_S
+        if 0 <= ago < ARGUS_EVERY_S:
+            refuse(f"nvargus-daemon was restarted {ago:.0f} s ago; not again before {ARGUS_EVERY_S:.0f} s", "too-soon")
+        self._argus_start.write_text(f"{now:.3f}")  # before it: one that hangs is not restarted all the time
+        ran = self._tools.run("systemctl", "restart", "nvargus-daemon")
+        must_succeed(ran)
+        return ran.reply("done", "nvargus-daemon was restarted")
+
     def _check_reboot(self) -> None:
         if not self._may_reboot:
             refuse("this helper was started with --no-reboot", "board")
@@ -939,6 +953,7 @@ VERBS = {
     "uncap": Verb(Helper.uncap, {"domain": str}),
     "ends": Verb(Helper.ends, {"clock": str, "low_khz": int, "high_khz": int}),
     "fan": Verb(Helper.fan, {"profile": str}),
+    "restart-argus": Verb(Helper.restart_argus),
     "reboot": Verb(Helper.reboot),
 }
 QUESTIONS = ("status", "query-mode")

@@ -28,7 +28,10 @@ KILL_WAIT_S = 3.0
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to start. `first` is sent as soon as the child runs; `pass_fds` keep their numbers in it."""
+    """What to start. `first` is sent as soon as the child runs; `pass_fds` keep their numbers in it.
+
+    `term_s`: how long it may take after SIGTERM before it is killed, for one that holds what a kill would leave behind.
+    """
 
     name: str
     module: str
@@ -38,6 +41,7 @@ class ChildSpec:
     nice: int = 0
     oom_score_adj: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    term_s: float = 0.0
 
 
 class Child:
@@ -184,6 +188,11 @@ class Child:
 
     async def kill(self) -> int:
         """End it now. A process stuck inside a driver cannot die yet: it is left to the kernel after a while."""
+        if self.spec.term_s:
+            self.signal(signal.SIGTERM)
+            self.signal(signal.SIGCONT)
+            with anyio.move_on_after(self.spec.term_s, shield=True):
+                return await self.wait()
         self.signal(signal.SIGKILL)
         with anyio.move_on_after(KILL_WAIT_S, shield=True):
             return await self.wait()

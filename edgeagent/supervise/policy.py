@@ -3,7 +3,8 @@
 A child that dies is started again after a delay that doubles with each death inside the window and is jittered.
 When too many deaths fall inside the window the child counts as failing: it is still tried, at the slow pace,
 because nobody stands beside the device to press a button. It stays failing until a whole window passes without a
-death: the slow pace must not make the window forget and bring the fast pace back.
+death: the slow pace must not make the window forget and bring the fast pace back. Its owner may know better: a child
+that has done its work for a while is proven, and its deaths are forgotten at once.
 """
 
 from __future__ import annotations
@@ -48,3 +49,8 @@ def decide_restart(
     full = rules.slow_s if failing else min(rules.cap_s, rules.base_s * 2.0 ** min(len(deaths) - 1, MAX_DOUBLINGS))
     delay = full * (0.5 + 0.5 * jitter)
     return replace(state, deaths=deaths, restarts=state.restarts + 1, failing=failing), Restart(delay, failing)
+
+
+def proven(state: RestartState) -> RestartState:
+    """The child does its work again: its deaths do not count any more."""
+    return replace(state, deaths=(), failing=False)

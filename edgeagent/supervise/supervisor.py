@@ -9,7 +9,7 @@ its protocol (a line that its owner's model refuses, a line without an end) is k
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -22,7 +22,7 @@ from edgeagent.errors import Who
 from edgeagent.supervise.child import Child, ChildSpec
 from edgeagent.supervise.hearing import Hearing
 from edgeagent.supervise.messages import Fault, Message, Stop
-from edgeagent.supervise.policy import RestartRules, RestartState, decide_restart
+from edgeagent.supervise.policy import RestartRules, RestartState, decide_restart, proven
 from edgeagent.supervise.program import EXIT_WRONG_REQUEST, one_line
 
 log = structlog.get_logger("supervise")
@@ -53,7 +53,8 @@ class Supervisor:
 
     `make_spec` is asked anew for each start, so a restarted child gets the settings of now. `on_line` is handed
     every line that is neither a heartbeat nor a fault; when it raises ValidationError, ChildError or LookupError,
-    the child has broken its protocol.
+    the child has broken its protocol. `wait` is what passes the time before the next start: an owner that can see that
+    a start is of use already, or not yet, waits less or longer than it was told.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Supervisor:
         rules: RestartRules | None = None,
         grace_s: float = 1.0,
         start_allowance_s: float = START_ALLOWANCE_S,
+        wait: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.name = name
         self._make_spec = make_spec
@@ -77,9 +79,11 @@ class Supervisor:
         self._rules = rules or RestartRules()
         self._grace_s = grace_s
         self._start_allowance_s = start_allowance_s
+        self._wait = wait
         self._restart = RestartState()
         self._fault: Fault | None = None
         self._child: Child | None = None
+        self._renewing = False
 
     @property
     def pid(self) -> int | None:
@@ -93,6 +97,16 @@ class Supervisor:
         if self._child is not None:
             await self._child.send(message)
 
+    async def renew(self) -> None:
+        """End the child between two pieces of its work and start it again at once: no failure, and not counted."""
+        if self._child is not None:
+            self._renewing = True
+            await self._child.send(Stop())
+
+    def proven(self) -> None:
+        """The child does its work again: the next death is a first one."""
+        self._restart = proven(self._restart)
+
     async def run(self) -> None:
         """Until cancelled, or until the child says that its request is wrong."""
         try:
@@ -101,6 +115,8 @@ class Supervisor:
                 if code == EXIT_WRONG_REQUEST:
                     self._tell("refused", self._reason(code))
                     return
+                if code == 0 and self._renewing:
+                    continue
                 if code == 0:
                     self._tell("stopped")
                     return
@@ -112,10 +128,10 @@ class Supervisor:
     async def _back_off(self, code: int) -> None:
         self._restart, restart = decide_restart(self._rules, self._restart, self._now_s(), self._rng.random())
         self._tell("failing" if restart.failing else "waiting", self._reason(code), signal=max(0, -code))
-        await anyio.sleep(restart.delay_s)
+        await self._wait(restart.delay_s)
 
     async def _one_life(self) -> int:
-        self._fault = None
+        self._fault, self._renewing = None, False
         spec = self._make_spec()
         try:
             child = Child(spec)

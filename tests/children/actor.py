@@ -145,6 +145,19 @@ def deaf(channel: ControlChannel, play: Play) -> int:
     return _wait_for_ever()
 
 
+def parting(channel: ControlChannel, play: Play) -> int:
+    """Falls silent, and leaves a last word in the file `padding` when it is asked to go."""
+
+    def go(signum: int, frame: object) -> None:
+        with open(play.padding, "w") as file:  # noqa: PTH123
+            file.write("farewell")
+        os._exit(3)
+
+    signal.signal(signal.SIGTERM, go)
+    channel.beat(play.number)
+    return _wait_for_ever()
+
+
 def parent(channel: ControlChannel, play: Play) -> int:
     """Has a child of its own that is tied to nobody; dies by signal `number`, or works on at 0."""
     channel.beat(EVER)
@@ -192,7 +205,7 @@ PARTS: dict[str, Callable[[ControlChannel, Play], int]] = {
     part.__name__: part
     for part in (
         good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line,
-        nonsense, half_line, deaf, parent, tied_parent, slow_end,
+        nonsense, half_line, deaf, parting, parent, tied_parent, slow_end,
     )
 }  # fmt: skip
 

@@ -161,9 +161,9 @@ def test_a_camera_that_goes_away_and_comes_back_is_used_again() -> None:
 
 
 @contextlib.contextmanager
-def path_with_pydantic(folder: Path) -> Iterator[str]:
-    """A PYTHONPATH with this repository and pydantic, and nothing else: numpy and OpenCV are the distribution's."""
-    for name in NEEDED_BY_PYDANTIC:
+def path_with_packages(folder: Path, more: tuple[str, ...] = ()) -> Iterator[str]:
+    """A PYTHONPATH with this repository, pydantic and `more`: numpy and OpenCV are the distribution's."""
+    for name in (*NEEDED_BY_PYDANTIC, *more):
         found = importlib.util.find_spec(name)
         assert found is not None
         assert found.origin is not None
@@ -181,7 +181,7 @@ def test_a_gstreamer_pipeline_plays_on_an_opencv_that_has_it(tmp_path: Path) -> 
         "videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1"
     )
     command = [SYSTEM_PYTHON, "-m", "edgeagent.camera.capture_child"]
-    with path_with_pydantic(tmp_path) as path, rings() as made:
+    with path_with_packages(tmp_path) as path, rings() as made:
         with capture(GStreamerSpec(pipeline=pipeline), made, None, command, PYTHONPATH=path) as child:
             opened = child.until(Opened)
             assert (opened.width, opened.height, opened.fps) == (160, 120, 30.0)
@@ -229,7 +229,7 @@ def test_a_pipeline_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
 
 def gstreamer_fault(source: GStreamerSpec | CsiSpec, tmp_path: Path) -> tuple[Fault, int]:
     command = [SYSTEM_PYTHON, "-m", "edgeagent.camera.capture_child"]
-    with path_with_pydantic(tmp_path) as path, rings() as made:
+    with path_with_packages(tmp_path) as path, rings() as made:
         with capture(source, made, None, command, PYTHONPATH=path) as child:
             return child.until(Fault), child.exit_code()
 
@@ -239,9 +239,42 @@ def gstreamer_fault(source: GStreamerSpec | CsiSpec, tmp_path: Path) -> tuple[Fa
 def test_a_pipeline_that_ends_is_a_lost_source(tmp_path: Path) -> None:
     pipeline = "videotestsrc num-buffers=5 ! videoconvert ! video/x-raw,format=BGR ! appsink"
     command = [SYSTEM_PYTHON, "-m", "edgeagent.camera.capture_child"]
-    with path_with_pydantic(tmp_path) as path, rings() as made:
+    with path_with_packages(tmp_path) as path, rings() as made:
         with capture(GStreamerSpec(pipeline=pipeline), made, None, command, PYTHONPATH=path) as child:
             fault = child.until(Fault)
             assert child.exit_code() == 1
         assert made.reader.newest == 5
     assert (fault.code, fault.retry) == ("source_lost", True)
+
+
+ODD = {
+    "grey": "video/x-raw,format=GRAY8,width=161,height=121",
+    "16 bits": "video/x-raw,format=GRAY16_LE,width=161,height=121",
+    "odd strides": "video/x-raw,format=BGR,width=161,height=121",
+    "four channels": "video/x-raw,format=BGRx,width=161,height=121",
+    "4K": "video/x-raw,format=BGR,width=3840,height=2160",
+    "a band": "video/x-raw,format=BGR,width=4096,height=256",
+}
+
+
+@needs_opencv_with_gstreamer
+@needs_same_version
+@pytest.mark.parametrize("form", ODD)
+def test_pictures_of_any_form_become_frames(tmp_path: Path, form: str) -> None:
+    """White above, black below, whatever the form in which it comes."""
+    caps = ODD[form]
+    width, height = (int(part.split("=")[1]) for part in caps.split(",")[2:4])
+    pipeline = (
+        f"videotestsrc is-live=true pattern=gradient ! video/x-raw,framerate=5/1,width={width},height={height} ! "
+        f"videoconvert ! {caps} ! appsink drop=true max-buffers=1"
+    )
+    command = [SYSTEM_PYTHON, "-m", "edgeagent.camera.capture_child"]
+    with path_with_packages(tmp_path) as path, rings(((320, 320),)) as made:
+        with capture(GStreamerSpec(pipeline=pipeline), made, None, command, PYTHONPATH=path) as child:
+            meta, image = made.newest(after=2)
+            child.send(Stop())
+            assert child.exit_code() == 0
+    assert (meta.box.source_width, meta.box.source_height) == (width, height)
+    inside = image[int(meta.box.pad_y) + 1 : 320 - int(meta.box.pad_y) - 1, 160].astype(int)
+    assert abs(inside[-1].mean() - inside[0].mean()) > 150, "the gradient runs down the picture"
+    assert (inside.max(axis=1) - inside.min(axis=1)).max() <= 3, "it is grey"

@@ -537,3 +537,36 @@ def test_the_fan_file_may_not_be_a_link_to_anywhere_else(orin: VirtualBoard, tmp
     found = call_once(orin, "fan", profile="cool")
     assert (found.result, found.facts) == ("refused", {"reason": "board"})
     assert victim.read_bytes() == before
+
+
+# --- the daemon of CSI cameras
+
+
+def argus_restarts(orin: VirtualBoard) -> int:
+    noted = orin.root / "run/virtual-argus"
+    return len(noted.read_text().splitlines()) if noted.exists() else 0
+
+
+def test_the_cameras_daemon_is_restarted_and_not_again_for_ten_minutes(orin: VirtualBoard) -> None:
+    with helper(orin) as root:
+        found = root.call("restart-argus")
+        assert (found.result, found.facts["ran"]) == ("done", "systemctl restart nvargus-daemon")
+        again = root.call("restart-argus")
+    assert (again.result, again.facts["reason"]) == ("refused", "too-soon")
+    assert call_once(orin, "restart-argus").result == "refused", "another helper knows of it, too"
+    assert argus_restarts(orin) == 1
+    (store(orin).parent / "argus.start").write_text(f"{time.monotonic() - 600.5:.3f}")
+    assert call_once(orin, "restart-argus").result == "done"
+    assert argus_restarts(orin) == 2
+
+
+@pytest.mark.parametrize("noted", ["", "never", "1e999.0", "99999999999.0"])
+def test_a_note_that_makes_no_sense_or_is_of_another_boot_does_not_bar_it(orin: VirtualBoard, noted: str) -> None:
+    state = store(orin).parent
+    state.mkdir(exist_ok=True)
+    (state / "argus.start").write_text(noted)
+    assert call_once(orin, "restart-argus").result == "done"
+
+
+def test_a_machine_without_the_daemon_says_so(tmp_path: Path) -> None:
+    assert call_once(board(tmp_path, "pc"), "restart-argus").result == "failed"

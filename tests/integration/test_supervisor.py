@@ -8,11 +8,13 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from test_supervisor_kit import Play, Stage, act, eye_on, is_ours, spec, wait_gone
+from test_supervisor_kit import WAIT_S, Play, Stage, act, eye_on, is_ours, spec, wait_gone
 
 from edgeagent.errors import ChildError
 from edgeagent.supervise.child import ChildSpec
@@ -443,3 +445,86 @@ def test_cancelling_at_any_moment_leaves_nothing(part: str, after_s: float) -> N
         assert not stage.pids or stage.told()[-1] == "stopped"
 
     anyio.run(one)
+
+
+def test_a_child_is_started_anew_in_good_order_and_at_once() -> None:
+    """A planned end is no death: nothing is counted, nobody is told of a failure, no time passes."""
+
+    async def never(delay_s: float) -> None:
+        raise AssertionError("it waited")
+
+    async def whole() -> None:
+        stage = Stage(act("good"), wait=never)
+        async with stage.open():
+            for count in (1, 2, 3):
+                await stage.until(lambda count=count: len(stage.hellos) == count)  # type: ignore[misc]
+                await stage.supervisor.renew()
+            await stage.until(lambda: len(stage.hellos) == 4)
+            assert stage.supervisor.restarts == 0
+        assert stage.told() == [*["starting"] * 4, "stopped"]
+        assert len({hello.pid for hello in stage.hellos}) == 4
+
+    anyio.run(whole)
+
+
+def test_a_child_that_does_not_end_when_it_is_to_be_renewed_dies_of_its_silence() -> None:
+    async def whole() -> None:
+        stage = Stage(act("mute", 0.3))
+        async with stage.open():
+            await stage.until(lambda: len(stage.hellos) == 1)
+            await stage.supervisor.renew()
+            await stage.until(lambda: has_failed(stage))
+        assert stage.states[1].code == "hung"
+
+    anyio.run(whole)
+
+
+def test_the_owner_passes_the_time_between_two_lives() -> None:
+    asked: list[float] = []
+
+    async def wait(delay_s: float) -> None:
+        asked.append(delay_s)
+
+    rules = RestartRules(base_s=100.0, cap_s=100.0, slow_s=900.0, max_deaths=3)
+    watch_until(act("code", 1), lambda stage: len(asked) >= 4, rules=rules, wait=wait)
+    assert [delay_s >= 450 for delay_s in asked[:4]] == [False, False, True, True]
+
+
+def test_a_child_that_has_proven_itself_is_treated_as_if_it_had_never_died() -> None:
+    asked: list[float] = []
+
+    async def whole() -> None:
+        async def wait(delay_s: float) -> None:
+            asked.append(delay_s)
+            if len(asked) == 3:
+                stage.supervisor.proven()
+
+        rules = RestartRules(base_s=100.0, cap_s=1600.0, slow_s=9000.0, max_deaths=3)
+        stage = Stage(act("code", 1), rules=rules, wait=wait)
+        async with stage.open():
+            await stage.until(lambda: len(asked) >= 4)
+        assert [state.state for state in stage.states if state.state in ("waiting", "failing")][:4] == [
+            "waiting", "waiting", "failing", "waiting",
+        ]  # fmt: skip
+        assert asked[3] <= 100.0
+
+    anyio.run(whole)
+
+
+def test_a_child_that_holds_what_a_kill_would_leave_behind_is_asked_to_go_first(tmp_path: Path) -> None:
+    word = tmp_path / "word"
+
+    def silent() -> ChildSpec:
+        return replace(spec(Play(part="parting", number=0.2, padding=str(word))), term_s=WAIT_S)
+
+    stage = watch_until(silent, has_failed)
+    assert stage.states[1].code == "hung"
+    assert word.read_text() == "farewell"
+
+
+def test_a_child_that_does_not_go_when_it_is_asked_to_is_killed() -> None:
+    def deaf() -> ChildSpec:
+        return replace(spec(Play(part="nonsense", padding="{}")), term_s=0.1)
+
+    stage = watch_until(deaf, has_restarted)
+    assert stage.states[1].code == "protocol"

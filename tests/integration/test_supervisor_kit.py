@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -48,6 +48,7 @@ class Stage:
         rules: RestartRules = QUICK,
         grace_s: float = 0.1,
         start_allowance_s: float = WAIT_S,
+        wait: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self.states: list[ChildState] = []
         self.hellos: list[Hello] = []
@@ -56,7 +57,16 @@ class Stage:
         self.on_hello: Callable[[Hello], None] = lambda hello: None
         self._changed = anyio.Event()
         self.supervisor = Supervisor(
-            "actor", make_spec, self._line, self._state, SystemClock(), Random(1), rules, grace_s, start_allowance_s
+            "actor",
+            make_spec,
+            self._line,
+            self._state,
+            SystemClock(),
+            Random(1),
+            rules,
+            grace_s,
+            start_allowance_s,
+            wait,
         )
 
     def _line(self, line: bytes) -> None:

@@ -32,6 +32,7 @@ SHAPES: dict[str, dict[str, type]] = {
     "uncap": {"domain": str},
     "ends": {"clock": str, "low_khz": int, "high_khz": int},
     "fan": {"profile": str},
+    "restart-argus": {},
     "reboot": {},
 }
 SAMPLES: tuple[dict[str, Any], ...] = (
@@ -45,6 +46,7 @@ SAMPLES: tuple[dict[str, Any], ...] = (
     {"verb": "uncap", "domain": "cpu"},
     {"verb": "ends", "clock": "CPU_A78_0", "low_khz": 0, "high_khz": 960000},
     {"verb": "fan", "profile": "cool"},
+    {"verb": "restart-argus"},
     {"verb": "reboot"},
 )
 ODD: tuple[object, ...] = (

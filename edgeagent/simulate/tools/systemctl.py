@@ -1,8 +1,9 @@
 """Stand-in for systemctl: the three things that a board's tools and the power helper ask of it.
 
-`systemctl.py ROOT is-active UNIT`, `restart UNIT`, `reboot`, for the units nvfancontrol and nvpmodel. The service
-nvpmodel is a oneshot that does not stay: it is inactive once it has run, and restarting it sets the saved mode again,
-which undoes clock locks. Everything else fails with the words of systemd 249. In a container there is no systemd.
+`systemctl.py ROOT is-active UNIT`, `restart UNIT`, `reboot`, for the units nvfancontrol, nvpmodel and nvargus-daemon,
+of which a restart is noted in the board's run directory and nothing else. The service nvpmodel is a oneshot that does
+not stay: it is inactive once it has run, and restarting it sets the saved mode again, which undoes clock locks.
+Everything else fails with the words of systemd 249. In a container there is no systemd.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def restart(machine: Machine, unit: str) -> int:
         complain(f"Failed to restart {unit}.service: Unit {unit}.service not found.")
         return _NOT_FOUND
     try:
-        fans.start_service(machine) if unit == "nvfancontrol" else _set_mode_again(machine)
+        _START[unit](machine)
     except (fans.FanConfError, power_modes.ConfError, _UnitFailedError):
         complain(f"Job for {unit}.service failed because the control process exited with error code.")
         complain(f'See "systemctl status {unit}.service" and "journalctl -xeu {unit}.service" for details.')
@@ -52,7 +53,7 @@ def restart(machine: Machine, unit: str) -> int:
 
 
 def _units(machine: Machine) -> list[str]:
-    confs = {"nvfancontrol": fans.CONF, "nvpmodel": power_modes.CONF}
+    confs = {"nvfancontrol": fans.CONF, "nvpmodel": power_modes.CONF, "nvargus-daemon": power_modes.CONF}
     return [unit for unit, conf in confs.items() if machine.exists(conf)]
 
 
@@ -63,6 +64,14 @@ def _set_mode_again(machine: Machine) -> None:
     if model is None or power_modes.needs_reboot(machine, conf, model):
         raise _UnitFailedError
     power_modes.apply_mode(machine.root, conf, model.number)
+
+
+def _note_argus(machine: Machine) -> None:
+    with (machine.root / "run" / "virtual-argus").open("a") as file:
+        file.write("restarted\n")
+
+
+_START = {"nvfancontrol": fans.start_service, "nvpmodel": _set_mode_again, "nvargus-daemon": _note_argus}
 
 
 def reboot(machine: Machine) -> int:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.ring_memory import create_ring
 from edgeagent.camera.sources import EndOfSource, Image
 from edgeagent.camera.spec import FileSpec, RtspSpec, SourceSpec
+from edgeagent.camera.stillness import BLOCK, LEAST_LOOKS
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import LineBuffer, Stop
 from edgeagent.supervise.program import AgentGone, ControlChannel
@@ -34,6 +36,7 @@ class Script:
     plays: list[list[Image | Exception | None]]
     paced: bool = False
     fps: float = 240.0
+    fps_known: bool = True
     width: int = 8
     height: int = 8
     expected_frames: int = 0
@@ -81,8 +84,8 @@ class Hall:
         self.channel = ControlChannel(ours)
         self._ours = ours
 
-    def run(self, script: Script, spec: SourceSpec, resume_after: int | None = None, share: float = 1.0) -> int:
-        start = CaptureStart(camera="cam", source=spec, rings=[], resume_after=resume_after, share=share)
+    def run(self, script: Script, spec: SourceSpec, resume_after: int | None = None, **more: Any) -> int:
+        start = CaptureStart(camera="cam", source=spec, rings=[], resume_after=resume_after, **more)
         return Capture(self.channel, start, [self.writer], script.open).run()
 
     def said(self) -> list[object]:
@@ -284,3 +287,35 @@ def test_a_file_that_loops_starts_again_though_its_last_frames_were_passed_over(
         hall.run(script, LOOP, share=0.25)
     assert levels(hall) == [1, 1], "the end of the file took a turn"
     assert script.opened == 3
+
+
+# pictures that stand still
+
+
+def restless(count: int) -> list[Image | Exception | None]:
+    """What a sensor gives: a little noise everywhere."""
+    rng = np.random.default_rng(5)
+    return [(120 + rng.integers(0, 3, (64, 64, 3))).astype(np.uint8) for _ in range(count)]
+
+
+def test_a_live_picture_that_freezes_is_given_up(hall: Hall) -> None:
+    script = Script([[*restless(BLOCK + 1), *[picture(64, 64, 120)] * 200]])
+    with pytest.raises(SourceError, match="the same to the bit") as caught:
+        hall.run(script, LIVE, frozen_after_s=1e-9)
+    assert (caught.value.error_code, caught.value.retry) == ("source_frozen", True)
+    assert "cameras.cam.frozen_after_s = 0" in caught.value.mend
+    assert BLOCK + LEAST_LOOKS <= hall.reader.newest <= BLOCK + LEAST_LOOKS + 2
+
+
+@pytest.mark.parametrize("source", [LOOP, LIVE])
+def test_a_file_or_a_camera_that_the_operator_exempts_may_stand_still(hall: Hall, source: SourceSpec) -> None:
+    frames = [*restless(BLOCK + 1), *[picture(64, 64, 120)] * 20, AgentGone()]
+    with pytest.raises(AgentGone):
+        hall.run(Script([frames]), source, frozen_after_s=0.0 if source is LIVE else 1e-9)
+
+
+def test_a_capture_that_takes_over_knows_that_there_ought_to_be_noise(hall: Hall) -> None:
+    script = Script([[picture(64, 64, 120)] * 200])
+    with pytest.raises(SourceError, match="the same to the bit"):
+        hall.run(script, LIVE, frozen_after_s=1e-9, noisy=True)
+    assert hall.reader.newest <= LEAST_LOOKS + 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edgeagent.camera.gstreamer import pipeline_fault
-from edgeagent.camera.sources import OpenCvCapture, as_bgr, csi_pipeline, open_source
+from edgeagent.camera.sources import OpenCvCapture, _where_cameras_are, as_bgr, csi_pipeline, open_source
 from edgeagent.camera.spec import CsiSpec, SyntheticSpec
 
 BGR = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -114,3 +116,21 @@ def test_a_synthetic_camera_can_leave_out_frames() -> None:
 
 def test_without_gstreamer_nobody_is_asked_about_a_pipeline() -> None:
     assert pipeline_fault("nosuchsrc ! appsink", name="libnosuch.so.0") is None
+
+
+def test_a_missing_device_is_told_with_the_names_that_stay(tmp_path: Path) -> None:
+    """A camera that was plugged in again may have another number."""
+    missing = tmp_path / "video0"
+    assert "ls -l" in _where_cameras_are(missing, tmp_path)
+    (tmp_path / "video2").touch()
+    assert _where_cameras_are(missing, tmp_path).endswith(f"another number now: there are {tmp_path}/video2")
+    by_id = tmp_path / "v4l" / "by-id"
+    by_id.mkdir(parents=True)
+    for name in ("usb-Maker_Cam_1234-video-index0", "usb-Maker_Cam_1234-video-index1"):
+        (by_id / name).symlink_to("../../video2")
+    assert _where_cameras_are(missing, tmp_path).endswith(f"write {by_id}/usb-Maker_Cam_1234-video-index0")
+
+
+def test_a_rate_that_was_guessed_is_told_from_one_that_is_known() -> None:
+    assert OpenCvCapture(FakeCapture(FPS=12.5), paced=False, ends=False).fps_known
+    assert not OpenCvCapture(FakeCapture(), paced=False, ends=False).fps_known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeagent.supervise.policy import Restart, RestartRules, RestartState, decide_restart
+from edgeagent.supervise.policy import Restart, RestartRules, RestartState, decide_restart, proven
 
 RULES = RestartRules(base_s=1.0, cap_s=8.0, window_s=60.0, max_deaths=6, slow_s=30.0)
 
@@ -48,3 +48,11 @@ def test_a_failing_child_that_lived_for_a_whole_window_starts_anew() -> None:
 def test_rules_that_are_never_failing_stay_in_floating_point() -> None:
     rules = RestartRules(max_deaths=10**9, window_s=1e9)
     assert round(deaths_at(*range(1500), rules=rules)[-1].delay_s, 3) == rules.cap_s
+
+
+def test_one_that_is_proven_starts_anew_and_keeps_its_count() -> None:
+    state = RestartState()
+    for now_s in range(6):
+        state, _ = decide_restart(RULES, state, now_s, 0.999_999_999)
+    state, restart = decide_restart(RULES, proven(state), 6.0, 0.999_999_999)
+    assert (round(restart.delay_s, 3), restart.failing, state.restarts) == (1, False, 7)

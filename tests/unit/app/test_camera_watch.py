@@ -1,0 +1,181 @@
+"""What is told of a camera, word by word of its capture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from edgeagent.app.camera_upkeep import own_memory_mb
+from edgeagent.app.camera_watch import promise_of
+from edgeagent.app.cameras import Camera
+from edgeagent.camera.health import GOOD_S, Promise
+from edgeagent.camera.messages import CaptureStats, Opened
+from edgeagent.camera.rules import CameraRules
+from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, RtspSpec, SourceSpec, SyntheticSpec, V4l2Spec
+from edgeagent.fleet.results import FactValue
+from edgeagent.fleet.states import Severity
+from edgeagent.health.book import Word
+from edgeagent.supervise.supervisor import ChildState
+
+RTSP = RtspSpec(url="rtsp://camera/1")
+OPENED = Opened(width=640, height=480, fps=25.0)
+ASKED = {"width": 1280, "height": 720, "fps": 30.0}
+
+
+class Hours:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+    def wall_ms(self) -> int:
+        return 0
+
+
+class Told:
+    def __init__(self) -> None:
+        self.notes: list[tuple[Word, str]] = []
+        self.events: list[str] = []
+
+    def engine(self, pipeline: str, **values: object) -> None:
+        raise AssertionError(pipeline)
+
+    def note(self, name: str, health: Word, reason: str = "") -> None:
+        assert name == "camera/door"
+        self.notes.append((health, reason))
+
+    def event(self, kind: str, severity: Severity, text: str, **facts: FactValue | None) -> None:
+        self.events.append(kind)
+
+
+class Scene:
+    """A camera whose capture says what the test makes it say."""
+
+    def __init__(self, source: SourceSpec) -> None:
+        self.told, self.hours = Told(), Hours()
+        self.camera = Camera("door", source, [], self.told, self.hours, Random(1))
+        self.frames = 0
+
+    def opened(self, word: Opened = OPENED) -> None:
+        self.frames = 0
+        self.camera._take(word.line())
+
+    def seconds(self, count: int, fps: int = 25, **more: object) -> None:
+        for _ in range(count):
+            self.hours.now_s += 1.0
+            self.frames += fps
+            values = {"frames": self.frames, "unusable": 0, "read_ms": 1.0, "width": 640, "height": 480, **more}
+            self.camera._take(CaptureStats.model_validate(values).line())
+
+    def died(self, state: str = "waiting", code: str = "source_lost") -> None:
+        self.camera._child_changed(ChildState("capture-door", state, "no picture", None, 1, code=code))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene(RTSP)
+    yield made
+    made.camera.close()
+
+
+def test_a_good_life_is_told_once(scene: Scene) -> None:
+    scene.opened()
+    scene.seconds(60)
+    assert (scene.told.notes, scene.told.events) == ([("ok", "")], [])
+
+
+def test_a_failure_and_its_end_are_told_once_each(scene: Scene) -> None:
+    scene.opened()
+    scene.seconds(20)
+    scene.died()
+    scene.opened()
+    scene.seconds(5)
+    assert [word for word, _ in scene.told.notes] == ["ok", "failed", "ok"]
+    assert scene.told.events == ["camera-failed", "camera-recovered"]
+
+
+def test_opening_alone_is_no_recovery(scene: Scene) -> None:
+    scene.died()
+    scene.opened()
+    assert scene.camera.measure()["health"] == "failed"
+    assert scene.camera.measure()["code"] == "source_lost"
+
+
+def test_the_open_breaker_is_told(scene: Scene) -> None:
+    scene.died("failing")
+    assert "tried every 2 minutes now" in scene.told.notes[-1][1]
+
+
+def test_a_rate_that_sinks_is_told_with_an_event(scene: Scene) -> None:
+    scene.opened()
+    scene.seconds(30, fps=10)
+    assert [word for word, _ in scene.told.notes] == ["ok", "degraded"]
+    assert scene.told.events == ["camera-degraded"]
+
+
+def test_frames_that_were_shed_count_as_frames(scene: Scene) -> None:
+    scene.opened()
+    for second in range(30):
+        scene.seconds(1, fps=1, shed=24 * (second + 1))
+    assert scene.told.notes == [("ok", "")]
+
+
+def test_noise_once_seen_is_remembered_for_the_captures_to_come(scene: Scene) -> None:
+    scene.opened()
+    scene.seconds(1, noisy=True)
+    scene.died()
+    scene.opened()
+    scene.seconds(1)
+    assert scene.camera.watch.noisy
+
+
+def test_good_pictures_for_a_while_close_the_breaker(scene: Scene) -> None:
+    """`take` is true once for each time."""
+    scene.opened()
+    now = CaptureStats(frames=0, unusable=0, read_ms=1.0)
+    proven = []
+    for second in range(1, 30):
+        scene.hours.now_s += 1.0
+        proven.append(scene.camera.watch.take(now.model_copy(update={"frames": 25 * second})))
+    assert proven.count(True) == 1
+    assert proven.index(True) == GOOD_S + 1
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [(CsiSpec(sensor_id=0), 2), (GStreamerSpec(pipeline="nvarguscamerasrc ! appsink"), 2), (RTSP, 0)],
+)
+def test_the_daemon_of_csi_cameras_is_blamed_from_the_third_failure_on(source: SourceSpec, asked: int) -> None:
+    scene, blamed = Scene(source), []
+    scene.camera.on_argus_trouble = blamed.append
+    for _ in range(4):
+        scene.died()
+    assert blamed == ["door"] * asked
+    scene.died("refused")
+    assert len(blamed) == asked
+    scene.camera.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "opened", "promise"),
+    [
+        (RTSP, OPENED, Promise(25.0, None, (640, 480))),
+        (RTSP, Opened(width=640, height=480, fps=30.0, fps_known=False), Promise(None, None, (640, 480))),
+        (V4l2Spec(device="/dev/video0", **ASKED), OPENED, Promise(30.0, None, (1280, 720))),
+        (V4l2Spec(device="/dev/video0"), OPENED, Promise(25.0, None, (640, 480))),
+        (CsiSpec(sensor_id=0), OPENED, Promise(30.0, None, (1920, 1080))),
+        (SyntheticSpec(), OPENED, Promise(None, None, (640, 480))),
+        (FileSpec(path="belt.mp4"), Opened(width=0, height=0, fps=25.0), Promise()),
+    ],
+)
+def test_what_is_held_against_a_camera(source: SourceSpec, opened: Opened, promise: Promise) -> None:
+    assert promise_of(source, CameraRules(), opened) == promise
+
+
+def test_a_process_s_own_memory() -> None:
+    assert 1.0 < own_memory_mb(os.getpid()) < 100_000.0
+    assert own_memory_mb(2**22 + 1) == 0.0
