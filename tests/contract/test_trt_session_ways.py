@@ -286,7 +286,7 @@ def test_whatever_fails_at_the_opening_nothing_is_left(tmp_path: Path) -> None:
         session.close()
         if bench.cuda.calls_until_failure and bench.cuda.calls_until_failure > 0:
             break  # it was opened and closed before the call that fails
-    assert calls > 40
+    assert calls > 25
 
 
 def test_whatever_fails_once_in_a_batch_the_next_ones_are_right(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_whatever_fails_once_in_a_batch_the_next_ones_are_right(tmp_path: Path) 
             bench.cuda.calls_until_failure = None
             for value in range(5):
                 assert one(session, frame(value)) == pytest.approx(value)
-    assert failures > 8 and bench.nothing_is_left()
+    assert failures > 6 and bench.nothing_is_left()
 
 
 @pytest.mark.parametrize("when", ["before submit", "before collect"])
