@@ -14,7 +14,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import numpy as np
 
@@ -154,7 +154,9 @@ class Infer:
         depth = max((engine.session.depth for engine in self._room.engines), default=0)
         while len(self._flights) < depth:
             engines = {engine.number: engine for engine in self._room.engines if engine.has_room}
-            waiting = self._waiting(set(engines))
+            waiting = self._waiting(engines)
+            if not waiting and self._flights:
+                return
             room = {
                 number: Room(engine.session.batch, sum(stream.engine == number for stream in self._room.streams()))
                 for number, engine in engines.items()
@@ -171,7 +173,7 @@ class Infer:
                 return
             self._flights.start(engines[choice.chosen[0].engine], seats)
 
-    def _waiting(self, engines: set[int]) -> list[tuple[Waiting, Stream]]:
+    def _waiting(self, engines: Container[int]) -> list[tuple[Waiting, Stream]]:
         now_ns = self._now_ns()
         return [
             (Waiting(stream.number, stream.engine, stream.priority, stream.since_ns), stream)
