@@ -36,7 +36,7 @@ from edgeagent.inference.opener import Opener, Opens
 from edgeagent.inference.schedule import Room, Turns, Waiting
 from edgeagent.inference.stream import Feed, Seat, Stream
 from edgeagent.inference.trial import Outcome
-from edgeagent.inference.trouble import fatal
+from edgeagent.inference.trouble import end_if_fatal
 from edgeagent.supervise.program import ControlChannel
 from edgeagent.vision.detections import Candidates
 
@@ -207,8 +207,7 @@ class Infer:
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
 
     def _lost(self, flight: Flight, error: EngineError) -> None:
-        if fatal(error):
-            raise EngineError(error.message, mend=error.mend, code=error.error_code, retry=True) from error
+        end_if_fatal(error)
         for seat in flight.seats:
             self._failed += 1
             seat.stream.land(seat.meta)
