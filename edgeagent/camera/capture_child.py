@@ -176,6 +176,8 @@ class Capture:
     def _had_one(self) -> None:
         self._tally.unusable_in_a_row = 0
         self._since_open += 1
+        if self._since_open == 1:
+            self._tally.next_stats_s = 0.0  # the first one is told at once: somebody waits for it after a failure
         self._last_frame_s = time.monotonic()
 
     def _opened(self) -> FrameSource:

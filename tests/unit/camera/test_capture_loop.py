@@ -319,3 +319,10 @@ def test_a_capture_that_takes_over_knows_that_there_ought_to_be_noise(hall: Hall
     with pytest.raises(SourceError, match="the same to the bit"):
         hall.run(script, LIVE, frozen_after_s=1e-9, noisy=True)
     assert hall.reader.newest <= LEAST_LOOKS + 2
+
+
+def test_the_first_frame_is_told_at_once(hall: Hall) -> None:
+    """After a failure somebody waits for it."""
+    with pytest.raises(AgentGone):
+        hall.run(Script([[*numbered(3), AgentGone()]]), LIVE)
+    assert [word.frames for word in hall.said() if isinstance(word, CaptureStats)] == [0, 1]
