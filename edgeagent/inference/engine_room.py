@@ -23,6 +23,7 @@ from edgeagent.inference.pacing import Limit
 from edgeagent.inference.pipeline import Pipeline
 from edgeagent.inference.stream import Feed, Stream
 from edgeagent.inference.trial import Outcome, Trial
+from edgeagent.inference.trouble import end_if_fatal
 from edgeagent.supervise.messages import Message
 
 STUCK_S = 120.0
@@ -81,6 +82,7 @@ class EngineRoom:
         if start.ring not in self._feeds:
             self._not_loaded(start, f"there is no ring {start.ring!r}")
             return
+        self.settle()  # first of all: what comes home may be the last straw for the very engine that is wanted
         key = EngineKey.of(start)
         self._wanted[start.pipeline] = start
         loaded = next((engine for engine in self._engines if engine.key == key), None)
@@ -91,8 +93,10 @@ class EngineRoom:
             self._opener.open(key, start.canary)
 
     def take_opened(self) -> None:
-        """Let what has been opened serve."""
-        for opened in self._opener.take():
+        """Let what has been opened serve. Raises EngineError when the accelerator was lost meanwhile."""
+        found = self._opener.take()
+        self.settle()
+        for opened in found:
             self._opening.discard(opened.key)
             if opened.engine is None:
                 self._refused(opened)
@@ -109,6 +113,8 @@ class EngineRoom:
         return starts
 
     def _refused(self, opened: Opened) -> None:
+        if opened.error is not None:
+            end_if_fatal(opened.error)
         for start in self._who_wants(opened.key):
             self._not_loaded(start, opened.error.line() if opened.error else "")
 
@@ -129,8 +135,7 @@ class EngineRoom:
         self._let_go()
 
     def _switch(self, start: PipelineStart, engine: Engine) -> None:
-        """Between two batches: the pipeline's next frame goes to this engine."""
-        self.settle()
+        """Nothing is under way: the pipeline's next frame goes to this engine."""
         after = After(start, self.memories.setdefault(start.pipeline, Memory()))
         pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
         now = self._serving.pop(start.pipeline, None)

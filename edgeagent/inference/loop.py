@@ -14,7 +14,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from edgeagent.inference.opener import Opener, Opens
 from edgeagent.inference.schedule import Room, Turns, Waiting
 from edgeagent.inference.stream import Feed, Seat, Stream
 from edgeagent.inference.trial import Outcome
-from edgeagent.inference.trouble import fatal
+from edgeagent.inference.trouble import end_if_fatal
 from edgeagent.supervise.program import ControlChannel
 from edgeagent.vision.detections import Candidates
 
@@ -154,11 +154,8 @@ class Infer:
         depth = max((engine.session.depth for engine in self._room.engines), default=0)
         while len(self._flights) < depth:
             engines = {engine.number: engine for engine in self._room.engines if engine.has_room}
-            waiting = self._waiting(set(engines))
-            if not waiting:
-                self._held_until_ns = None
-                if not self._flights:
-                    self._send_canary(late_ns=0)
+            waiting = self._waiting(engines)
+            if not waiting and self._flights:
                 return
             room = {
                 number: Room(engine.session.batch, sum(stream.engine == number for stream in self._room.streams()))
@@ -176,7 +173,7 @@ class Infer:
                 return
             self._flights.start(engines[choice.chosen[0].engine], seats)
 
-    def _waiting(self, engines: set[int]) -> list[tuple[Waiting, Stream]]:
+    def _waiting(self, engines: Container[int]) -> list[tuple[Waiting, Stream]]:
         now_ns = self._now_ns()
         return [
             (Waiting(stream.number, stream.engine, stream.priority, stream.since_ns), stream)
@@ -214,8 +211,7 @@ class Infer:
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
 
     def _lost(self, flight: Flight, error: EngineError) -> None:
-        if fatal(error):
-            raise EngineError(error.message, mend=error.mend, code=error.error_code, retry=True) from error
+        end_if_fatal(error)
         for seat in flight.seats:
             self._failed += 1
             seat.stream.land(seat.meta)

@@ -29,9 +29,8 @@ class OnnxRuntimeSession(Halves):
         # spinning threads answer a little sooner and burn a core while no frame is there
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            session = onnxruntime.InferenceSession(
-                plan.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            # by path, because ONNX Runtime holds the GIL while it reads bytes, and the loop beside would stand still
+            session = onnxruntime.InferenceSession(str(plan), sess_options=options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise EngineError(f"ONNX Runtime does not load the engine: {_line(error)}", code="engine_load") from error
         self._name, self._shape = _checked(session)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from edgeagent.errors import EngineError
 
-FATAL_CODES = frozenset({"gpu_lost", "driver_error", "no_gpu"})
+FATAL_CODES = frozenset({"gpu_lost"})
 
 
-def fatal(error: EngineError) -> bool:
-    return error.error_code in FATAL_CODES
+def end_if_fatal(error: EngineError) -> None:
+    """Raises the error anew where the process is to end by it, as one after which a new process may be tried."""
+    if error.error_code in FATAL_CODES:
+        raise EngineError(error.message, mend=error.mend, code=error.error_code, retry=True) from error

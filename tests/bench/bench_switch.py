@@ -1,12 +1,12 @@
 """Engines that change places under load, and what a frame costs the infer child: text, then one line of JSON.
 
-    python tests/bench/bench_switch.py [--cameras 4] [--seconds 10] [--switches 6] [--sample] [--any]
+    python tests/bench/bench_switch.py [--cameras 4] [--seconds 10] [--switches 6] [--sample] [--load-mb 0] [--any]
 
 Real capture children (synthetic cameras at 30 fps), the real infer child, ONNX Runtime with one thread. First the
 cameras run for a while: CPU time a frame of the infer child. Then the engine is switched to and fro: the longest time
 between two results of a camera around a switch, beside the same without a switch, and frames lost. `--sample` takes the
-sample model (a few ms a frame), else an engine that does next to nothing. Budget: no frame lost, gap less than 50 ms
-more than without a switch; `--any` reports without judging.
+sample model (a few ms a frame), else an engine that does next to nothing, with `--load-mb` of weights to load. Budget:
+no frame lost, gap less than 50 ms more than without a switch; `--any` reports without judging.
 """
 
 from __future__ import annotations
@@ -91,10 +91,14 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
-def plans(folder: Path, sample: bool) -> tuple[list[str], int, int]:
+def plans(folder: Path, sample: bool, load_mb: int) -> tuple[list[str], int, int]:
     """Two engines, and the size that they take."""
     if not sample:
-        return [write_plan(folder / name, width=640, height=640) for name in ("one", "two")], 640, 640
+        return (
+            [write_plan(folder / name, width=640, height=640, ballast_mb=load_mb) for name in ("one", "two")],
+            640,
+            640,
+        )
     bundle = load_bundle("sample:conveyor")
     data = graft_bundle(bundle).SerializeToString()
     for name in ("one", "two"):
@@ -119,7 +123,7 @@ def pipeline(plan: str, number: int) -> PipelineStart:
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
-    (one, two), width, height = plans(folder, options.sample)
+    (one, two), width, height = plans(folder, options.sample, options.load_mb)
     with ExitStack() as stack:
         rings = []
         for number in range(options.cameras):
@@ -177,6 +181,7 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--switches", type=int, default=6)
+    parser.add_argument("--load-mb", type=int, default=0)
     parser.add_argument("--sample", action="store_true")
     parser.add_argument("--any", action="store_true")
     options = parser.parse_args()

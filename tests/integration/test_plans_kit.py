@@ -27,9 +27,11 @@ def write_plan(
     no_numbers: bool = False,
     shift: float = 0.0,
     work: int = 0,
+    ballast_mb: int = 0,
 ) -> str:
     """`random`: scores are new ones each time; `no_numbers`: they are none; `shift` moves the boxes; `work`: so many
-    multiplications of two large matrices, for an engine that takes its time."""
+    multiplications of two large matrices, for an engine that takes its time; `ballast_mb` of weights make it take its
+    time to load."""
     constants = {
         "starts": np.zeros(4, np.int64),
         "ends": np.array([batch, 1, 1, 1], np.int64),
@@ -69,6 +71,13 @@ def write_plan(
         nodes.append(helper.make_node("ReduceSum", [f"product{work}"], ["sum"], keepdims=0))
         nodes.append(helper.make_node("Mul", ["sum", "zero"], ["worked"]))
         add("tired", "worked")
+    if ballast_mb:
+        constants["ballast"] = np.zeros((ballast_mb, 1 << 18), np.float32)
+        nodes.append(helper.make_node("Cast", ["byte"], ["row"], to=TensorProto.INT64))
+        constants["lightest"] = np.zeros((1, 1), np.int64)
+        nodes.append(helper.make_node("Mul", ["row", "lightest"], ["first_row"]))
+        nodes.append(helper.make_node("GatherElements", ["ballast", "first_row"], ["weight"]))
+        add("weighed", "weight")
     if no_numbers:
         constants["none"] = np.full((1, 1), np.nan, np.float32)
         add("not_a_number", "none")

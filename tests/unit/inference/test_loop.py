@@ -43,6 +43,7 @@ class Session:
         self.copies = False
         self.log: list[str] = []
         self.errors: dict[int, EngineError] = {}
+        self.does_not_open: EngineError | None = None
         self.lent: list[int] = []
         self.most = 0
         self._under_way: deque[Sequence[Frames]] = deque()
@@ -105,15 +106,18 @@ class Hall:
                 self.error = error
 
     def _opened(self, key: EngineKey, threads: int, known: Sequence[float]) -> Engine:
+        if self.session.does_not_open is not None:
+            raise self.session.does_not_open
         return Engine(key, self.session, np.zeros((SIDE, SIDE, 3), np.uint8), ())
 
     def put(self, byte: int) -> None:
         self.writer.start()[:] = byte
         self.writer.publish(time.monotonic_ns(), 0, SAME)
 
-    def begin(self) -> None:
+    def begin(self, first: str = "loaded") -> None:
         self._thread.start()
-        self.until("loaded")
+        if first:
+            self.until(first)
 
     def until(self, kind: str) -> Message:
         return INFER_WORDS.validate_json(self._line_of(kind))
@@ -203,6 +207,17 @@ def test_an_error_that_sticks_ends_the_loop_so_that_the_process_starts_anew(hall
     assert hall.error is not None and hall.error.error_code == "gpu_lost"
     assert hall.error.retry, "a child that may be tried again is"
     assert hall.session.log[-1] == "closed"
+
+
+@pytest.mark.parametrize(("code", "ends"), [("gpu_lost", True), ("engine_load", False), ("out_of_memory", False)])
+def test_a_gpu_that_is_lost_while_an_engine_is_opened_is_not_that_engine_s_failure(
+    hall: Hall, code: str, ends: bool
+) -> None:
+    hall.session.does_not_open = EngineError("it says no", code=code)
+    hall.begin("" if ends else "load_failed")
+    if ends:
+        hall.join()
+    assert (hall.error is not None and hall.error.error_code == code and hall.error.retry) is ends
 
 
 def test_any_other_error_costs_its_frames_and_nothing_else(hall: Hall) -> None:
