@@ -72,7 +72,7 @@ class Found:
 
 
 class After:
-    """The way of one engine's frames. Raises ModuleNotFoundError where tracking is wanted and `lap` is missing."""
+    """The way of one engine's frames. Raises OperatorError where tracking is wanted and `lap` does not work."""
 
     def __init__(self, start: PipelineStart, memory: Memory) -> None:
         self._start = start

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeagent.errors import OperatorError
+
 Costs = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
@@ -20,7 +22,7 @@ def assign(costs: Costs, limit: float) -> tuple[Indices, Indices]:
     """Rows and the columns they belong to, of costs (M, K), such that the sum of the costs is least.
 
     No pair costs `limit` or more: leaving a row and a column alone costs as much. M and K may be 0. Raises
-    ModuleNotFoundError where a solver is needed and `lap` is missing.
+    OperatorError where a solver is needed and `lap` is missing.
     """
     possible = costs < limit
     if not possible.any():
@@ -41,9 +43,15 @@ def _solved(costs: Costs, limit: float) -> tuple[Indices, Indices]:
 
 
 def solver() -> Any:  # noqa: ANN401 - a compiled function
-    """The package's solver. Raises ModuleNotFoundError where it is missing."""
-    import lap
-
+    """The package's solver. Raises OperatorError where it is missing or does not work."""
+    try:
+        import lap
+    except ImportError as error:
+        raise OperatorError(
+            f"tracking needs the package lap, which does not work here: {error}",
+            mend="pip install --force-reinstall lap, or set tracking = false",
+            code="tracking_extra",
+        ) from error
     return lap.lapjv
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("lap", reason="the extra tracking is not installed")
 
+from edgeagent.errors import OperatorError
 from edgeagent.vision.assign import assign
 
 
@@ -37,6 +39,13 @@ def test_no_assignment_is_cheaper(shape: tuple[int, int]) -> None:
         assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
         assert all(costs[pair] < limit for pair in pairs)
         assert total(costs, pairs, limit) == pytest.approx(best(costs, limit))
+
+
+def test_without_a_solver_that_works_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lap", None)
+    with pytest.raises(OperatorError, match="needs the package lap") as caught:
+        assign(np.zeros((2, 2)), 0.5)
+    assert caught.value.error_code == "tracking_extra" and "lap" in caught.value.mend
 
 
 def test_what_cannot_be_is_never_chosen() -> None:
