@@ -26,6 +26,7 @@ from edgeagent.camera.ring import RingWriter
 from edgeagent.camera.sources import EndOfSource, FrameSource, Image, open_source, quiet_opencv
 from edgeagent.camera.spec import LIVE_KINDS, FileSpec, SourceSpec
 from edgeagent.camera.stillness import Stillness
+from edgeagent.camera.timetable import Timetable
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel, run_child
@@ -49,23 +50,6 @@ class Tally:
     shed: int = 0
     read_s: float = 0.0
     next_stats_s: float = field(default_factory=time.monotonic)
-
-
-class Timetable:
-    """When the next frame of a paced source is due. Falling half a second behind starts a new timetable."""
-
-    def __init__(self, fps: float) -> None:
-        self.fps = fps
-        self._period_s = 1.0 / fps
-        self._due_s = time.monotonic()
-
-    def wait_s(self) -> float:
-        return max(0.0, self._due_s - time.monotonic())
-
-    def passed(self) -> None:
-        self._due_s += self._period_s
-        if time.monotonic() - self._due_s > 0.5:
-            self._due_s = time.monotonic()
 
 
 class Capture:

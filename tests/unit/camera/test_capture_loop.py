@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeagent.camera.capture_child import Capture, Timetable
+from edgeagent.camera.capture_child import Capture
 from edgeagent.camera.messages import CAPTURE_WORDS, CaptureStart, CaptureStats, Ended, Opened, SetShare
 from edgeagent.camera.ring import RingReader, RingWriter
 from edgeagent.camera.ring_layout import RingLayout
@@ -19,6 +19,7 @@ from edgeagent.camera.ring_memory import create_ring
 from edgeagent.camera.sources import EndOfSource, Image
 from edgeagent.camera.spec import FileSpec, RtspSpec, SourceSpec
 from edgeagent.camera.stillness import BLOCK, LEAST_LOOKS
+from edgeagent.camera.timetable import Timetable
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import LineBuffer, Stop
 from edgeagent.supervise.program import AgentGone, ControlChannel
