@@ -22,8 +22,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _print_anything()
         _run(make_parser().parse_args(arguments))
-    except KeyboardInterrupt:
+    except _ctrl_c():
         sys.exit(130)
+
+
+def _ctrl_c() -> tuple[type[BaseException], ...]:
+    """What Ctrl-C comes out as; where an event loop ran on Python 3.10, as its own. asyncio is not imported for that."""
+    loaded = sys.modules.get("asyncio")
+    return (KeyboardInterrupt,) if loaded is None else (KeyboardInterrupt, loaded.CancelledError)
 
 
 def _run(options: argparse.Namespace) -> None:
