@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _ctrl_c() -> tuple[type[BaseException], ...]:
-    """What Ctrl-C comes out as; where an event loop ran on Python 3.10, as its own. asyncio is not imported for that."""
+    """What Ctrl-C comes out as: where an event loop ran on Python 3.10, as its own. Nothing is imported for that."""
     loaded = sys.modules.get("asyncio")
     return (KeyboardInterrupt,) if loaded is None else (KeyboardInterrupt, loaded.CancelledError)
 
