@@ -6,17 +6,15 @@ source, whose drawing would otherwise be most of the work and drive everything e
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from functools import partial
 from itertools import cycle
 
-from edgeagent.camera.capture_child import Capture
-from edgeagent.camera.messages import CaptureStart
-from edgeagent.camera.ring import RingWriter
-from edgeagent.camera.sources import FrameSource, Image, quiet_opencv
+from edgeagent.camera.capture_child import main
+from edgeagent.camera.sources import FrameSource, Image
 from edgeagent.camera.spec import SourceSpec, SyntheticSpec
 from edgeagent.errors import SourceError
 from edgeagent.simulate.scenes import ConveyorStream
-from edgeagent.supervise.program import ControlChannel, run_child
+from edgeagent.supervise.program import run_child
 
 PICTURES, STEP = 4, 9  # how many, and how many frames of the synthetic camera lie between two
 
@@ -53,16 +51,5 @@ def open_still(camera: str, spec: SourceSpec) -> FrameSource:
     return StillSource(spec)
 
 
-def main(channel: ControlChannel) -> int:
-    line = channel.receive(timeout_s=None)
-    if line is None:
-        return 0
-    start = CaptureStart.model_validate_json(line)
-    quiet_opencv()
-    with ExitStack() as stack:
-        writers = [stack.enter_context(RingWriter(ring.fd, ring.wake_fds)) for ring in start.rings]
-        return Capture(channel, start, writers, open_still).run()
-
-
 if __name__ == "__main__":
-    run_child(main)
+    run_child(partial(main, open_from=open_still))

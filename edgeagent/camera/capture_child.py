@@ -303,7 +303,7 @@ class Capture:
         self._beat()
 
 
-def main(channel: ControlChannel) -> int:
+def main(channel: ControlChannel, open_from: Callable[[str, SourceSpec], FrameSource] = open_source) -> int:
     line = channel.receive(timeout_s=None)
     if line is None:
         return 0
@@ -311,7 +311,7 @@ def main(channel: ControlChannel) -> int:
     quiet_opencv()
     with ExitStack() as stack:
         writers = [stack.enter_context(RingWriter(ring.fd, ring.wake_fds)) for ring in start.rings]
-        return Capture(channel, start, writers).run()
+        return Capture(channel, start, writers, open_from).run()
 
 
 if __name__ == "__main__":

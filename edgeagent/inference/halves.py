@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from edgeagent.vision.detections import Candidates
 Frames = npt.NDArray[np.uint8]
 
 
-class Halves:
+class Halves(ABC):
     """A batch runs when it is collected. A batch of one is read where it lies, larger ones are put together in memory
     of the session when they are submitted; places of it that are not used keep what was there."""
 
@@ -32,8 +33,8 @@ class Halves:
     def copies(self) -> bool:
         return self.batch > 1
 
-    def run(self, frames: Frames) -> list[Candidates]:
-        raise NotImplementedError
+    @abstractmethod
+    def run(self, frames: Frames) -> list[Candidates]: ...
 
     def lend(self, memory: memoryview) -> None:
         """The CPU reads all memory alike."""
