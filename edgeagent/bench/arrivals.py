@@ -18,6 +18,8 @@ class Arrivals:
 
     results: int = 0
     detections: int = 0
+    spans: list[tuple[int, float]] = field(default_factory=list)
+    """Of each result: when its frame was captured, milliseconds since 1970, and how long it took from there."""
     _frames: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     _times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -26,6 +28,7 @@ class Arrivals:
         self.results += 1
         self.detections += len(result["detections"])
         self._frames[result["pipeline"]].append(result["frame"])
+        self.spans.append((result["capture_ts"], float(result["lat_ms"])))
         for name, value in latencies(result):
             self._times[name].append(value)
 

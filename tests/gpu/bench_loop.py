@@ -2,7 +2,8 @@
 
 For each engine, one line of JSON a measurement: the engine alone (its graph launched over and over, no copies); the
 infer child as the agent starts it, over a ring that is never empty; and cameras of 30 frames a second through capture
-children, infer child, publisher and broker to a subscriber. With --frames the first engine's child runs through so many
+children, infer child, publisher and broker to a subscriber. Beside those runs a process that tells when the machine
+itself was slow (`steadiness.py`): `steady` is of the results that were on their way at no such time. With --frames the first engine's child runs through so many
 frames, and its resident memory and the GPU's are told on the way.
 """
 
@@ -22,8 +23,10 @@ import anyio
 
 sys.path.append(str(Path(__file__).parent))
 from session_kit import SIDE, detector_plan, gpu_used_mb
+from steadiness import Steadiness, outside, watched
 
 from edgeagent.bench import loop_limit
+from edgeagent.bench.arrivals import Arrivals
 from edgeagent.bench.end_to_end import measure_end_to_end
 from edgeagent.bench.loop_limit import measure_loop
 from edgeagent.bench.power import Meter
@@ -33,6 +36,7 @@ from edgeagent.inference.tensorrt_session import TensorRtSession
 
 ROUNDS, PASSES, SECONDS, FPS = 5, 2000, 4.0, 30.0
 MEMORY_STEPS = 10
+SHARES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 MIN_SCORE = float(os.environ.get("EDGEAGENT_GPU_MIN_SCORE", "0.9"))
 
 
@@ -73,7 +77,8 @@ def measure(subject: Subject, cameras: list[int]) -> None:
     share = round(engine / loop, 3)
     tell(engine=subject.name, way="loop", engine_us=round(engine, 1), us=round(loop, 1), share=share, cpu_us=round(cpu))
     for count in cameras:
-        whole = measure_end_to_end(subject, count, FPS, SECONDS, None, Meter(Path("/nowhere")))
+        with watched() as machine:
+            whole = measure_end_to_end(subject, count, FPS, SECONDS, None, Meter(Path("/nowhere")))
         arrivals = whole.arrivals
         tell(
             engine=subject.name,
@@ -83,7 +88,18 @@ def measure(subject: Subject, cameras: list[int]) -> None:
             lost=arrivals.lost,
             detections=round(arrivals.detections / arrivals.results, 1),
             latency_ms=arrivals.latency_ms(),
+            steady=steady_ms(arrivals, machine),
+            piece_ms=machine.facts(),
         )
+
+
+def steady_ms(arrivals: Arrivals, machine: Steadiness) -> dict[str, float]:
+    """From capture to message, of the results that were on their way while the machine was steady."""
+    slow = machine.slow_stretches()
+    kept = sorted(took for at, took in arrivals.spans if outside(slow, at / 1e3, (at + took) / 1e3))
+    return {"results": len(kept)} | {
+        name: round(kept[min(len(kept) - 1, int(len(kept) * share))], 2) for name, share in SHARES.items() if kept
+    }
 
 
 async def memory(subject: Subject, frames: int) -> None:
