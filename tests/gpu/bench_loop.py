@@ -3,8 +3,8 @@
 For each engine, one line of JSON a measurement: the engine alone (its graph launched over and over, no copies); the
 infer child as the agent starts it, over a ring that is never empty; and cameras of 30 frames a second through capture
 children, infer child, publisher and broker to a subscriber. Beside those runs a process that tells when the machine
-itself was slow (`steadiness.py`): `steady` is of the results that were on their way at no such time. With --frames the first engine's child runs through so many
-frames, and its resident memory and the GPU's are told on the way.
+itself was slow (`steadiness.py`): `steady` is of the results that were on their way at no such time. With --frames the
+first engine's child runs through so many frames, and its resident memory and the GPU's are told on the way.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from edgeagent.bench.arrivals import Arrivals, latencies
 
 
 def result(frame: int, pipeline: str = "look1", found: int = 2, **times: float) -> dict[str, Any]:
-    return {"pipeline": pipeline, "frame": frame, "detections": [{}] * found, "lat_ms": 3.0, "width": 640, **times}
+    head = {"pipeline": pipeline, "frame": frame, "capture_ts": 7, "width": 640}
+    return {**head, "detections": [{}] * found, "lat_ms": 3.0, **times}
 
 
 def test_frames_that_are_missing_between_two_are_lost() -> None:

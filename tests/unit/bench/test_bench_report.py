@@ -16,7 +16,8 @@ from edgeagent.bench.report import Measured, facts, table
 def measured(power: Power) -> Measured:
     arrivals = Arrivals()
     for frame in range(1, 101):
-        arrivals.add({"pipeline": "p", "frame": frame, "detections": [{}] * 20, "lat_ms": 4.0, "engine_ms": 1.0})
+        head = {"pipeline": "p", "frame": frame, "capture_ts": 7}
+        arrivals.add({**head, "detections": [{}] * 20, "lat_ms": 4.0, "engine_ms": 1.0})
     spent = Spent(capture=0.3, infer=0.02, agent=0.004, network=0.001)
     whole = EndToEnd("mosquitto", 2, 30.0, 2.0, arrivals, spent, power)
     return Measured("an engine", Rate(1000, 1.0, 0.9), Rate(990, 1.0, 0.9), Rate(950, 1.0, 0.2), whole)
