@@ -26,6 +26,7 @@ from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
+from edgeagent.app.dashboards import Dashboards
 from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
@@ -34,6 +35,7 @@ from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
+from edgeagent.app.home_assistant import birth_filter
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
@@ -52,7 +54,7 @@ from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import LinkEvent
+from edgeagent.fleet.link_types import LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
@@ -81,6 +83,8 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
+        self._dashboards = Dashboards(config, self._publisher, self._link, self._topics, clock)
+        self._link.subscribe(birth_filter(config))
         self._heard = LinkNews(self._publisher)
         self._backend, no_backend = self._chosen_backend()
         self._lineup = Lineup(config, no_backend)
@@ -177,6 +181,7 @@ class Agent:
         self._loop = asyncio.get_running_loop()
         self._sweep()
         self._link.start()
+        self._dashboards.start()
         reason = "ended by an error"
         try:
             self._publisher.status("init")
@@ -264,6 +269,7 @@ class Agent:
             self._second()
         finally:
             self._board.close()
+            self._dashboards.stop()
             await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
             for camera in self._cameras.values():
                 camera.close()
@@ -335,6 +341,7 @@ class Agent:
 
     def _second(self) -> None:
         self._infer.measure()
+        self._dashboards.tick()
         for camera in self._cameras.values():
             self._publisher.camera(camera.name, camera.measure())
             if camera.told_end():
@@ -380,7 +387,14 @@ class Agent:
     def _deliver(self, event: LinkEvent) -> None:
         """On the link's thread: hand over to the loop, nothing else."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard.take, event)
+            self._loop.call_soon_threadsafe(self._take, event)
+
+    def _take(self, event: LinkEvent) -> None:
+        if isinstance(event, Message) and self._dashboards.take(event.topic, event.payload):
+            if event.ack is not None:
+                self._link.ack(event.ack)
+        else:
+            self._heard.take(event)
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:

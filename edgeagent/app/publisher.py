@@ -40,6 +40,10 @@ EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
 
 
+Listener = Callable[[str, Message | None], None]
+"""Hears of retained messages and measurements as they are published, and with None of an alarm that is cleared."""
+
+
 class Link(Protocol):
     """What the publisher needs of a link."""
 
@@ -67,6 +71,7 @@ class Publisher:
         self._quiet: set[str] = set()
         self.results = 0
         self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
+        self._listeners: list[Listener] = []
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -209,12 +214,28 @@ class Publisher:
             topic = self._topics.alarm(kind)
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
+            self._tell(topic, None)
+
+    def listen(self, listener: Listener) -> None:
+        """From now on, and of what is retained at once."""
+        self._listeners.append(listener)
+        for topic, message in self._retained.items():
+            listener(topic, message)
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
+
+    def _tell(self, topic: str, message: Message | None) -> None:
+        for listener in self._listeners:
+            listener(topic, message)
 
     def _keep(self, topic: str, message: Message) -> bytes:
         self._retained[topic] = message
         payload = encode(message)
         self._link.publish(topic, payload, qos=1, retain=True)
+        self._tell(topic, message)
         return payload
 
     def _pass(self, topic: str, message: Message) -> None:
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=MEASUREMENT_EXPIRY_S)
+        self._tell(topic, message)
