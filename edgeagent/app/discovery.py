@@ -67,9 +67,8 @@ def observe(book: Book, topic: Topic, message: Message | None, expire_s: int) ->
 
 
 def _pruned(book: Book, info: Info) -> Book:
-    cameras = {"", *(camera.id for camera in info.cameras)}
-    pipelines = {"", *(pipeline.id for pipeline in info.pipelines)}
-    kept = {k: e for k, e in book.entities.items() if e.camera in cameras and e.pipeline in pipelines}
+    whose = {("", ""), *((camera.id, "") for camera in info.cameras), *((p.camera, p.id) for p in info.pipelines)}
+    kept = {key: entity for key, entity in book.entities.items() if (entity.camera, entity.pipeline) in whose}
     if len(kept) == len(book.entities):
         return book
     gone = {key: entity.platform for key, entity in book.entities.items() if key not in kept}
