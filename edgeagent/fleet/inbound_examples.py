@@ -28,7 +28,7 @@ def patch_wish() -> Desired:
 @cache
 def inbound_examples() -> dict[str, Desired | Command]:
     """Topic -> a message that may be published there, for every shape of topic."""
-    restart = Command(id="7d0b1c52-restart", args={"what": "camera", "name": "yard"}, by="ops@plant-2")
+    restart = Command(id="7d0b1c52-restart", args={"camera": "yard"}, by="ops@plant-2")
     return {
         desired_topic(TOPICS): whole_wish(),
         command_topic(TOPICS.fleet, "build", device=TOPICS.device): Command(
