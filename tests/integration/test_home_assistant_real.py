@@ -43,6 +43,11 @@ class Shown(Ear):
         """The same, after what was waited for or marked last."""
         return dict(self.wait(lambda said: said.get("entity") == entity and _fits(said["state"], wanted)))
 
+    @property
+    def registry(self) -> list[str]:
+        """The entities that it knew at its end."""
+        return next(said["registry"] for said in reversed(self.items) if "registry" in said)
+
     def mark(self) -> None:
         self._next = len(self.items)
 
@@ -60,7 +65,7 @@ def _is_number(state: str | None) -> bool:
 
 @contextmanager
 def home_assistant(folder: Path, broker: int) -> Iterator[Shown]:
-    """Running and listening; its last line holds the registry."""
+    """Running and listening; at its end it tells what it knew."""
     folder.mkdir(exist_ok=True)
     shown = Shown()
     command = [PYTHON, str(CHILD), str(folder), str(broker), str(free_port())]
@@ -78,6 +83,7 @@ def home_assistant(folder: Path, broker: int) -> Iterator[Shown]:
         process.stdin.close()
         process.wait(WAIT_S)
         reader.join(WAIT_S)
+        output.close()
 
 
 def test_home_assistant_finds_follows_and_loses_a_device(tmp_path: Path) -> None:
@@ -108,8 +114,7 @@ def test_home_assistant_finds_follows_and_loses_a_device(tmp_path: Path) -> None
         shown.mark()
         with agent(config, family):
             shown.from_now("sensor.bench_1_temperature", None)
-    registry = shown.items[-1]["registry"]
-    assert [each for each in registry if each.startswith(f"edgeagent-{FLEET}-{DEVICE}-")] == []
+    assert [each for each in shown.registry if each.startswith(f"edgeagent-{FLEET}-{DEVICE}-")] == []
 
 
 def test_one_that_starts_later_finds_all_that_there_is(tmp_path: Path) -> None:
@@ -122,4 +127,4 @@ def test_one_that_starts_later_finds_all_that_there_is(tmp_path: Path) -> None:
             with home_assistant(tmp_path / "ha", port) as shown:
                 shown.ever("sensor.bench_1_temperature")
                 shown.ever("binary_sensor.bench_1_alarm_hot", "off")
-            assert f"edgeagent-{FLEET}-{DEVICE}-thermal_temp_max_c" in shown.items[-1]["registry"]
+            assert f"edgeagent-{FLEET}-{DEVICE}-thermal_temp_max_c" in shown.registry
