@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from npm_kit import npm_package
 from telegraf_kit import Consumer, Point, consumers, fits
 
 from edgeagent.errors import ConfigError
@@ -16,6 +19,7 @@ from edgeagent.fleet.integrations import FILES, command_integration, integration
 from edgeagent.fleet.messages import encode, json_schemas, model_for
 from edgeagent.fleet.topics import parse_topic
 
+CHILDREN = Path(__file__).parents[1] / "children"
 CONSUMERS = list(consumers(integration_text("telegraf")))
 GRAFANA = json.loads(integration_text("grafana"))
 NODE_RED = json.loads(integration_text("node-red"))
@@ -155,6 +159,25 @@ def test_grafana_variables_are_defined_before_they_are_used() -> None:
     text = json.dumps(GRAFANA["panels"]).replace("${__field.labels", "")
     assert set(re.findall(r"\$\{([a-z]\w+)\}", text)) <= known
     assert {"fleet", "device"} <= known
+
+
+def as_grafana_sends_it(query: str) -> str:
+    """With its variables filled in, and the panel's time range."""
+    filled = re.sub(r"\$\{(\w+)\}", r"\1", query)
+    imports, _, rest = filled.rpartition('schema"\n') if filled.startswith("import") else ("", "", filled)
+    head = f'{imports}schema"\n' if imports else ""
+    return f"{head}option v = {{timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 10s}}\n{rest}"
+
+
+def test_every_query_is_flux_by_the_language_s_own_parser(tmp_path: Path) -> None:
+    package = npm_package("@influxdata/flux-lsp-browser", "0.8.40") / "node_modules/@influxdata/flux-lsp-browser"
+    variables = [variable["query"] for variable in GRAFANA["templating"]["list"] if variable["type"] == "query"]
+    queries = [as_grafana_sends_it(query) for query in ([query for _, query in HISTORY] + variables)]
+    broken = [query[:-1] for query in queries]  # without its last bracket: the parser is awake
+    command = ["node", str(CHILDREN / "flux_check.mjs"), str(package), str(tmp_path)]
+    asked = json.dumps(queries + broken)
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == [True] * len(queries) + [False] * len(broken)
 
 
 def test_grafana_panels_do_not_overlap() -> None:
