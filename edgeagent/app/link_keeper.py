@@ -24,8 +24,8 @@ from edgeagent.fleet.topics import Topics
 
 
 class LinkKeeper:
-    """`take` is called on the event loop with what the present link tells. `connected`: as it told last; `waits`: it has
-    not told anything yet; `trouble`: why it is not connected."""
+    """`take` is called on the event loop with what the present link tells. `connected`: as it told last; `waits`: it
+    has not told anything yet; `trouble`: why it is not connected."""
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ here."""
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,16 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from agent_kit import DEVICE, EVERYTHING, FLEET, Family, Watcher, agent, virtual_board, write_config
 from test_link_kit import free_port, mosquitto, settings
 
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent, Message
+from edgeagent.fleet.results import Result
 from edgeagent.fleet.states import EngineState
+from edgeagent.simulate.scenes import draw_scene
 
 DESIRED = f"edgeagent/v1/{FLEET}/{DEVICE}/config/desired"
+STARTED = re.compile(r"child=(\S+) state=starting pid=(\d+)")
 ENDED = ("committed", "rolled_back", "rejected", "ignored")
+ENGINES: dict[str, Any] = {"calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.0}
 QUICK: dict[str, Any] = {"trial_s": 1.0, "trial_limit_s": 8.0}
 
 
@@ -62,27 +69,42 @@ class Device:
         return found
 
     def pids(self) -> dict[str, int]:
-        """The device's processes by what they are: `agent`, `infer`, and each camera by its name."""
-        found = {}
-        for pid, command in self.family.members().items():
-            if "capture_child" in command or "infer_child" in command:
-                found[command.split("--")[0]] = pid
-        return found
+        """The device's processes by name: `agent`, `infer-cpu`, `capture-belt`; only those that live."""
+        log = (self.config.parent / "agent.log").read_text()
+        started = {name: int(pid) for name, pid in STARTED.findall(log)}
+        alive = self.family.members()
+        agents = [("agent", pid) for pid, command in alive.items() if " run --config" in command]
+        return dict(agents) | {name: pid for name, pid in started.items() if pid in alive}
 
 
 @contextmanager
-def device(tmp_path: Path, state_dir: Path, *options: str, **tables: Mapping[str, Any]) -> Iterator[Device]:
-    """A broker, a device that serves, and an operator."""
+def device(
+    tmp_path: Path, state_dir: Path, *options: str, login: Mapping[str, str] | None = None, **tables: Mapping[str, Any]
+) -> Iterator[Device]:
+    """A broker, a device that serves, and an operator (with that login)."""
     port, family = free_port(), Family()
     tmp_path.mkdir(exist_ok=True)
     board = virtual_board(tmp_path)
-    config = write_config(
-        tmp_path / "config.toml", port, state_dir, board, **{"remote": QUICK, "thermal": {"govern": False}, **tables}
-    )
-    with mosquitto(tmp_path, port, *options), operator(port) as (watcher, link), agent(config, family):
+    standard = {"remote": QUICK, "thermal": {"govern": False}, "engines": {**ENGINES, **pictures(state_dir)}}
+    if "mqtt" in tables:
+        tables = {**tables, "mqtt": {"url": f"mqtt://127.0.0.1:{port}", **tables["mqtt"]}}
+    config = write_config(tmp_path / "config.toml", port, state_dir, board, **{**standard, **tables})
+    with mosquitto(tmp_path, port, *options), operator(port, **login or {}) as (watcher, link), agent(config, family):
         watcher.message(EngineState, lambda engine: engine.state == "ready")
+        watcher.message(Result)
         made = Device(watcher, family, link, config, port, state_dir)
         yield made
+
+
+def pictures(state_dir: Path) -> dict[str, str]:
+    """Pictures to calibrate with: the engine is the same one for every camera, and built once."""
+    place = state_dir.parent / "pictures"
+    if not place.is_dir():
+        place.mkdir()
+        rng = np.random.default_rng(1)
+        for number in range(24):
+            cv2.imwrite(str(place / f"{number:02}.png"), draw_scene(rng, 640, 480)[0])
+    return {"calibration_images": str(place)}
 
 
 class Reader(Watcher):
