@@ -28,7 +28,7 @@ class Dashboards:
         config = self._config
         state_dir = Path(config.device.state_dir)
         self._home = HomeAssistant(config, self._link, self._topics, state_dir, self._clock)
-        self._publisher.listen(self._home.hear)
+        self._publisher.listen(self._home.hear, self._home.again)
         self._endpoint = open_endpoint(config, self._publisher, self._clock)
 
     def apply(self, config: Config) -> None:
@@ -43,7 +43,7 @@ class Dashboards:
         if self._home is None or topic != self._home.birth_topic:
             return False
         if payload == b"online":
-            self._home.born()
+            self._home.again()
         return True
 
     def tick(self) -> None:

@@ -46,7 +46,7 @@ def birth_topic(config: Config) -> str:
 
 def birth_filter(config: Config) -> dict[str, int]:
     """What the link is to subscribe to: filter -> QoS."""
-    return {birth_topic(config): 1} if config.home_assistant.discovery else {}
+    return {birth_topic(config): 0} if config.home_assistant.discovery else {}
 
 
 class HomeAssistant:
@@ -86,8 +86,8 @@ class HomeAssistant:
             self._book = book
             self._note_change()
 
-    def born(self) -> None:
-        """Home Assistant has started: it is told anew, also where it has lost what the broker kept."""
+    def again(self) -> None:
+        """Home Assistant has started, or the broker is another or has lost what it kept: all is said once more."""
         if self._wanted:
             self._said = b""
             self._note_change()

@@ -126,6 +126,7 @@ def open_endpoint(config: Config, publisher: Publisher, clock: Clock) -> Endpoin
     """Listens where the config names a port. What stands in the way costs the numbers only; health tells it."""
     port = config.metrics.prometheus_port
     if port is None:
+        publisher.forget(COMPONENT)
         return None
     metrics = Metrics(clock, max(LEAST_STALE_S, 3 * config.power.sample_interval_s))
     try:

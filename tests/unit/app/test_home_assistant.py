@@ -93,7 +93,7 @@ def test_when_home_assistant_starts_it_is_told_again_and_of_cleared_alarms_too(w
     world.later(desk, REPEAT_CLEARED_S)
     assert world.link.on(HOT) == [b""]
     assert world.link.on(TOPICS.alarm("overheating")) == []  # it is raised, and retained
-    desk.born()
+    desk.again()
     world.later(desk)
     world.later(desk, REPEAT_CLEARED_S)
     assert len(world.announced()) == 2
@@ -158,7 +158,7 @@ def test_another_prefix_takes_the_old_announcement_back(world: World) -> None:
     tell(other)
     world.later(other)
     assert len(world.link.on(TOPIC.replace("homeassistant", "home/ha"))) == 1
-    assert birth_filter(config(prefix="home/ha")) == {"home/ha/status": 1}
+    assert birth_filter(config(prefix="home/ha")) == {"home/ha/status": 0}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"topic": 1}', b"\xff"])
@@ -197,6 +197,10 @@ def test_a_change_of_the_config_switches_it_on_and_off(world: World) -> None:
     world.clock.advance(GATHER_S)
     boards.tick()
     assert len(world.announced()) == 2
+    publisher.again()
+    world.clock.advance(GATHER_S)
+    boards.tick()
+    assert len(world.announced()) == 3
     boards.apply(wanted)
     assert world.announced()[-1] == b""
     boards.stop()
