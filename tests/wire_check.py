@@ -20,6 +20,7 @@ from edgeagent.fleet.topics import Topic, TopicError, Topics, parse_topic
 
 FLAT: Final = {"measurement", "camera_measurement", "summary"}
 CLEARED: Final = {"alarm", "job", "engine", "shedding", "config_reported"}
+NAMED: Final = {"camera": "camera", "pipeline": "pipeline", "type": "type", "job": "id"}  # level -> the same as a key
 PER_TOPIC: Final = 200
 """Validating costs milliseconds, and results come thirty times a second: so many of a topic, at most."""
 
@@ -63,9 +64,9 @@ class WireCheck:
             self._trouble(topic, f"{wanted}: {error.json_path}: {error.message[:200]}")
         if not isinstance(wire, dict):
             return
-        for label in ("camera", "pipeline", "type"):
-            if parsed.name(label) and wire.get(label) != parsed.name(label):
-                self._trouble(topic, f"says that its {label} is {wire.get(label)!r}")
+        for label, key in NAMED.items():
+            if parsed.name(label) and wire.get(key) != parsed.name(label):
+                self._trouble(topic, f"says that its {key} is {wire.get(key)!r}")
         if parsed.kind in FLAT:
             self._flat(topic, wire)
 

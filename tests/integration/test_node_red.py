@@ -21,7 +21,7 @@ from edgeagent.fleet.integrations import integration_text
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.messages import encode
 
-pytestmark = [needs_mosquitto, pytest.mark.slow]
+pytestmark = [needs_mosquitto, pytest.mark.slow, pytest.mark.timeout(300)]
 VERSION = "4.1.15"
 SETTINGS = """
 module.exports = {
@@ -36,7 +36,7 @@ module.exports = {
 class Output(Ear):
     """What mosquitto_sub printed of the flow's outputs, as (topic, value)."""
 
-    patience_s = 30.0
+    patience_s = 60.0
 
     def next(self, part: str, **wanted: object) -> dict[str, Any]:
         def fits(line: str) -> bool:

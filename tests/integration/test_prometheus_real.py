@@ -23,6 +23,7 @@ from edgeagent.fleet.messages import Summary
 pytestmark = [
     needs_mosquitto,
     pytest.mark.slow,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed (Debian: prometheus)"),
 ]
 

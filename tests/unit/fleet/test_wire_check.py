@@ -44,6 +44,7 @@ def test_what_is_said_to_devices_is_not_judged() -> None:
         (POWER, said(POWER, power_total_w=None), "power_total_w"),
         (TOPICS.camera_measurement("yard"), said(TOPICS.camera_measurement("yard"), camera="gate"), "its camera is"),
         (TOPICS.alarm("hot"), said(TOPICS.alarm("overheating")), "its type is"),
+        (TOPICS.job("another"), said(TOPICS.job("0f6c2d1e-build")), "its id is"),
         (TOPICS.info, said(TOPICS.info, module={"name": 1}), "module"),
     ],
 )
