@@ -30,7 +30,7 @@ from edgeagent.fleet.states import (
     StatusWord,
 )
 from edgeagent.fleet.topics import Topics
-from edgeagent.health.book import HealthBook, Word, note, overall
+from edgeagent.health.book import HealthBook, Word, forget, note, overall
 
 log = structlog.get_logger("publish")
 
@@ -38,6 +38,10 @@ MEASUREMENT_EXPIRY_S = 10
 RESULT_EXPIRY_S = 10
 EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
+
+
+Listener = Callable[[str, Message | None], None]
+"""Hears of retained messages and measurements as they are published, and with None of an alarm that is cleared."""
 
 
 class Link(Protocol):
@@ -67,6 +71,7 @@ class Publisher:
         self._quiet: set[str] = set()
         self.results = 0
         self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
+        self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -139,6 +144,8 @@ class Publisher:
             fresh = message.model_copy(update=dict(self._stamp.header(topic)))
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
+        for _, again in self._listeners:
+            again()
 
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
@@ -209,12 +216,53 @@ class Publisher:
             topic = self._topics.alarm(kind)
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
+            self._tell(topic, None)
+
+    def listen(self, listener: Listener, again: Callable[[], None] = lambda: None) -> None:
+        """From now on, and of what is retained at once. `again`: called when all that is retained is said once more."""
+        self._listeners.append((listener, again))
+        for topic, message in self._retained.items():
+            listener(topic, message)
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners = [each for each in self._listeners if each[0] != listener]
+
+    def _tell(self, topic: str, message: Message | None) -> None:
+        for listener, _ in self._listeners:
+            listener(topic, message)
+
+    def alarms(self) -> frozenset[str]:
+        """The alarms that are raised now."""
+        return frozenset(self._alarms)
+
+    def health(self) -> HealthBook:
+        return self._book
+
+    def deliver_results(self, qos: int) -> None:
+        """The quality of service of results from now on."""
+        self._results_qos = qos
+
+    def forget(self, name: str) -> None:
+        """A component that is no more: its health counts no longer."""
+        self._book, changed = forget(self._book, name)
+        if changed:
+            self._publish_health()
+
+    def forget_pipeline(self, pipeline: str) -> None:
+        """A pipeline that is no more: what the broker keeps of it is taken away."""
+        for component in (f"engine/{pipeline}", f"pipeline/{pipeline}"):
+            self.forget(component)
+        for topic in (self._topics.engine(pipeline), self._topics.shedding(pipeline)):
+            self._retained.pop(topic, None)
+            self._link.publish(topic, b"", qos=1, retain=True)
 
     def _keep(self, topic: str, message: Message) -> bytes:
         self._retained[topic] = message
         payload = encode(message)
         self._link.publish(topic, payload, qos=1, retain=True)
+        self._tell(topic, message)
         return payload
 
     def _pass(self, topic: str, message: Message) -> None:
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=MEASUREMENT_EXPIRY_S)
+        self._tell(topic, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgeagent.app.home_assistant import birth_filter
 from edgeagent.app.inference import Served
 from edgeagent.board.fingerprint import board_fingerprint
 from edgeagent.board.gpu_parts import read_gpu_parts
@@ -14,6 +15,7 @@ from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.errors import ConfigError
 from edgeagent.fleet.envelope import Stamp, encode
+from edgeagent.fleet.inbound import desired_topic
 from edgeagent.fleet.link_types import LinkSettings, TlsSettings, Will
 from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
@@ -86,6 +88,13 @@ def link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
         connect_timeout_s=mqtt.connect_timeout_s,
         will=Will(topics.status, encode(lost)),
     )
+
+
+def inbound_filters(config: Config) -> dict[str, int]:
+    """What the link subscribes to."""
+    topics = Topics(config.device.fleet, config.device_id)
+    desired = {desired_topic(topics): 1} if config.remote.config else {}
+    return {**desired, **birth_filter(config)}
 
 
 def _password(path: str | None) -> str | None:
