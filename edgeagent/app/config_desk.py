@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -50,19 +51,27 @@ class ConfigDesk:
         self._heard: Heard | None = None
         self._acknowledge: Callable[[], None] = lambda: None
         self._reload = False
-        self._wake = anyio.Event()
+        self._wake, self._busy = anyio.Event(), anyio.Lock()
         self.on_reload: Callable[[Literal["reloading", "ready"]], None] = lambda word: None
 
     @property
-    def config(self) -> Config:
+    def loaded(self) -> Loaded:
         """What is in force, or is being brought into force."""
+        return self._trial.loaded
+
+    @property
+    def config(self) -> Config:
         return self._trial.config
+
+    @property
+    def file(self) -> Path | None:
+        """The device's own file."""
+        return self._source.path
 
     def bind(self, publisher: Publisher, applier: Applier) -> None:
         """The agent that runs from now on."""
         self._news, self._applier = ConfigNews(publisher), applier
         self._trial.bind(self._news, applier)
-        self._wake = anyio.Event()
 
     def could_not_start(self, error: EdgeAgentError) -> bool:
         """An agent could not be made of `config`. True when another may be made, of the one that counts now."""
@@ -87,19 +96,43 @@ class ConfigDesk:
 
     async def run(self) -> None:
         """Until cancelled. Raises ConfigLostError when the process has to end."""
+        self._wake, self._busy = anyio.Event(), anyio.Lock()  # of this loop: an agent that follows has another
+        if self._heard is not None or self._reload:
+            self._wake.set()
         await self._trial.resume()
         while True:
             with anyio.move_on_after(self._look_s if self._trial.runs else math.inf):
                 await self._wake.wait()
             self._wake = anyio.Event()
-            tried = self._trial.tried
-            if self._heard is not None and (tried is None or tried.kept is not None):
-                await self._consider(*self._heard)
-            if self._reload and self._trial.tried is None:
-                await self._read_file()
-            await self._trial.look()
-            if self._trial.tried is None and (self._heard is not None or self._reload):
-                self._wake.set()
+            async with self._busy:
+                await self._one_round()
+
+    async def _one_round(self) -> None:
+        tried = self._trial.tried
+        if self._heard is not None and (tried is None or tried.kept is not None):
+            await self._consider(*self._heard)
+        if self._reload and self._trial.tried is None:
+            await self._read_file()
+        await self._trial.look()
+        if self._trial.tried is None and (self._heard is not None or self._reload):
+            self._wake.set()
+
+    async def go_back(self) -> str:
+        """The desired config before the committed one is in force from now on, untried: it was good once. In words.
+
+        Raises ConfigError where there is none, or it is no good any more: everything is as it was then.
+        """
+        async with self._busy:
+            trial, before = self._trial, self._trial.committed.before
+            if trial.tried is not None:
+                raise ConfigError("a config is on trial", mend="wait for its end, or send another", code="on_trial")
+            if not trial.committed.kept.version:
+                raise ConfigError("no desired config is in force", mend="publish one", code="no_config")
+            loaded = compose_over(trial.local, before, self._source.where)
+            if mistakes := await self._applier.examine(loaded.config):
+                raise ConfigMistakesError(self._source.where, mistakes)
+            await trial.go_back(loaded)
+            return f"version {before.version}" if before.version else "the device's file alone"
 
     # wishes
 

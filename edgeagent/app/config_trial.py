@@ -41,7 +41,7 @@ from edgeagent.config.trial import (
     step,
 )
 from edgeagent.config.trial_facts import Changed, Facts, judge
-from edgeagent.errors import EdgeAgentError
+from edgeagent.errors import ConfigError, EdgeAgentError
 
 log = structlog.get_logger("config")
 
@@ -166,6 +166,32 @@ class ConfigTrial:
             self._news.goes(word, reason)
             self.report()
 
+    async def go_back(self, loaded: Loaded) -> None:
+        """The committed wish is given up for the one before it, which makes `loaded`. Raises ConfigError.
+
+        On the disk first: an agent that is set up anew for it begins with it.
+        """
+        was = self.committed, self.answered, self.loaded
+        gone, reason = self.committed.kept, "a command went back to the one before"
+        try:
+            await self._put(Committed(self.committed.before, Kept()), self._answer_to(gone, "rolled_back", reason))
+            self._news.rolled_back(gone, reason)
+            self.report()
+            failed = await self._bring(loaded)
+            if failed is not None:
+                await self._put(*was[:2])
+                await self._bring(was[2])
+                raise ConfigError(f"it cannot be brought into force: {failed.reason}", code="not_in_force")
+        except OSError as error:
+            raise ConfigError(f"it cannot be stored: {error.strerror or error}", code="not_stored") from error
+        finally:
+            self.report()
+
+    async def _put(self, committed: Committed, answer: Answer) -> None:
+        """Raises OSError."""
+        await anyio.to_thread.run_sync(self._store.commit, committed, answer)
+        self.committed, self.answered, self.misfit = committed, answer, ()
+
     def could_not_start(self, error: EdgeAgentError) -> bool:
         """An agent could not be made of `loaded`. True when another may be made, of the config before it."""
         if self._course.state != "applying" or self.tried is None:
@@ -269,16 +295,15 @@ class ConfigTrial:
             return Stored()
         committed, answer = Committed(tried.kept, self.committed.kept), self._answer_to(tried.kept, "committed", "")
         try:
-            await anyio.to_thread.run_sync(self._store.commit, committed, answer)
+            await self._put(committed, answer)
         except OSError as error:
             return Failed(f"it cannot be stored: {error.strerror or error}")
-        self.committed, self.answered = committed, answer
         return Stored()
 
     async def _finish(self, tried: Tried) -> None:
         """It is the last known good config from now on. A file that does not know of the wish leaves a misfit one."""
         self.tried, self.local = None, tried.local
-        if tried.kept is not None or "desired" in tried.loaded.provenance.values():
+        if "desired" in tried.loaded.provenance.values():
             self.misfit = ()
         self._news.committed(tried.kept)
         self.report()

@@ -360,6 +360,35 @@ def test_what_was_committed_and_does_not_fit_any_more(stage: Stage) -> None:
     assert stage.reports()[-1] == ("committed", 1, 1), "it fits again"
 
 
+def test_going_back_to_the_one_before(stage: Stage) -> None:
+    async def back() -> str:
+        said: list[str] = []
+
+        async def ask() -> None:
+            said.append(await stage.desk.go_back())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stage.desk.run)
+            await ask()
+            tasks.cancel_scope.cancel()
+        return said[0]
+
+    with pytest.raises(BaseException) as caught:
+        anyio.run(back)
+    assert caught.value.split(ConfigError)[0] is not None  # type: ignore[attr-defined]
+    stage.wish(1, GOOD)
+    stage.go(stage.ended("committed"))
+    stage.wish(2, {"pipelines": {"all": {"min_score": 0.6}}})
+    stage.go(lambda: stage.reports()[-1] == ("committed", 2, 2))
+    assert anyio.run(back) == "version 1"
+    assert stage.reports()[-1] == ("rolled_back", 2, 1)
+    assert stage.desk.config.pipelines["all"].min_score == 0.5
+    stage.boot()
+    assert stage.desk.config.pipelines["all"].min_score == 0.5
+    assert stage.disk() == (1, "rolled_back", None)
+    assert anyio.run(back) == "the device's file alone"
+
+
 def test_secrets_are_not_reported(stage: Stage) -> None:
     url = "rtsp://admin:swordfish@camera/x"
     stage.wish(1, {"cameras": {"gate": {"source": {"type": "rtsp", "url": url}}}})

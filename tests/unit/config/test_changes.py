@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgeagent.config import settings
 from edgeagent.config.changes import MEANING, TABLE, changes_between, consequence_of, fits, rows_for
+from edgeagent.config.remote_document import with_tables
 from edgeagent.config.schema import Config
 
 BASE: dict[str, Any] = {
@@ -86,3 +88,8 @@ def test_another_kind_of_source_is_a_change_of_that_camera_only() -> None:
     rtsp = config(cameras={"belt": {"source": {"type": "rtsp", "url": "rtsp://h/x"}}})
     changes = changes_between(config(), rtsp)
     assert set(changes.keys.values()) == {"camera"}
+
+
+def test_the_page_is_up_to_date() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "remote-config.md").read_text(encoding="utf-8")
+    assert with_tables(document) == document, "python -m edgeagent.config.remote_document docs/remote-config.md"
