@@ -39,6 +39,7 @@ from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
+from edgeagent.app.outbox_desk import OutboxDesk
 from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
@@ -54,6 +55,8 @@ from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
+from edgeagent.fleet.outbox import Outbox
+from edgeagent.fleet.sender import Sender
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
 
@@ -80,7 +83,12 @@ class Agent:
         self._stamp = Stamp(self._session, clock.wall_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
-        self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
+        outbox = Outbox(self._state_dir / "outbox.db", self._session.partition("-")[0], clock)
+        self._sender = Sender(self._link, outbox, clock, config.outbox.max_bytes)
+        self._publisher = Publisher(
+            self._sender, self._topics, self._stamp, clock, config.mqtt.results_qos, config.mqtt.results_expiry_s
+        )
+        self._outbox = OutboxDesk(outbox, self._sender, self._publisher, clock)
         self._heard = LinkNews(self._publisher)
         self._backend, no_backend = self._chosen_backend()
         self._lineup = Lineup(config, no_backend)
@@ -176,6 +184,7 @@ class Agent:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._loop = asyncio.get_running_loop()
         self._sweep()
+        await self._outbox.open()
         self._link.start()
         reason = "ended by an error"
         try:
@@ -265,6 +274,7 @@ class Agent:
         finally:
             self._board.close()
             await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
+            await self._outbox.close()
             for camera in self._cameras.values():
                 camera.close()
             log.info("stopped", reason=reason)
@@ -340,11 +350,12 @@ class Agent:
             if camera.told_end():
                 text = f"camera {camera.name} has come to the end of its file"
                 self._publisher.event("source-ended", "info", text, camera=camera.name, frames=camera.state.frames)
+        self._outbox.second()
         self._publish_own_cost()
 
     def _publish_own_cost(self) -> None:
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._link.stats()
+        stats = self._sender.stats()
         supervisors = [self._infer.supervisor, *(camera.supervisor for camera in self._cameras.values())]
         values = {
             "rss_mb": rss_mb,
@@ -354,6 +365,7 @@ class Agent:
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
             "restarts": sum(supervisor.restarts for supervisor in supervisors),
+            **self._outbox.measure(),
         }
         self._publisher.measurement("agent", values)
 
@@ -380,7 +392,11 @@ class Agent:
     def _deliver(self, event: LinkEvent) -> None:
         """On the link's thread: hand over to the loop, nothing else."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard.take, event)
+            self._loop.call_soon_threadsafe(self._hear, event)
+
+    def _hear(self, event: LinkEvent) -> None:
+        self._heard.take(event)  # first: after a connection the status goes before the backlog
+        self._sender.take(event)
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:

@@ -19,6 +19,7 @@ from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, Table, checked_not_bool
+from edgeagent.config.outbox_table import OutboxSettings
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
 
@@ -80,6 +81,13 @@ class MqttSettings(Table):
     )
     results_qos: Annotated[Literal[0, 1], BeforeValidator(checked_not_bool)] = Field(
         default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
+    )
+    results_expiry_s: float = Field(
+        default=10.0,
+        ge=1,
+        le=604_800,
+        description="Seconds for which a result is of use. With results_qos = 1 it is kept that long while there is no "
+        "link, and on the disk too when this is above 60 (docs/outbox.md).",
     )
 
     @property
@@ -252,6 +260,9 @@ class Config(Table):
         default_factory=DeviceSettings, description="Who this device is and where it keeps its things."
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker that results and health go to.")
+    outbox: OutboxSettings = Field(
+        default_factory=OutboxSettings, description="What is kept until the broker has it, and how much of it."
+    )
     cameras: dict[Id, CameraSettings] = Field(
         default_factory=dict, description="Cameras by id.", json_schema_extra=ONLY_IDS
     )
