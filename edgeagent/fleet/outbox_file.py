@@ -28,19 +28,18 @@ VERSION: Final = 1
 APPLICATION: Final = 0x45416F62  # "EAob"
 PAGE_BYTES: Final = 1024
 CHECKPOINT_PAGES: Final = 1024
+CACHE_KIB: Final = 512
 ROWS_AT_ONCE: Final = 1000
 SPARE_BYTES: Final = 1 << 20
 """An empty file larger than this is made small again."""
 _NS: Final = 1_000_000_000
 
-_SCHEMA: Final = """
-CREATE TABLE boots (n INTEGER PRIMARY KEY, id TEXT NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL);
-CREATE TABLE waiting (
-  number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-  retain INTEGER NOT NULL, boot INTEGER NOT NULL, made_ns INTEGER NOT NULL, life_ms INTEGER, wall_ms INTEGER NOT NULL,
-  crc INTEGER NOT NULL
-);
-"""
+_TABLES: Final = (
+    "CREATE TABLE boots (n INTEGER PRIMARY KEY, id TEXT NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL)",
+    "CREATE TABLE waiting (number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, topic TEXT NOT NULL, "
+    "payload BLOB NOT NULL, retain INTEGER NOT NULL, boot INTEGER NOT NULL, made_ns INTEGER NOT NULL, "
+    "life_ms INTEGER, wall_ms INTEGER NOT NULL, crc INTEGER NOT NULL)",
+)
 _INSERT: Final = "INSERT OR REPLACE INTO waiting VALUES (?,?,?,?,?,?,?,?,?,?)"
 _COLUMNS: Final = "number, kind, topic, payload, retain, boot, made_ns, life_ms, wall_ms, crc"
 
@@ -90,16 +89,19 @@ class OutboxFile:
             raise sqlite3.OperationalError(f"the file system allows no write-ahead log, only {mode}")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA temp_store=MEMORY")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES * 2}")
         if not made:
             self._make()
+        elif {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(_TABLES):
+            raise Damaged("its tables are not those of an outbox")
         elif (found := self._pragma("quick_check(1)")) != "ok":
-            raise Damaged(str(found))
+            raise Damaged(" ".join(str(found).split())[:200])
 
     def _make(self) -> None:
         with self.transaction():
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+            for statement in _TABLES:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA application_id={APPLICATION}")
             self._db.execute(f"PRAGMA user_version={VERSION}")

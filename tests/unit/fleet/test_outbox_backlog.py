@@ -166,7 +166,9 @@ def test_what_an_earlier_run_left_goes_first_and_newer_states_stay() -> None:
 
 def test_what_an_earlier_run_left_and_has_no_room_is_named() -> None:
     backlog = Backlog(Budget(2000))
-    gone = backlog.restore([entry(1, size=size_for(1000)), entry(2, size=size_for(3000)), entry(3, size=size_for(1500))])
+    gone = backlog.restore(
+        [entry(1, size=size_for(1000)), entry(2, size=size_for(3000)), entry(3, size=size_for(1500))]
+    )
     assert [item.number for item in gone] == [2, 1]
     assert numbers(backlog) == [3]
 
