@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,9 @@ from edgeagent.fleet.outbox import Outbox
 from edgeagent.fleet.sender import WINDOW, Sender
 
 WAIT_S = 20.0
-ZEROS: dict[str, Any] = dict.fromkeys(
-    "waiting in_flight published published_bytes dropped_offline dropped_full expired superseded too_large rejected "
-    "connects losses refusals faults".split(),
-    0,
-)
+ZEROS: dict[str, Any] = {
+    each.name: 0 for each in fields(LinkStats) if each.name not in ("connected", "protocol", "heard_age_s")
+}
 
 
 class Memory:
