@@ -73,6 +73,8 @@ class Outbox:
         with self._changed:
             if self._mail.added.pop(number, None) is None:
                 self._mail.removed.append(number)
+                if len(self._mail.removed) == 1:
+                    self._changed.notify()  # so that the thread knows of it; it is in no hurry
 
     def set_online(self, *, online: bool) -> None:
         """Whether the broker is there: without it, messages are brought onto the disk sooner."""

@@ -151,10 +151,10 @@ class OutboxFile:
     def reconcile(self, rows: Mapping[int, Entry]) -> None:
         """Makes the file hold exactly these, by their numbers; in pieces, so that the log stays small."""
         there = {number for (number,) in self._db.execute("SELECT number FROM waiting")}
-        self.change((), sorted(there - rows.keys()))
         missing = [rows[number] for number in sorted(rows.keys() - there)]
         for start in range(0, len(missing), ROWS_AT_ONCE):
             self.change(missing[start : start + ROWS_AT_ONCE], ())
+        self.change((), sorted(there - rows.keys()))
 
     def sync(self) -> None:
         """Onto the disk with all that is committed. The log is a file without locks, so it may be opened once more.
@@ -186,7 +186,7 @@ class OutboxFile:
         self._db.close()
 
 
-def salvage(path: Path, boot: str, now_ns: int) -> Loaded:
+def salvage(path: Path, now_ns: int) -> Loaded:
     """What can still be read of a file that was set aside, from both of its ends. Never raises for its content."""
     found: dict[int, tuple[Any, ...]] = {}
     boots: dict[int, tuple[int, int]] = {}

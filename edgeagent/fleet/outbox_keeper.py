@@ -20,7 +20,7 @@ import structlog
 
 from edgeagent.clock import Clock
 from edgeagent.fleet.outbox_aside import left_alone, set_aside
-from edgeagent.fleet.outbox_file import ROWS_AT_ONCE, Damaged, Loaded, OutboxFile, salvage
+from edgeagent.fleet.outbox_file import ROWS_AT_ONCE, Damaged, OutboxFile, salvage
 from edgeagent.fleet.outbox_policy import Entry
 from edgeagent.fleet.outbox_sync import SyncBook
 
@@ -71,10 +71,11 @@ class Keeper:
 
     def open(self) -> tuple[Entry, ...]:
         """What an earlier run left, by number; nothing where the file cannot be read now."""
-        entries = self._guarded(self._load) or ()
-        self._rows.update((entry.number, entry) for entry in entries)
+        entries = self._guarded(self._load)
+        self._loaded = entries is not None
+        self._rows.update((entry.number, entry) for entry in entries or ())
         self._look()
-        return entries
+        return entries or ()
 
     @property
     def loaded(self) -> bool:
@@ -159,7 +160,7 @@ class Keeper:
         return self._file
 
     def _load(self) -> tuple[Entry, ...]:
-        """The first opening: reads what is there."""
+        """Reads what is there. Of a damaged file what can still be read, into a new one."""
         if left_alone(self._path):
             self._put_aside("its log is there without it")
         try:
@@ -169,26 +170,21 @@ class Keeper:
         except _NO_DISK:
             raise
         except _CONTENT as error:
-            loaded = self._rescue(str(error))
-        self._loaded = True
+            loaded = salvage(self._put_aside(str(error)), self._clock.monotonic_ns())
+            self.view = replace(self.view, lost_rows=self.view.lost_rows + loaded.lost)
+            self._rows.update((entry.number, entry) for entry in loaded.entries)
+            self._guarded(self._fill)  # if that fails, it is done when there is a disk again
         return loaded.entries
-
-    def _rescue(self, reason: str) -> Loaded:
-        """A new file with what can be read of a damaged one."""
-        aside = self._put_aside(reason)
-        loaded = salvage(aside, self._boot, self._clock.monotonic_ns())
-        self._opened().reconcile({entry.number: entry for entry in loaded.entries})
-        self.view = replace(self.view, lost_rows=self.view.lost_rows + loaded.lost)
-        return loaded
 
     def _reopen(self) -> tuple[Entry, ...]:
         """After a time without a disk. What is in memory counts; what was never read is read now."""
         late: tuple[Entry, ...] = ()
         if not self._loaded:
+            own = dict(self._rows)
             late = self._renumbered(self._load())
-            self._rows = {**{entry.number: entry for entry in late}, **self._rows}
-        self._fill()
-        return late
+            self._rows = {**{entry.number: entry for entry in late}, **own}
+            self._loaded = True
+        return self._fill() or late
 
     def _renumbered(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         """Older than all that this run has made. In one transaction: they are in the file once, whatever happens."""
@@ -197,9 +193,11 @@ class Keeper:
         self._opened().change(late, [entry.number for entry in entries])
         return late
 
-    def _fill(self) -> None:
+    def _fill(self) -> tuple[Entry, ...]:
+        """Makes the file what it should be, on the disk."""
         self._opened().reconcile(self._rows)
         self._sync(self._opened())
+        return ()
 
     def _guarded(self, work: Callable[[], tuple[Entry, ...]]) -> tuple[Entry, ...] | None:
         """Does the work; whatever is wrong with content or disk is dealt with here. None where it was not done."""

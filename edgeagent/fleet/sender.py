@@ -92,6 +92,7 @@ class Sender:
         self._early: list[Entry] | None = []
         self._former: LinkStats | None = None
         self._refusals: list[Refusal] = []
+        self._largest = 0  # packet since nothing waited: what no limit concerns need not be looked through
 
     def opened(self, left: Sequence[Entry]) -> None:
         """The outbox is open, and this is what an earlier run left: it goes before what was published meanwhile."""
@@ -112,6 +113,7 @@ class Sender:
         self._backlog.losses.expired += len(old)
         self._forget([*old, *self._backlog.restore(good)])
         self._forget(self._backlog.expire(self._clock.monotonic_ns()))
+        self._largest = max((packet_size(entry.topic, entry.payload) for entry in self._backlog), default=0)
 
     @property
     def online(self) -> bool:
@@ -124,7 +126,7 @@ class Sender:
             return self._link.publish(topic, payload, qos=qos, retain=retain, expiry_s=expiry_s)
         now_ns, wall_ms = self._clock.monotonic_ns(), self._clock.wall_ms()
         entry = Entry(self._number + 1, kind, topic, payload, retain, now_ns, wall_ms, expiry_s)
-        if packet_size(topic, payload) > self._limit():
+        if packet_size(topic, payload) > (PACKET_BYTES if self._limits is None else self._limits.max_packet_bytes):
             self._backlog.losses.too_large += 1
             self._refusals.append(Refusal(topic, f"{len(payload)} bytes are more than the broker takes"))
             return Outcome.TOO_LARGE
@@ -136,10 +138,8 @@ class Sender:
         self._pump()
         return (Outcome.ACCEPTED if self.online else Outcome.QUEUED) if taken else Outcome.DROPPED
 
-    def _limit(self) -> int:
-        return PACKET_BYTES if self._limits is None else self._limits.max_packet_bytes
-
     def _put(self, entry: Entry) -> bool:
+        self._largest = max(packet_size(entry.topic, entry.payload), self._largest if len(self._backlog) else 0)
         admission = self._backlog.put(entry)
         self._forget(admission.gone)
         if admission.taken and on_disk(entry):
@@ -187,12 +187,15 @@ class Sender:
 
     def _connected(self, limits: ServerLimits) -> None:
         self._set_limits(limits)
-        for entry in self._backlog.too_large(
-            limits.max_packet_bytes, lambda each: packet_size(each.topic, each.payload)
-        ):
+        if self._largest > limits.max_packet_bytes:
+            self._give_up_too_large(limits.max_packet_bytes)
+        self._pump()
+
+    def _give_up_too_large(self, limit: int) -> None:
+        for entry in self._backlog.too_large(limit, lambda each: packet_size(each.topic, each.payload)):
             self._forget([entry])
             self._refusals.append(Refusal(entry.topic, f"{len(entry.payload)} bytes are more than the broker takes"))
-        self._pump()
+        self._largest = limit
 
     def _set_limits(self, limits: ServerLimits | None) -> None:
         self._limits = limits
