@@ -1,7 +1,9 @@
 """Setting a damaged file aside, so that a person can look at it and the agent goes on with a new one.
 
-The file goes first and its log second. Cut off between the two, a log without a file is left: it is set aside by the
-next start, before SQLite could take it for its own. Cut off before the first, the next start finds the damage again.
+The new one is written first, whole, under another name; then the damaged one is renamed, its log after it, and then the
+new one takes its place. Cut off before the damaged file was renamed, the next start finds the damage again. Cut off
+after that, it finds no file but a new one that waits, and perhaps the old one's log: it sets the log aside, before
+SQLite could take it for the new file's, and lets the new one take its place (`put_in_order`).
 """
 
 from __future__ import annotations
@@ -28,9 +30,36 @@ def set_aside(path: Path, wall_ms: int) -> Path:
     return target
 
 
-def left_alone(path: Path) -> bool:
-    """Whether there is a log without its file: a setting aside, or a removal by hand, that was cut off."""
-    return not path.exists() and any(path.with_name(path.name + suffix).exists() for suffix in SUFFIXES[1:])
+def waiting_name(path: Path) -> Path:
+    """Where the new file is written."""
+    return path.with_name(f"{path.name}.new")
+
+
+def remove_file(path: Path) -> None:
+    """The file with all that belongs to it. Raises OSError."""
+    for suffix in SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def take_place(path: Path) -> None:
+    """The new file becomes the file."""
+    sync(waiting_name(path))
+    waiting_name(path).rename(path)
+    sync(path.parent)
+
+
+def put_in_order(path: Path, wall_ms: int) -> Path | None:
+    """Finishes what was cut off. Returns the name of what had to be set aside: a log without its file."""
+    aside = None
+    _drop_oldest(path)
+    if path.exists():
+        remove_file(waiting_name(path))
+        return None
+    if any(path.with_name(path.name + suffix).exists() for suffix in SUFFIXES[1:]):
+        aside = set_aside(path, wall_ms)
+    if waiting_name(path).exists():
+        take_place(path)
+    return aside
 
 
 def damaged_files(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 
 from edgeagent.clock import Clock
-from edgeagent.fleet.outbox_aside import left_alone, set_aside
+from edgeagent.fleet.outbox_aside import put_in_order, remove_file, set_aside, take_place, waiting_name
 from edgeagent.fleet.outbox_file import ROWS_AT_ONCE, Damaged, OutboxFile, salvage
 from edgeagent.fleet.outbox_policy import Entry
 from edgeagent.fleet.outbox_sync import SyncBook
@@ -161,8 +161,7 @@ class Keeper:
 
     def _load(self) -> tuple[Entry, ...]:
         """Reads what is there. Of a damaged file what can still be read, into a new one."""
-        if left_alone(self._path):
-            self._put_aside("its log is there without it")
+        self._put_in_order()
         try:
             loaded = self._opened().load(self._clock.monotonic_ns())
             if loaded.lost:
@@ -170,15 +169,39 @@ class Keeper:
         except _NO_DISK:
             raise
         except _CONTENT as error:
-            loaded = salvage(self._put_aside(str(error)), self._clock.monotonic_ns())
-            self.view = replace(self.view, lost_rows=self.view.lost_rows + loaded.lost)
-            self._rows.update((entry.number, entry) for entry in loaded.entries)
-            self._guarded(self._fill)  # if that fails, it is done when there is a disk again
+            return self._rescue(str(error))
         return loaded.entries
+
+    def _put_in_order(self) -> None:
+        aside = put_in_order(self._path, self._clock.wall_ms())
+        if aside is not None:
+            self._tell_aside(aside, "its log was there without it")
+
+    def _rescue(self, reason: str) -> tuple[Entry, ...]:
+        self._drop_file()
+        loaded = salvage(self._path, self._clock.monotonic_ns())
+        self.view = replace(self.view, lost_rows=self.view.lost_rows + loaded.lost)
+        self._rows.update((entry.number, entry) for entry in loaded.entries)
+        self._guarded(lambda: self._replace(reason))  # if that fails, it is done when there is a disk again
+        return loaded.entries
+
+    def _replace(self, reason: str) -> tuple[Entry, ...]:
+        """A new file with all rows in the place of the damaged one, which is set aside."""
+        self._drop_file()
+        waiting = waiting_name(self._path)
+        remove_file(waiting)
+        with closing(OutboxFile(waiting, self._boot, self._clock.monotonic_ns())) as new:
+            new.reconcile(self._rows)
+        aside = set_aside(self._path, self._clock.wall_ms())
+        take_place(self._path)
+        self._tell_aside(aside, reason)
+        self._opened()
+        return ()
 
     def _reopen(self) -> tuple[Entry, ...]:
         """After a time without a disk. What is in memory counts; what was never read is read now."""
         late: tuple[Entry, ...] = ()
+        self._put_in_order()
         if not self._loaded:
             own = dict(self._rows)
             late = self._renumbered(self._load())
@@ -207,18 +230,14 @@ class Keeper:
             except _NO_DISK:
                 raise
             except _CONTENT as error:
-                self._put_aside(str(error))
-                self._fill()
+                self._replace(str(error))
         except (sqlite3.Error, OSError, Damaged) as error:
             self._without_disk(str(error))
         return None
 
-    def _put_aside(self, reason: str) -> Path:
-        self._drop_file()
-        aside = set_aside(self._path, self._clock.wall_ms())
+    def _tell_aside(self, aside: Path, reason: str) -> None:
         self.view = replace(self.view, set_aside=(*self.view.set_aside, (aside.name, reason)))
         _log.error("outbox", state="damaged", reason=reason, set_aside=aside.name)
-        return aside
 
     def _without_disk(self, reason: str) -> None:
         self._drop_file()

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 from test_link_kit import Ear
 
 WAIT_S = 30.0
@@ -197,41 +195,72 @@ class Broker:
 
 
 class Subscriber:
-    """Hears everything of the branch with QoS 1 in a session that outlives its connections."""
+    """Hears everything of the branch with QoS 1 in a session that outlives its connections (MQTT 3.1.1).
+
+    A client of its own, because of what happens when the broker is killed: what the broker has written before is in
+    this socket and is read to the end, even if acknowledging it fails meanwhile.
+    """
 
     def __init__(self, port: int) -> None:
+        self._port = port
         self._changed = threading.Condition()
         self._subscribed = False
+        self._socket: socket.socket | None = None
+        self._reader: threading.Thread | None = None
         self.heard: list[tuple[str, bytes]] = []
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="back-end", clean_session=False)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe(BRANCH + "#", 1)
-        self._client.on_subscribe = lambda *_: self._note(subscribed=True)
-        self._client.on_disconnect = lambda *_: self._note(subscribed=False)
-        self._client.on_message = self._hear
-        self._port = port
 
     def connect(self) -> None:
         """Returns when the broker has confirmed the subscription."""
-        self._client.connect("127.0.0.1", self._port)
-        self._client.loop_start()
-        self.wait(lambda: self._subscribed)
+        self._socket = socket.create_connection(("127.0.0.1", self._port), WAIT_S)
+        self._socket.settimeout(None)
+        client, topic = b"back-end", f"{BRANCH}#".encode()
+        self._send(0x10, b"\0\4MQTT\4\0\0\0" + len(client).to_bytes(2, "big") + client)
+        self._send(0x82, b"\0\1" + len(topic).to_bytes(2, "big") + topic + b"\1")
+        self._reader = threading.Thread(target=self._read, args=(self._socket,))
+        self._reader.start()
+        assert self.wait(lambda: self._subscribed), "the broker does not confirm the subscription"
 
     def disconnect(self) -> None:
-        """Without a word, as when the broker has gone: the session stays."""
-        self._client.disconnect()
-        self._client.loop_stop()
-        self._note(subscribed=False)
+        """Reads to the end of what a broker that has ended had written; one that lives is left without a word."""
+        if self._socket is not None and self._reader is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+            self._reader.join(WAIT_S)
+            self._socket.close()
+        self._subscribed = False
 
-    def _note(self, *, subscribed: bool) -> None:
-        with self._changed:
-            self._subscribed = subscribed
-            self._changed.notify_all()
+    def _send(self, kind: int, body: bytes) -> None:
+        assert self._socket is not None
+        assert len(body) < 128
+        with suppress(OSError):
+            self._socket.sendall(bytes((kind, len(body))) + body)
 
-    def _hear(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        with self._changed:
-            self.heard.append((message.topic.removeprefix(BRANCH), bytes(message.payload)))
-            self._changed.notify_all()
+    def _read(self, broker: socket.socket) -> None:
+        with broker.makefile("rb") as stream, suppress(OSError, IndexError):
+            while first := stream.read(1):
+                length = shift = 0
+                while True:
+                    byte = stream.read(1)[0]
+                    length |= (byte & 0x7F) << shift
+                    shift += 7
+                    if byte < 0x80:
+                        break
+                self._take(first[0], stream.read(length))
+
+    def _take(self, first: int, body: bytes) -> None:
+        if first >> 4 == 3:
+            end = 2 + int.from_bytes(body[:2], "big")
+            topic, rest = body[2:end].decode().removeprefix(BRANCH), body[end:]
+            qos = first >> 1 & 3
+            with self._changed:
+                self.heard.append((topic, rest[2 if qos else 0 :]))
+                self._changed.notify_all()
+            if qos:
+                self._send(0x40, rest[:2])
+        elif first >> 4 == 9:
+            with self._changed:
+                self._subscribed = True
+                self._changed.notify_all()
 
     def wait(self, fits: Callable[[], bool], seconds: float = WAIT_S) -> bool:
         with self._changed:
