@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -101,6 +101,8 @@ class Outbox:
         return done
 
     def view(self) -> OutboxView:
+        if self._ended and not self._ending:
+            return replace(self._keeper.view, on_disk=False, reason="the outbox's thread has ended, see the log")
         return self._keeper.view
 
     def take_late(self) -> tuple[Entry, ...]:
@@ -137,14 +139,19 @@ class Outbox:
             return mail
 
     def _round(self, mail: _Mail) -> None:
-        self._keeper.take(mail.added.values(), mail.removed)
-        late = self._keeper.work(online=self._online, sync=bool(mail.flushes))
-        with self._changed:
-            self._late += late
-        for done in (*mail.flushes, *mail.commits):
-            done.set_result(self._keeper.view.on_disk)
+        done = False
+        try:
+            self._keeper.take(mail.added.values(), mail.removed)
+            late = self._keeper.work(online=self._online, sync=bool(mail.flushes))
+            with self._changed:
+                self._late += late
+            done = self._keeper.view.on_disk
+        finally:
+            for each in (*mail.flushes, *mail.commits):
+                each.set_result(done)
 
     def _end(self) -> None:
+        """The last round, whatever ended the others."""
         with self._changed:
             self._ended = True
             if not self._opened.done():

@@ -146,6 +146,11 @@ class Backlog:
             self.hand_out(entry)
         return gone
 
+    def resize(self, budget: Budget) -> list[Entry]:
+        """Another budget from now on. Returns what had to go."""
+        self._budget = budget
+        return self.restore(())
+
     def remove(self, number: int) -> Entry | None:
         """Takes the entry out, wherever it is; None when it is not here (any more)."""
         self._out.pop(number, None)

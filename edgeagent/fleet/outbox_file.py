@@ -64,6 +64,7 @@ class OutboxFile:
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+        self._db.text_factory = bytes  # what is no UTF-8 is damage, and not SQLite's to judge
         try:
             self._set_up()
             self._boot = self._begin_boot(boot, now_ns)
@@ -94,7 +95,7 @@ class OutboxFile:
         db.execute(f"PRAGMA journal_size_limit={CHECKPOINT_PAGES * PAGE_BYTES * 2}")
         if not made:
             self._make()
-        elif {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != set(_TABLES):
+        elif {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master")} != {table.encode() for table in _TABLES}:
             raise Damaged("its tables are not those of an outbox")
         elif (found := self._pragma("quick_check(1)")) != "ok":
             raise Damaged(" ".join(str(found).split())[:200])
@@ -108,13 +109,14 @@ class OutboxFile:
 
     def _pragma(self, text: str) -> Any:  # noqa: ANN401  # what SQLite says
         row = self._db.execute(f"PRAGMA {text}").fetchone()
-        return None if row is None else row[0]
+        value = None if row is None else row[0]
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     def _begin_boot(self, boot: str, now_ns: int) -> int:
         """This boot's number. One that cannot be named is another one with every start."""
-        found = self._db.execute("SELECT n, last_ns FROM boots WHERE id = ? ORDER BY n DESC", (boot,)).fetchone()
-        if found is not None and boot != "unknown" and found[1] <= now_ns:
-            return int(found[0])
+        found = self._db.execute("SELECT max(n) FROM boots WHERE id = ? AND last_ns <= ?", (boot, now_ns)).fetchone()[0]
+        if found is not None and boot != "unknown":
+            return int(found)
         with self.transaction():
             self._db.execute("DELETE FROM boots WHERE n < ifnull((SELECT min(boot) FROM waiting), n + 1)")
             made = self._db.execute("INSERT INTO boots (id, first_ns, last_ns) VALUES (?,?,?)", (boot, now_ns, now_ns))
@@ -138,7 +140,10 @@ class OutboxFile:
         return _entries(rows, _Ages(self._boots(), self._boot, now_ns))
 
     def _boots(self) -> dict[int, tuple[int, int]]:
-        return {n: (first, last) for n, first, last in self._db.execute("SELECT n, first_ns, last_ns FROM boots")}
+        rows = self._db.execute("SELECT n, first_ns, last_ns FROM boots").fetchall()
+        if not all(isinstance(value, int) for row in rows for value in row):
+            raise Damaged("its boots have no times")
+        return {n: (first, last) for n, first, last in rows}
 
     def change(self, added: Iterable[Entry], removed: Sequence[int], now_ns: int | None = None) -> None:
         """One transaction. With `now_ns` it also writes down that this boot has lasted until then."""
@@ -187,11 +192,13 @@ class OutboxFile:
 
 
 def salvage(path: Path, now_ns: int) -> Loaded:
-    """What can still be read of a file that was set aside, from both of its ends. Never raises for its content."""
+    """What can still be read of a damaged file, from both of its ends. Never raises for its content."""
     found: dict[int, tuple[Any, ...]] = {}
     boots: dict[int, tuple[int, int]] = {}
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=0.5)) as db:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=0.5)) as db:
+            db.text_factory = bytes
             if db.execute("PRAGMA application_id").fetchone() != (APPLICATION,):
                 return Loaded(())
             if db.execute("PRAGMA user_version").fetchone() != (VERSION,):
@@ -201,6 +208,7 @@ def salvage(path: Path, now_ns: int) -> Loaded:
             boots = {
                 row[0]: (row[1], row[2])
                 for row in _as_far_as_it_goes(db, "SELECT n, first_ns, last_ns FROM boots").values()
+                if isinstance(row[1], int) and isinstance(row[2], int)
             }
     except (sqlite3.Error, OSError):
         pass
@@ -213,7 +221,7 @@ def _as_far_as_it_goes(db: sqlite3.Connection, query: str) -> dict[int, tuple[An
         for row in db.execute(query):
             if isinstance(row[0], int):
                 rows[row[0]] = row
-    except (sqlite3.Error, ValueError):  # ValueError: text that is no UTF-8
+    except sqlite3.Error:
         pass
     return rows
 
@@ -250,11 +258,11 @@ def _entry(row: tuple[Any, ...], ages: _Ages) -> Entry | None:
     """The border: a row becomes an entry, or is not one."""
     try:
         number, kind, topic, payload, retain, boot, made_ns, life_ms, wall_ms, crc = row
-        if crc32(payload, crc32(topic.encode())) != crc:
+        if crc32(payload, crc32(topic)) != crc:
             return None
         made_ns = ages.now_ns - ages.of(boot, made_ns)
         life_s = None if life_ms is None else life_ms / 1000
-        return Entry(number, Kind(kind), topic, payload, bool(retain), made_ns, wall_ms, life_s)
+        return Entry(number, Kind(kind), topic.decode(), payload, bool(retain), made_ns, wall_ms, life_s)
     except (ValueError, TypeError, AttributeError):
         return None
 

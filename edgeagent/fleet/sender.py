@@ -208,6 +208,10 @@ class Sender:
         self._set_limits(None)
         self._backlog.take_back()
 
+    def resize(self, max_bytes: int) -> None:
+        """Another budget from now on."""
+        self._forget(self._backlog.resize(Budget(max_bytes)))
+
     def second(self) -> None:
         """Once a second: drops what is over, takes in what could be read only now, goes on after a full queue."""
         if self._early is not None:

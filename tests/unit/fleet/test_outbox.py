@@ -91,3 +91,28 @@ def test_closing_writes_what_was_kept_last(outbox: Outbox, path: Path) -> None:
 def test_one_that_was_never_opened_can_be_closed(path: Path) -> None:
     Outbox(path, "boot1", SystemClock()).close()
     assert not path.exists()
+
+
+class Stopping(SystemClock):
+    """Time that ends: as good as any fault of our own."""
+
+    ended = False
+
+    def monotonic_ns(self) -> int:
+        if self.ended:
+            raise ZeroDivisionError("time has ended")
+        return super().monotonic_ns()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_by_a_fault_says_so_and_leaves_nobody_waiting(path: Path) -> None:
+    clock = Stopping()
+    one = Outbox(path, "boot1", clock)
+    one.open()
+    clock.ended = True
+    one.keep(event(1))
+    assert one.flush().result(WAIT_S) is False
+    one._thread.join(WAIT_S)
+    assert one.flush().result(0) is False
+    assert "thread has ended" in one.view().reason
+    one.close()

@@ -160,17 +160,21 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(data[:4096] + b"\0" * 4096 + data[8192:])
     elif how == "all ones within":
         path.write_bytes(data[:3072] + b"\xff" * 1024 + data[4096:])
+    elif how == "a topic that is no text":
+        path.write_bytes(data.replace(b"e/testthe payload of 17", b"e/\xff\xfestthe payload of 17"))
     elif how == "one byte of a payload":
         path.write_bytes(data.replace(b"payload of 17", b"pAyload of 17"))
     else:
         statement = {"newer version": "PRAGMA user_version=2", "another program": "PRAGMA application_id=1",
-                     "no table": "DROP TABLE waiting"}[how]  # fmt: skip
+                     "no table": "DROP TABLE waiting",
+                     "boots without times": "UPDATE boots SET first_ns = 'never', last_ns = 1"}[how]  # fmt: skip
         with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute(statement)
 
 
 DAMAGES = ["garbage", "text", "header", "cut short", "zeros within", "all ones within", "one byte of a payload",
-           "newer version", "another program", "no table"]  # fmt: skip
+           "a topic that is no text", "newer version", "another program", "no table",
+           "boots without times"]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", DAMAGES)

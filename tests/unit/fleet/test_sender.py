@@ -294,3 +294,18 @@ def test_what_can_be_read_late_goes_first(tmp_path: Path) -> None:
     bench.connect()
     assert bench.link.payloads() == [b"old", b"new"]
     bench.outbox.close()
+
+
+def test_a_smaller_budget_drops_the_oldest_and_a_larger_one_holds_more(bench: Bench, path: Path) -> None:
+    for number in range(10):
+        bench.event(b"%d" % number * 800)
+    bench.sender.resize(5000)
+    assert bench.sender.waiting().bytes <= 5000
+    assert bench.sender.waiting().losses.full_events == 10 - bench.sender.waiting().waiting
+    bench.sender.resize(1 << 20)
+    for number in range(10):
+        bench.event(b"%d" % number * 800)
+    kept = bench.sender.waiting().waiting
+    assert kept > 10
+    bench.outbox.close()
+    assert len(rows(path)) == kept
