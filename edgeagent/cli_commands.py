@@ -28,9 +28,9 @@ def command_run(options: argparse.Namespace) -> int:
 
     from edgeagent.app.agent import run_agent
     from edgeagent.app.config_desk import ConfigDesk
-    from edgeagent.app.config_start import LocalConfig, read_beginning
     from edgeagent.app.logs import configure_logs
     from edgeagent.clock import SystemClock
+    from edgeagent.config.beginning import LocalConfig, read_beginning
     from edgeagent.supervise.lifeline import tie_to_parent
 
     tie_to_parent()

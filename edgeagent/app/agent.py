@@ -32,6 +32,7 @@ from edgeagent.app.line import Line
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
+from edgeagent.app.outbox_desk import OutboxDesk
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
@@ -45,6 +46,8 @@ from edgeagent.errors import EdgeAgentError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
+from edgeagent.fleet.outbox import Outbox
+from edgeagent.fleet.sender import Sender
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
 
@@ -66,16 +69,25 @@ class Agent:
         self._desk = desk
         self._clock = clock
         topics = Topics(config.device.fleet, config.device_id)
-        stamp = Stamp(next_session(self._state_dir), clock.wall_ms)
+        session = next_session(self._state_dir)
+        stamp = Stamp(session, clock.wall_ms)
         keeper = LinkKeeper(config, topics, stamp, clock, rng, inbound_filters(config))
-        self._publisher = Publisher(keeper.seat, topics, stamp, clock, config.mqtt.results_qos)
+        outbox = Outbox(self._state_dir / "outbox.db", session.partition("-")[0], clock)
+        self._sender = Sender(keeper.link, outbox, clock, config.outbox.max_bytes)
+        keeper.on_link = self._sender.attach
+        self._publisher = Publisher(
+            self._sender, topics, stamp, clock, config.mqtt.results_qos, config.mqtt.results_expiry_s
+        )
+        self._outbox = OutboxDesk(outbox, self._sender, self._publisher, clock)
         self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
             root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
         )
         self._line = Line(config, self._ground)
         boards = Dashboards(config, self._publisher, keeper.seat, topics, clock)
-        self._parts = Parts(config, self._publisher, keeper, self._ground, self._board, self._line, boards)
+        self._parts = Parts(
+            config, self._publisher, self._sender, keeper, self._ground, self._board, self._line, boards
+        )
         self._news = LinkNews(self._publisher)
         self._wire()
         self._cost = OwnCost()
@@ -117,6 +129,7 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._line.sweep()
+        await self._outbox.open()
         self._parts.keeper.start()
         self._parts.dashboards.start()
         reason = "ended by an error"
@@ -195,6 +208,7 @@ class Agent:
             self._board.close()
             self._parts.dashboards.stop()
             await self._parts.keeper.stop(self._publisher.last_words(reason))
+            await self._outbox.close()
             self._line.cameras.close()
             log.info("stopped", reason=reason)
 
@@ -224,8 +238,9 @@ class Agent:
     def _second(self) -> None:
         self._line.measure()
         self._parts.dashboards.tick()
+        self._outbox.second()
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._parts.keeper.seat.stats()
+        stats = self._sender.stats()
         values = {
             "rss_mb": rss_mb,
             "cpu_percent": cpu_percent,
@@ -234,6 +249,7 @@ class Agent:
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
             "restarts": self._line.restarts,
+            **self._outbox.measure(),
         }
         self._publisher.measurement("agent", values)
 
@@ -263,7 +279,8 @@ class Agent:
         if isinstance(event, Message):
             self._desk.take(event.payload, self._parts.keeper.acknowledger(event.ack))
         else:
-            self._news.take(event)
+            self._news.take(event)  # first: after a connection the status goes before the backlog
+            self._sender.take(event)
 
 
 def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:

@@ -1,7 +1,7 @@
 """Keeps the agent's one link, and puts another in its place when the broker's settings change.
 
-The old link ends before the new one begins: both have the same client id, and a broker lets one of a name in. What an
-ended link still has to say is dropped; its owner says everything that is retained again at the next Connected.
+The old link ends before the new one begins: both have the same client id, and a broker lets one of a name in. Whoever
+publishes is told of the new one (`on_link`) before it begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from random import Random
 
 import anyio.to_thread
 
-from edgeagent.app.link_seat import LinkSeat
 from edgeagent.app.wiring import link_settings
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
@@ -41,7 +40,7 @@ class LinkKeeper:
         self._number = 0
         self._settings = link_settings(config, topics, stamp)
         self._link = self._made(self._settings, filters)
-        self.seat = LinkSeat(self._link)
+        self.on_link: Callable[[MqttLink], None] = lambda link: None
         self.take: Callable[[LinkEvent], None] = lambda event: None
         self.connected, self.waits, self.trouble = False, True, ""
 
@@ -51,6 +50,10 @@ class LinkKeeper:
         link = MqttLink(settings, lambda event: self._deliver(number, event), self._clock, self._rng)
         link.subscribe(filters)
         return link
+
+    @property
+    def link(self) -> MqttLink:
+        return self._link
 
     def start(self) -> None:
         """Within the event loop. Raises ConfigError for settings that can never work."""
@@ -69,7 +72,7 @@ class LinkKeeper:
         await anyio.to_thread.run_sync(old.stop, last_words if moves else None)
         self.connected, self.waits, self.trouble = False, True, ""
         self._settings, self._link = settings, link
-        self.seat.attach(link)
+        self.on_link(link)
         link.start()
 
     def acknowledger(self, handle: AckHandle | None) -> Callable[[], None]:

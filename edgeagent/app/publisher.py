@@ -35,7 +35,7 @@ from edgeagent.health.book import HealthBook, Word, forget, note, overall
 log = structlog.get_logger("publish")
 
 MEASUREMENT_EXPIRY_S = 10
-RESULT_EXPIRY_S = 10
+RESULT_EXPIRY_S = 10.0
 EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
 
@@ -57,12 +57,21 @@ class Link(Protocol):
 class Publisher:
     """Publishes for one device. For the event loop only."""
 
-    def __init__(self, link: Link, topics: Topics, stamp: Stamp, clock: Clock, results_qos: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        topics: Topics,
+        stamp: Stamp,
+        clock: Clock,
+        results_qos: int,
+        results_expiry_s: float = RESULT_EXPIRY_S,
+    ) -> None:
         self._link = link
         self._topics = topics
         self._stamp = stamp
         self._clock = clock
         self._results_qos = results_qos
+        self._results_expiry_s = results_expiry_s
         self._book = HealthBook()
         self._retained: dict[str, Message] = {}
         self._alarms: dict[str, Alarm] = {}
@@ -152,7 +161,9 @@ class Publisher:
         topic = self._topics.result(camera, pipeline)
         header = self._stamp.header(topic)
         payload = encode_result({**header, "camera": camera, "pipeline": pipeline, **values}, detections)
-        outcome = self._link.publish(topic, payload, qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
+        outcome = self._link.publish(
+            topic, payload, qos=self._results_qos, retain=False, expiry_s=self._results_expiry_s
+        )
         if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
             self.results += 1
 
@@ -238,9 +249,9 @@ class Publisher:
     def health(self) -> HealthBook:
         return self._book
 
-    def deliver_results(self, qos: int) -> None:
-        """The quality of service of results from now on."""
-        self._results_qos = qos
+    def deliver_results(self, qos: int, expiry_s: float) -> None:
+        """The quality of service of results from now on, and for how long they are of use."""
+        self._results_qos, self._results_expiry_s = qos, expiry_s
 
     def forget(self, name: str) -> None:
         """A component that is no more: its health counts no longer."""

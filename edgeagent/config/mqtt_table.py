@@ -45,6 +45,13 @@ class MqttSettings(Table):
     results_qos: Annotated[Literal[0, 1], BeforeValidator(checked_not_bool)] = Field(
         default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
     )
+    results_expiry_s: float = Field(
+        default=10.0,
+        ge=1,
+        le=604_800,
+        description="Seconds for which a result is of use. With results_qos = 1 it is kept that long while there is no "
+        "link, and on the disk too when this is above 60 (docs/outbox.md).",
+    )
 
     @property
     def host(self) -> str:

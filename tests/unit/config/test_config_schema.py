@@ -139,3 +139,13 @@ def test_loading_a_config_imports_nothing_heavy():
 def test_the_rooms_own_modules_are_small():
     for module in Path(schema.__file__).parent.glob("*.py"):
         assert len(module.read_text(encoding="utf-8").splitlines()) <= 300, module
+
+
+def test_the_outbox_has_a_budget_and_results_a_time() -> None:
+    config = Config.model_validate({"outbox": {"max_mb": 4}, "mqtt": {"results_expiry_s": 120}})
+    assert config.outbox.max_bytes == 4 << 20
+    assert config.mqtt.results_expiry_s == 120.0
+    assert (Config().outbox.max_mb, Config().mqtt.results_expiry_s) == (32, 10.0)
+    for wrong in ({"outbox": {"max_mb": 0}}, {"outbox": {"max_mb": 257}}, {"mqtt": {"results_expiry_s": 0.5}}):
+        with pytest.raises(ValidationError):
+            Config.model_validate(wrong)
