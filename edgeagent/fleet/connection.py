@@ -133,9 +133,7 @@ class Connection:
 
     def open(self) -> None:
         """Blocks for DNS, TCP and TLS, then sends CONNECT. A failure becomes the ending."""
-        ending = connect_client(
-            self._client, self._settings, self._address, self._protocol, self._clock, clean=False
-        )
+        ending = connect_client(self._client, self._settings, self._address, self._protocol, self._clock, clean=False)
         if ending is not None:
             self.ending = ending
             return
@@ -307,9 +305,7 @@ class Connection:
         self._client.on_log = None
         self._desk.online(self.line)
         self._tell(
-            Connected(
-                self.line.session_present, self._protocol, self.line.limits, self.line.broker, self._broker == 0
-            )
+            Connected(self.line.session_present, self._protocol, self.line.limits, self.line.broker, self._broker == 0)
         )
 
     def _on_log(self, _c: Client, _d: object, _level: int, text: str) -> None:

@@ -47,7 +47,7 @@ def read_credential(key: str, reference: str) -> bytes:
     """What the file of the setting `key` holds. Raises CredentialError, which names the key and the file."""
     path = credential_path(reference)
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise CredentialError(f"{key}: {path} is not a file")
             content = file.read(_MOST_BYTES + 1) or b""
@@ -57,6 +57,11 @@ def read_credential(key: str, reference: str) -> bytes:
     if len(content) > _MOST_BYTES:
         raise CredentialError(f"{key}: {path} is larger than a secret can be")
     return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe without a writer would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def read_password(reference: str) -> str:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from edgeagent.fleet.backoff import CLOCK, FILES, LOST, REFUSED, Schedule
-from edgeagent.fleet.url import broker_text
+from edgeagent.fleet.url import Broker, broker_text
 
 Protocol = Literal["5", "3.1.1"]
 ProtocolWish = Literal["auto", "5", "3.1.1"]
@@ -71,6 +71,11 @@ class Address:
 
     def __str__(self) -> str:
         return broker_text(self.host, self.port, tls=self.tls is not None, path=self.path)
+
+
+def address_of(broker: Broker, tls: TlsSettings) -> Address:
+    """Where a parsed address leads; `tls` counts where its scheme asks for TLS."""
+    return Address(broker.host, broker.port, tls if broker.tls else None, broker.path)
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,7 @@ class Probe:
             self.answers = found
 
     def _ask(self, protocol: Protocol) -> bool:
-        client = make_client(
-            self._settings, self._address, protocol, f"{self._settings.client_id}-probe", clean=True
-        )
+        client = make_client(self._settings, self._address, protocol, f"{self._settings.client_id}-probe", clean=True)
         said: list[int] = []
         client.on_connect = lambda _c, _d, _f, reason, _p: said.append(reason.value)
         ending = connect_client(client, self._settings, self._address, protocol, self._clock, clean=True)

@@ -63,7 +63,7 @@ def tls_ending(error: ssl.SSLError, wall_ms: int) -> Ending:
     """What a handshake that failed calls for. `wall_ms` is what our clock shows."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _untrusted(error.verify_code, error.verify_message, wall_ms)
-    reason = (error.reason or str(error)).replace("_", " ").lower()
+    reason = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
     if is_alert(str(error)):
         return Ending("refused", f"the broker ended TLS: {reason}")
     if "wrong version number" in reason:

@@ -61,7 +61,10 @@ def parse_broker_url(url: str, *, allow_credentials: bool = False) -> Broker:
 
 def _path(parts: SplitResult, scheme: str) -> str | None:
     if parts.query or parts.fragment or "?" in parts.geturl():
-        raise BrokerUrlError("the broker address has a query or a fragment after host and port", mend="leave out ? and # and what follows")
+        raise BrokerUrlError(
+            "the broker address has a query or a fragment after host and port",
+            mend="leave out ? and # and what follows",
+        )
     if scheme in {"ws", "wss"}:
         if parts.path and _PATH_CHARACTERS.fullmatch(parts.path) is None:
             raise BrokerUrlError("the path in the broker address has characters that need %-encoding")
