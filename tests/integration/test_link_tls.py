@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -19,8 +20,10 @@ from test_link_scripted import ACCEPTED, SLOW
 
 from edgeagent.clock import ManualClock
 from edgeagent.fleet.backoff import Schedule
+from edgeagent.fleet.inbound import command_topic, desired_topic, filters
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import Connected, Lost, Published, Refused, TlsSettings
+from edgeagent.fleet.link_types import Connected, Lost, Message, Published, Refused, Subscribed, TlsSettings
+from edgeagent.fleet.topics import Topics
 
 # paho lets go of a socket whose TLS handshake failed without closing it
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
@@ -96,6 +99,36 @@ def test_a_client_certificate_is_the_login(tmp_path: Path, authority: Authority,
     with mosquitto(tmp_path, port, *options) as log, running(settings(port, tls=tls)) as (_, heard):
         heard.event(Connected)
         log.wait(lambda line: "as bench" in line and "u'device'" in line)
+
+
+ACL = re.findall(r"^pattern .*$", (Path(__file__).parents[2] / "docs" / "connection.md").read_text(), re.MULTILINE)
+
+
+@needs_mosquitto
+def test_the_access_list_of_the_docs_gives_a_device_its_branch_and_no_other(
+    tmp_path: Path, authority: Authority, broker: Pair
+) -> None:
+    port, plain, rules = free_port(), free_port(), tmp_path / "acl"
+    rules.write_text("\n".join((*ACL, "")).replace("plant-2", "lab"))
+    ours = authority.issue("bench")
+    asks = (f"cafile {authority.ca}", "require_certificate true", "use_identity_as_username true")
+    options = (*tls_listener(broker, *asks), "per_listener_settings true", f"acl_file {rules}")
+    options = (*options, "allow_anonymous true", f"listener {plain} 127.0.0.1", "allow_anonymous true")
+    tls = TlsSettings(str(authority.ca), str(ours.cert), str(ours.key))
+    topics = Topics("lab", "bench")
+    with mosquitto(tmp_path, port, *options), running(settings(port, tls=tls)) as (link, heard):
+        heard.event(Connected)
+        link.subscribe(dict.fromkeys((*filters(topics, ("doors",)), topics.status), 1))
+        heard.event(Subscribed)
+        commands = [command_topic("lab", "x", device="bench"), command_topic("lab", "x", group="doors")]
+        inbound = [*commands, command_topic("lab", "x"), desired_topic(topics), topics.status]
+        with running(settings(plain, client_id="operator", will=None)) as (operator, _):
+            for topic in inbound:
+                operator.publish(topic, b"{}", qos=1, retain=False)
+            assert {heard.event(Message).topic for _ in inbound} == set(inbound)
+        for topic, allowed in ((EVENT, True), ("edgeagent/v1/lab/other/e/test", False)):
+            link.publish(topic, b"event", qos=1, retain=False, tag=1)
+            assert heard.event(Published).ok is allowed
 
 
 @needs_mosquitto
