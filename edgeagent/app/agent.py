@@ -27,6 +27,7 @@ from edgeagent.app.config_desk import ConfigDesk
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, first_error
+from edgeagent.app.inbox import Inbox
 from edgeagent.app.line import Line
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.link_news import LinkNews
@@ -34,16 +35,17 @@ from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.outbox_desk import OutboxDesk
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
+from edgeagent.app.presence import Presence
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
-from edgeagent.app.wiring import inbound_filters, module_facts, pipeline_info
+from edgeagent.app.wiring import module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError
 from edgeagent.fleet.envelope import Stamp
-from edgeagent.fleet.link_types import LinkEvent, Message
+from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.outbox import Outbox
 from edgeagent.fleet.sender import Sender
@@ -70,7 +72,8 @@ class Agent:
         topics = Topics(config.device.fleet, config.device_id)
         session = next_session(self._state_dir)
         stamp = Stamp(session, clock.wall_ms)
-        keeper = LinkKeeper(config, topics, stamp, clock, rng, inbound_filters(config))
+        self._inbox = Inbox(topics, config.device.groups)
+        keeper = LinkKeeper(config, topics, stamp, clock, rng, self._inbox)
         outbox = Outbox(self._state_dir / "outbox.db", session.partition("-")[0], clock)
         self._sender = Sender(keeper.link, outbox, clock, config.outbox.max_bytes)
         keeper.on_link = self._sender.attach
@@ -110,6 +113,8 @@ class Agent:
         ground.governor.read = self._board.quick
         self._board.on_reading = self._look
         self._parts.keeper.take = self._heard
+        self._inbox.on("status", Presence(self._publisher.status_again).take)
+        self._inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info
         self._parts.models_wanted = self._fetch_anew
@@ -267,11 +272,8 @@ class Agent:
         )
 
     def _heard(self, event: LinkEvent) -> None:
-        if isinstance(event, Message):
-            self._desk.take(event.payload, self._parts.keeper.acknowledger(event.ack))
-        else:
-            self._news.take(event)  # first: after a connection the status goes before the backlog
-            self._sender.take(event)
+        self._news.take(event)  # first: after a connection the status goes before the backlog
+        self._sender.take(event)
 
 
 def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:
