@@ -7,6 +7,7 @@ block is a child process or a worker thread with an owner that waits for it.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
+from edgeagent.app.command_context import CommandContext
 from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
@@ -35,15 +37,18 @@ from edgeagent.app.engines import EngineDesk
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
 from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.jobs_wiring import Liveness, arrived_from, make_job_desk, read_life
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
+from edgeagent.app.logs import LEVEL, MEMORY
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
+from edgeagent.app.teller import Teller
 from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
@@ -51,8 +56,9 @@ from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
+from edgeagent.fleet.inbound import filters
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import LinkEvent
+from edgeagent.fleet.link_types import Connected, LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
@@ -134,7 +140,10 @@ class Agent:
         self._governor.read = self._board.quick
         self._board.on_reading = self._look
         self._cost = OwnCost()
+        self._jobs = make_job_desk(self._command_context(), self._state_dir, self._reply)
+        self._liveness = Liveness(clock.monotonic_ns)
         self._tasks: anyio.abc.TaskGroup | None = None
+        self.restart = False  # set when the process is to begin anew
         self.again = False  # set when everything is to be set up anew: a model has come
 
     def _chosen_backend(self) -> tuple[Backend, EdgeAgentError | None]:
@@ -166,6 +175,59 @@ class Agent:
         self._governor.subscribe(desk.take)
         return desk
 
+    def _command_context(self) -> CommandContext:
+        config, root = self._config, Path(self._config.device.board_root)
+        return CommandContext(
+            publisher=self._publisher,
+            clock=self._clock,
+            life=read_life(self._session, root),
+            helper=helper_for(root, config.power.helper_socket),
+            config=lambda: config,
+            loaded=lambda: None,
+            config_file=lambda: None,
+            cameras=lambda: self._cameras,
+            served=lambda: self._served,
+            infer=lambda: self._infer,
+            engines=lambda: self._engines,
+            make_engines=self._impatient_engines,
+            wanted=self._wanted,
+            serve=self._serve,
+            provide=self._provide,
+            power=lambda: self._power,
+            restart=self._restart,
+            logs=MEMORY,
+            level=LEVEL,
+        )
+
+    def _impatient_engines(self, teller: Teller) -> EngineDesk:
+        """A desk for one who waits for the engine."""
+        desk = EngineDesk(
+            self._config.engines, self._config.registry, self._state_dir, self._site(), teller, self._clock,
+            patient=False, governor=self._governor, power=self._power, pacing=self._config.thermal.pace,
+        )  # fmt: skip
+        desk.surroundings, desk.on_built = self._engines.surroundings, self._publish_engine
+        return desk
+
+    def _reply(self, topic: str, payload: bytes, correlation: bytes | None, retain: bool) -> None:
+        self._link.publish(topic, payload, qos=1, retain=retain, expiry_s=3600, correlation=correlation)
+
+    def _restart(self) -> None:
+        self.restart = True
+        self._publisher.status("updating", "restarted by a command")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _hear(self, event: LinkEvent) -> None:
+        if isinstance(event, Message):
+            ack, groups = event.ack, self._config.device.groups
+            acknowledge = partial(self._link.ack, ack) if ack is not None else lambda: None
+            arrived = arrived_from(event, self._topics, groups, live=self._liveness.live, acknowledge=acknowledge)
+            if arrived is not None:
+                self._jobs.take(arrived)
+            return
+        if isinstance(event, Connected):
+            self._liveness.connected(event)
+        self._heard.take(event)
+
     def _look(self, reading: Reading) -> None:
         self._power.look(reading)
         self._engines.surroundings.look(reading)
@@ -176,6 +238,7 @@ class Agent:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._loop = asyncio.get_running_loop()
         self._sweep()
+        self._link.subscribe(dict.fromkeys(filters(self._topics, self._config.device.groups), 1))
         self._link.start()
         reason = "ended by an error"
         try:
@@ -218,6 +281,7 @@ class Agent:
             if awaited_models(self._config):
                 tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
             tasks.start_soon(self._ask_dla)
+            tasks.start_soon(self._jobs.run)
 
     def _groups(self) -> list[Group]:
         """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
@@ -373,6 +437,8 @@ class Agent:
                 "cameras": [camera.info() for camera in self._cameras.values()],
                 "pipelines": [pipeline_info(served) for served in self._served],
                 "schemas": schema_names(),
+                "commands": self._jobs.obeyed(),
+                "groups": list(self._config.device.groups),
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
         )
@@ -380,7 +446,7 @@ class Agent:
     def _deliver(self, event: LinkEvent) -> None:
         """On the link's thread: hand over to the loop, nothing else."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard.take, event)
+            self._loop.call_soon_threadsafe(self._hear, event)
 
 
 def run_agent(config: Config, clock: Clock, rng: Random) -> None:
@@ -393,5 +459,7 @@ def run_agent(config: Config, clock: Clock, rng: Random) -> None:
                 agent = Agent(config, clock, rng)
                 anyio.run(agent.run)
                 again = agent.again
+        if agent.restart:
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the same command line, the lock let go
     except BaseExceptionGroup as group:
         raise first_error(group) from group

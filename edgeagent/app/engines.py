@@ -103,6 +103,12 @@ class EngineDesk:
             self._store = EngineStore(self._state_dir / "engines")
         return self._store
 
+    def stand_in_for(self, wanted: Wanted) -> Ready | None:
+        """What served the pipeline before, where that is an engine of this model on this very board. Raises StoreError;
+        may take a while."""
+        look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
+        return look.stand_in(wanted.pipeline)
+
     def words(self, pipeline: str) -> EngineWords:
         return EngineWords(pipeline, self._teller, self._settings.precision, self._site.backend)
 
