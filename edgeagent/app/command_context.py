@@ -34,8 +34,8 @@ async def _no_way_back() -> str:
 @dataclass
 class CommandContext:
     """`make_engines`: a desk of its own that tells somebody else and waits for nobody; `wanted` a pipeline's wish for
-    an engine of a model, which may take a while and raise; `serve` lets a pipeline run on an engine. `restart` starts the
-    agent anew; `config_back` goes back to the config before, and says which that is."""
+    an engine of a model, which may take a while and raise; `serve` lets a pipeline run on an engine. `restart` starts
+    the agent anew; `config_back` goes back to the config before, and says which that is."""
 
     publisher: Publisher
     clock: Clock

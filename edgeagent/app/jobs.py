@@ -7,6 +7,7 @@ ended as failed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -92,7 +93,8 @@ class JobDesk:
         self._lives: dict[str, Live] = {}
         self._alone = anyio.Lock()
         self._beside = anyio.Semaphore(BESIDE)
-        self._put, self._came = anyio.create_memory_object_stream[Arrived](QUEUE)
+        self._waiting: deque[Arrived] = deque()
+        self._came = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         context.cancel_job = self.cancel
 
@@ -104,19 +106,26 @@ class JobDesk:
 
     def take(self, arrived: Arrived) -> None:
         """A message on a command's topic. What finds no room is not acknowledged: it comes with the next connection."""
-        try:
-            self._put.send_nowait(arrived)
-        except anyio.WouldBlock:
+        if len(self._waiting) >= QUEUE:
             log.warning("command", name=arrived.name, state="left", reason=f"{QUEUE} others wait to be looked at")
+            return
+        self._waiting.append(arrived)
+        self._came.set()
 
     async def run(self) -> None:
         """Until cancelled. What runs then is settled at the next start."""
-        async with anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            await self._settle()
-            tasks.start_soon(self._tidy)
-            async for arrived in self._came:
-                await self._look(arrived)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await self._settle()
+                tasks.start_soon(self._tidy)
+                while True:
+                    await self._came.wait()
+                    self._came = anyio.Event()
+                    while self._waiting:
+                        await self._look(self._waiting.popleft())
+        finally:
+            self._store.close()
 
     async def cancel(self, job: str) -> str:
         """End a command; the state that it came to. Raises CommandError where there is none to be ended."""

@@ -25,7 +25,7 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIV
 def redact(text: str) -> str:
     """The text without what looks like a secret."""
     text = _PEM.sub(HIDDEN, text)
+    text = _LOOSE_LOGIN.sub(rf"\g<1>{HIDDEN}@", text)  # a password may hold what ends an address
     text = _ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
-    text = _LOOSE_LOGIN.sub(rf"\g<1>{HIDDEN}@", text)
     text = _PAIR.sub(rf"\g<key>{HIDDEN}", text)
     return _BEARER.sub(rf"\g<1> {HIDDEN}", text)
