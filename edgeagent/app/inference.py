@@ -138,6 +138,21 @@ class InferDesk:
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
 
+    def change(
+        self, pipelines: list[Served], threads: int, *, max_delay_ms: float = 0.0, canary_s: float = 0.0
+    ) -> None:
+        """Run these from the next start of the child on; between two runs of the supervisor only."""
+        self._pipelines = {served.name: served for served in pipelines}
+        self._rings = {served.ring.id: served.ring for served in pipelines}
+        self._threads, self._max_delay_ms, self._canary_s = threads, max_delay_ms, canary_s
+
+    async def resettle(self, name: str) -> None:
+        """The pipeline's settings have changed: its engine is loaded anew with them, beside the one that runs."""
+        served = self._pipelines[name]
+        if served.start is not None:
+            served.start, served.loaded = restarted(served.start, served.settings), False
+            await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
+
     async def serve(
         self,
         name: str,
@@ -352,6 +367,23 @@ class InferDesk:
                     "engine_ms": window.engine_ms,
                 }
             self._publisher.summary(served.camera.name, served.name, values)
+
+
+def restarted(start: PipelineStart, settings: PipelineSettings) -> PipelineStart:
+    """The same engine on the same ring, with other settings."""
+    return start.model_copy(
+        update={
+            "keep": [start.classes.index(c) for c in settings.classes if c in start.classes]
+            if settings.classes
+            else None,
+            "min_score": settings.min_score,
+            "iou": settings.iou if start.iou is not None else None,
+            "max_detections": settings.max_detections,
+            "min_interval_s": 1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
+            "priority": settings.priority,
+            "after": after_engine(settings),
+        }
+    )
 
 
 def _shed(served: Served, now_ns: int) -> dict[str, object]:

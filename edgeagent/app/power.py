@@ -117,7 +117,7 @@ class PowerDesk:
         self._publisher = publisher
         self._clock = clock
         self._helper: PowerHelper = helper_for(root, settings.helper_socket)
-        self._make: Callable[[], BoardPower] = lambda: open_power(root, state_dir, identity, settings, clock)
+        self._make: Callable[[], BoardPower] = lambda: open_power(root, state_dir, identity, self._settings, clock)
         self._power: BoardPower | None = None
         self._target: Target | None = None
         self._repairs: deque[int] = deque()
@@ -131,6 +131,13 @@ class PowerDesk:
         self._unkept = BuildPower(self._make, self._helper)
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
         self.on_change: Callable[[], None] = lambda: None
+
+    def change(self, settings: PowerSettings) -> None:
+        """Plan anew by these settings; between two runs only."""
+        wished, self._settings = settings.intent != self._settings.intent, settings
+        self._target, self._failures = None, 0
+        if wished:
+            self._show(PowerView("left_alone" if settings.intent is None else "applying", settings.intent), "ok")
 
     async def run(self) -> None:
         """Until cancelled; without an intent only until what a crash left set is brought back."""

@@ -30,7 +30,7 @@ from edgeagent.fleet.states import (
     StatusWord,
 )
 from edgeagent.fleet.topics import Topics
-from edgeagent.health.book import HealthBook, Word, note, overall
+from edgeagent.health.book import HealthBook, Word, forget, note, overall
 
 log = structlog.get_logger("publish")
 
@@ -226,6 +226,31 @@ class Publisher:
             self._quiet.add(kind)
             self._alarms.pop(kind, None)
             topic = self._topics.alarm(kind)
+            self._retained.pop(topic, None)
+            self._link.publish(topic, b"", qos=1, retain=True)
+
+    def alarms(self) -> frozenset[str]:
+        """The alarms that are raised now."""
+        return frozenset(self._alarms)
+
+    def health(self) -> HealthBook:
+        return self._book
+
+    def deliver_results(self, qos: int) -> None:
+        """The quality of service of results from now on."""
+        self._results_qos = qos
+
+    def forget(self, name: str) -> None:
+        """A component that is no more: its health counts no longer."""
+        self._book, changed = forget(self._book, name)
+        if changed:
+            self._publish_health()
+
+    def forget_pipeline(self, pipeline: str) -> None:
+        """A pipeline that is no more: what the broker keeps of it is taken away."""
+        for component in (f"engine/{pipeline}", f"pipeline/{pipeline}"):
+            self.forget(component)
+        for topic in (self._topics.engine(pipeline), self._topics.shedding(pipeline)):
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
 
