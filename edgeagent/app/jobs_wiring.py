@@ -67,6 +67,9 @@ class Commands:
             return True
         if inbound.kind != "command":
             return False
+        if not message.payload:
+            acknowledge()  # somebody has taken a retained one off the broker
+            return True
         live = self._clock.monotonic_ns() >= self._kept_until_ns
         arrival = Arrival(message.retain, None if message.expiry_s is None else float(message.expiry_s), live)
         self.desk.take(

@@ -13,6 +13,7 @@ told to be younger than the loss it is refused: `lost` says how.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -143,6 +144,7 @@ class JobBook:
     def _opened(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # arguments are nobody else's
         except OSError as error:
             raise _unusable(self._path, error) from error
         base = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)

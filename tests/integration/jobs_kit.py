@@ -20,8 +20,17 @@ from test_link_kit import free_port, mosquitto
 
 from edgeagent.fleet.answers import LAST_WORDS, Job
 from edgeagent.fleet.inbound import command_topic
+from edgeagent.fleet.link_types import LinkEvent, Message
 
 ANSWERS_S = 60.0
+
+
+class Onlooker(Watcher):
+    """A watcher that passes over what is said to the device."""
+
+    def take(self, event: LinkEvent) -> None:
+        if not isinstance(event, Message) or "/cmd/" not in event.topic:
+            super().take(event)
 
 
 class Commander:
@@ -73,6 +82,10 @@ class Commander:
         topic = command_topic(FLEET, name, device="" if group or not device else device, group=group)
         self._client.publish(topic, payload, qos=1, retain=retain, properties=given).wait_for_publish(20)
         return job
+
+    def clear(self, name: str, device: str = DEVICE) -> None:
+        """Take a retained command off the broker."""
+        self._client.publish(command_topic(FLEET, name, device=device), b"", qos=1, retain=True).wait_for_publish(20)
 
     def answer(self, job: str, *states: str) -> Job:
         """The first answer for that job in one of these states (any final one where none is named)."""
@@ -126,7 +139,7 @@ def scene(folder: Path, state: Path, **tables: Mapping[str, Any]) -> Iterator[Sc
     with ExitStack() as stack:
         stack.enter_context(plant(board))
         stack.enter_context(mosquitto(folder, port))
-        watcher = stack.enter_context(watching(port, EVERYTHING))
+        watcher = stack.enter_context(watching(port, EVERYTHING, Onlooker))
         commander = Commander(port, watcher)
         stack.callback(commander.close)
         yield Scene(folder, port, state, config, board, family, watcher, commander)
