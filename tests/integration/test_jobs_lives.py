@@ -136,7 +136,7 @@ def test_restart_of_the_agent_is_done_by_its_new_start(tmp_path: Path) -> None:
 def test_a_reboot_is_done_by_the_boot_that_follows(tmp_path: Path) -> None:
     tables = {
         "remote": {"allow_reboot": True},
-        "power": {"helper_socket": str(tmp_path / "power.sock"), "intent": "balanced"},
+        "power": {"helper_socket": str(tmp_path / "power.sock"), "intent": "max-performance"},
         "cameras__belt": {"source": {"type": "synthetic"}, "enabled": False},
         "pipelines__parts": {"camera": "belt", "model": "conveyor", "enabled": False},
     }
@@ -147,11 +147,11 @@ def test_a_reboot_is_done_by_the_boot_that_follows(tmp_path: Path) -> None:
             with place.agent() as process:
                 info = place.watcher.ever(Info, lambda one: one.power is not None and one.power.state == "applied")
                 assert "reboot" in info.commands
-                power = place.commander.do("power", {"intent": "low-power"})
+                power = place.commander.do("power", {"intent": "balanced"})
                 assert power.state == "succeeded", power
-                assert place.watcher.ever(Info, lambda one: one.power.intent == "low-power").power.mode
+                assert place.watcher.ever(Info, lambda one: one.power.intent == "balanced").power.mode
                 assert place.commander.do("power", {"intent": "warp"}).state == "failed"
-                assert place.commander.do("power", {"intent": None}).result["intent"] == "balanced"
+                assert place.commander.do("power", {"intent": None}).result["intent"] == "max-performance"
                 job = place.commander.send("reboot")
                 wait_for(lambda: _asked_for_reboot(board.root))
                 end(process)
