@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from edgeagent.app.command_context import CommandContext
 from edgeagent.app.command_kind import Life
@@ -23,12 +24,31 @@ from edgeagent.app.power import helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
-from edgeagent.fleet.inbound import parse_inbound
+from edgeagent.fleet.inbound import Inbound, parse_inbound
 from edgeagent.fleet.job_verdict import Arrival
 from edgeagent.fleet.link_types import Connected, Message
 from edgeagent.fleet.topics import TopicError, Topics
 
 SETTLED_S = 30.0  # what a broker has kept for us has come by then
+
+
+class Said(Protocol):
+    """A message, as the link and the inbox hand it over."""
+
+    @property
+    def payload(self) -> bytes: ...
+
+    @property
+    def retain(self) -> bool: ...
+
+    @property
+    def response_topic(self) -> str: ...
+
+    @property
+    def correlation(self) -> bytes | None: ...
+
+    @property
+    def expiry_s(self) -> int | None: ...
 
 
 class Commands:
@@ -67,18 +87,18 @@ class Commands:
             return True
         if inbound.kind != "command":
             return False
-        if not message.payload:
-            acknowledge()  # somebody has taken a retained one off the broker
-            return True
-        live = self._clock.monotonic_ns() >= self._kept_until_ns
-        arrival = Arrival(message.retain, None if message.expiry_s is None else float(message.expiry_s), live)
-        self.desk.take(
-            Arrived(
-                inbound.name, inbound.scope, message.payload, arrival, message.response_topic, message.correlation,
-                acknowledge,
-            )
-        )  # fmt: skip
+        self.take(inbound, message, acknowledge)
         return True
+
+    def take(self, inbound: Inbound, said: Said, acknowledge: Callable[[], None]) -> None:
+        """What was said on a command's topic. An empty payload has taken a retained one off the broker."""
+        if not said.payload:
+            acknowledge()
+            return
+        live = self._clock.monotonic_ns() >= self._kept_until_ns
+        arrival = Arrival(said.retain, None if said.expiry_s is None else float(said.expiry_s), live)
+        answer = said.response_topic, said.correlation
+        self.desk.take(Arrived(inbound.name, inbound.scope, said.payload, arrival, *answer, acknowledge))
 
 
 def context_of(parts: Parts, config: ConfigDesk, life: Life, restart: Callable[[], None]) -> CommandContext:

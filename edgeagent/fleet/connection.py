@@ -402,8 +402,7 @@ class Connection:
 
     def _on_message(self, _c: Client, _d: object, message: MQTTMessage) -> None:
         ack = AckHandle(self._generation, message.mid) if message.qos else None
-        properties = message.properties
-        correlation = getattr(properties, "CorrelationData", None)
+        said = message.properties
         self._tell(
             Message(
                 message.topic,
@@ -411,9 +410,9 @@ class Connection:
                 message.qos,
                 message.retain,
                 ack,
-                response_topic=str(getattr(properties, "ResponseTopic", "") or ""),
-                correlation=None if correlation is None else bytes(correlation),
-                expiry_s=getattr(properties, "MessageExpiryInterval", None),
+                response_topic=getattr(said, "ResponseTopic", ""),
+                correlation=getattr(said, "CorrelationData", None),
+                expiry_s=getattr(said, "MessageExpiryInterval", None),
             )
         )
 

@@ -29,7 +29,7 @@ class Onlooker(Watcher):
     """A watcher that passes over what is said to the device."""
 
     def take(self, event: LinkEvent) -> None:
-        if not isinstance(event, Message) or "/cmd/" not in event.topic:
+        if not isinstance(event, Message) or not ("/cmd/" in event.topic or event.topic.endswith("/desired")):
             super().take(event)
 
 
@@ -39,7 +39,9 @@ class Commander:
     def __init__(self, port: int, watcher: Watcher) -> None:
         self._watcher = watcher
         self.heard: list[tuple[str, bytes, bytes | None]] = []
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, f"commander-{uuid.uuid4().hex[:8]}", protocol=paho.MQTTv5)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, f"commander-{uuid.uuid4().hex[:8]}", protocol=paho.MQTTv5
+        )
         self._client.on_message = self._take
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
@@ -82,6 +84,11 @@ class Commander:
         topic = command_topic(FLEET, name, device="" if group or not device else device, group=group)
         self._client.publish(topic, payload, qos=1, retain=retain, properties=given).wait_for_publish(20)
         return job
+
+    def wish(self, desired: Mapping[str, Any]) -> None:
+        """Publish a desired config, retained."""
+        topic = f"edgeagent/v1/{FLEET}/{DEVICE}/config/desired"
+        self._client.publish(topic, json.dumps(desired).encode(), qos=1, retain=True).wait_for_publish(20)
 
     def clear(self, name: str, device: str = DEVICE) -> None:
         """Take a retained command off the broker."""

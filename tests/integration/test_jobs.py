@@ -24,7 +24,7 @@ from edgeagent.fleet.states import EngineState, Info
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
 
-SECRET = "hunter2-Zx"  # noqa: S105
+SECRET = "hunter2-Zx"
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +100,7 @@ def test_what_must_not_be_obeyed_is_refused(place: Scene, more: dict, code: str)
         # A broker sets the flag for those who subscribe later: the agent's own subscription is renewed by a new start.
         job = place.commander.send("log-level", fields["args"], retain=True)
         succeeded(place.commander.answer(job))  # it came at once, without the flag, and is obeyed
-        late = place.commander.send("log-level", {"level": "warning"}, job="late-retained", retain=True, device="bench-2")
-        assert place.commander.states(late) == []
         place.commander.clear("log-level")
-        place.commander.clear("log-level", device="bench-2")
         return
     answer = place.commander.do("log-level", **fields)
     assert (answer.state, answer.code) == ("refused", code)
@@ -133,7 +130,9 @@ def test_the_answer_is_retained_on_the_jobs_topic(place: Scene) -> None:
     job = place.commander.send("log-level", {"level": "info"})
     succeeded(place.commander.answer(job))
     place.commander.listen(f"edgeagent/v1/{FLEET}/{DEVICE}/job/{job}")
-    wait_for(lambda: any(topic.endswith(job) and b'"succeeded"' in payload for topic, payload, _ in place.commander.heard))
+    wait_for(
+        lambda: any(topic.endswith(job) and b'"succeeded"' in payload for topic, payload, _ in place.commander.heard)
+    )
 
 
 def test_the_same_id_has_one_effect_and_another_command_cannot_take_it(place: Scene) -> None:
@@ -153,10 +152,11 @@ def test_the_same_id_has_one_effect_and_another_command_cannot_take_it(place: Sc
 def test_snapshot_shows_the_frame_that_it_names(place: Scene) -> None:
     for args in ({"camera": "belt"}, {"pipeline": "parts", "drawn": False}):
         result = succeeded(place.commander.do("snapshot", args))
-        picture = place.watcher.ever(Snapshot, lambda message: message.frame == result["frame"])
+        frame = result["frame"]
+        picture = place.watcher.ever(Snapshot, lambda message, frame=frame: message.frame == frame)
         assert base64.b64decode(picture.jpeg)[:2] == b"\xff\xd8"
         assert picture.drawn == result["drawn"] == args.get("drawn", True)
-        place.watcher.ever(Result, lambda message: message.frame == result["frame"])
+        place.watcher.ever(Result, lambda message, frame=frame: message.frame == frame)
         assert result["topic"] == f"edgeagent/v1/{FLEET}/{DEVICE}/snap/belt/parts"
 
 

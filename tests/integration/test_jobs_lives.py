@@ -1,28 +1,25 @@
-"""Commands across the ends of an agent: killed, restarted, rebooted, away. One effect an id, whatever is redelivered."""
+"""Commands across the ends of an agent: killed, restarted, rebooted, away. One effect an id, whatever comes again."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from agent_kit import plant, watching
+from agent_kit import watching
 from jobs_kit import Onlooker, Scene, scene, wait_for
 from test_agent_power import helper
 from test_link_kit import needs_mosquitto
 
-from edgeagent.fleet.answers import Job
+from edgeagent.fleet.answers import ConfigReported, Job
 from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import EngineState, Info, Status
 from edgeagent.simulate.board import load_board, reboot_board
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
-
 
 
 def begun(place: Scene, runs: int) -> None:
@@ -186,3 +183,30 @@ def test_a_retained_command_is_refused_at_the_next_start(tmp_path: Path) -> None
         with place.agent():
             answer = place.commander.answer(job)
             assert (answer.state, answer.code) == ("refused", "retained")
+
+
+def test_rollback_of_the_config_lasts_and_the_wish_that_is_retained_is_not_tried_again(tmp_path: Path) -> None:
+    with scene(tmp_path, tmp_path / "state", remote={"trial_s": 1.0}) as place, place.agent():
+        begun(place, 1)
+        for version, score in ((1, 0.5), (2, 0.7)):
+            place.commander.wish({"version": version, "config": {"pipelines": {"parts": {"min_score": score}}}})
+            place.watcher.ever(
+                ConfigReported, lambda one, version=version: (one.version, one.state) == (version, "committed")
+            )
+        back = place.commander.do("rollback", {"config": True})
+        assert (back.state, back.result) == ("succeeded", {"config": "version 1"})
+        told = place.watcher.ever(ConfigReported, lambda one: (one.version, one.state) == (2, "rolled_back"))
+        assert told.in_force == 1
+        assert _score(place) == 0.5
+        assert place.commander.do("restart", {"agent": True}).state == "succeeded"
+        begun(place, 2)
+        assert _score(place) == 0.5
+        further = place.commander.do("rollback", {"config": True})
+        assert (further.state, further.result) == ("succeeded", {"config": "the device's file alone"})
+        assert place.commander.do("rollback", {"config": True}).code == "no_config"
+
+
+def _score(place: Scene) -> float:
+    answer = place.commander.do("config", {"only": "pipelines.parts.min_score"})
+    assert answer.result is not None
+    return float(answer.result["settings"]["pipelines.parts.min_score"]["value"])

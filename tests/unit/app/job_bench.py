@@ -144,7 +144,9 @@ class Bench:
         """A desk, as a start of the agent makes it."""
         topics, stamp = Topics("lab", "one"), Stamp(self.life.session, self.clock.wall_ms)
         self.publisher = Publisher(self.wire, topics, stamp, self.clock, 0)
-        store = JobStore(self.folder / "jobs.db", self.clock.wall_ms, lambda text: self.publisher.event("l", "info", text))
+        store = JobStore(
+            self.folder / "jobs.db", self.clock.wall_ms, lambda text: self.publisher.event("l", "info", text)
+        )
         words = JobWords(self.publisher, self.wire.reply, self.clock)
         self.context = self._context()
         self.desk = JobDesk(self.kinds, self.context, store, words, self.life, self.clock, lambda: self.remote)

@@ -143,7 +143,9 @@ def test_of_the_damaged_only_the_last_few_are_kept(path: Path) -> None:
             path.with_name("jobs.db-wal").unlink(missing_ok=True)
         path.write_bytes(b"garbage" * 1000)
     with closing(JobBook(path, lambda: NOW)):
-        assert sorted(one.name for one in path.parent.glob("*.damaged-*")) == [f"jobs.db.damaged-{n}" for n in (4, 5, 6)]
+        assert sorted(one.name for one in path.parent.glob("*.damaged-*")) == [
+            f"jobs.db.damaged-{n}" for n in (4, 5, 6)
+        ]
 
 
 def test_a_directory_that_takes_no_file_is_an_error_in_words(tmp_path: Path) -> None:
