@@ -27,6 +27,7 @@ from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.config_applier import ConfigApplier
 from edgeagent.app.config_desk import ConfigDesk
 from edgeagent.app.governor import GovernorDesk
+from edgeagent.app.gpu_trouble import GpuTrouble
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, first_error
 from edgeagent.app.jobs_wiring import Commands
@@ -81,6 +82,9 @@ class Agent:
         self._line = Line(config, self._ground)
         self._parts = Parts(config, self._publisher, keeper, self._ground, self._board, self._line)
         self._news = LinkNews(self._publisher)
+        self._gpu = GpuTrouble(
+            self._publisher, clock, lambda: any(one.running for one in self._line.served), self._ground.power.reboot
+        )
         self._commands = Commands(self._parts, desk, stamp.session, self._restart)
         self._wire()
         self._cost = OwnCost()
@@ -110,6 +114,7 @@ class Agent:
         self._parts.keeper.take = self._heard
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info
+        line.on_gpu_lost = self._gpu.lost
         self._parts.models_wanted = self._fetch_anew
         self._desk.bind(self._publisher, ConfigApplier(self._parts, self._set_up_anew))
 
@@ -147,6 +152,7 @@ class Agent:
             tasks.start_soon(self._ask_dla)
             tasks.start_soon(self._desk.run)
             tasks.start_soon(self._commands.run)
+            tasks.start_soon(self._gpu.run)
 
     async def _hear_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

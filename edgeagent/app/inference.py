@@ -101,6 +101,7 @@ class InferDesk:
         self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
+        self.on_gpu_lost: Callable[[str], None] = lambda text: None
         self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
@@ -316,6 +317,8 @@ class InferDesk:
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
+            if child.code == "gpu_lost":
+                self.on_gpu_lost(child.reason)
             for served in self._pipelines.values():
                 served.loaded, served.running, served.before = False, None, None
             self._publisher.note(self.name, "failed", child.reason)

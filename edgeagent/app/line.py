@@ -72,6 +72,7 @@ class Line:
             canary_s=config.engines.canary_interval_s,
         )
         self.on_info: Callable[[], None] = lambda: None
+        self.on_gpu_lost: Callable[[str], None] = lambda text: None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._providing: dict[str, anyio.CancelScope] = {}
         self.make_engines()
@@ -95,6 +96,7 @@ class Line:
             pacing=config.thermal.pace,
         )
         self.engines.on_built = self._publish_engine
+        self.engines.on_failed = lambda code, text: self.on_gpu_lost(text) if code == "gpu_lost" else None
         self.crew = Crew()
         self.troubles = EngineTroubles(self.engines, self.infer, ground.publisher, self.provide)
 
@@ -136,6 +138,7 @@ class Line:
         self.cameras.on_change = self._tell_info
         self.cameras.on_argus_trouble = self.argus.ask
         self.infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
+        self.infer.on_gpu_lost = self.on_gpu_lost
         self.infer.on_idle = self.ground.governor.streams.forget
         self.cameras.start(tasks)
         self._argus_group = Group()

@@ -187,6 +187,14 @@ class PowerDesk:
         self._wake.set()
         return self.view.reason or f"the power intent {wanted} is not in force"
 
+    async def reboot(self) -> str:
+        """Reboot the board, if that is allowed and left of the day's budget. Why it is not done; empty where it is."""
+        rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
+        try:
+            return await _in_thread(lambda: self._make().reboot(self._helper, rule))
+        except EdgeAgentError as error:
+            return error.line()
+
     async def why_not_lower(self, intent: str) -> str:
         """Why the board cannot be set to that intent for a while, to run cooler; empty where it can."""
         wanted, power = self._settings.intent, self._power
