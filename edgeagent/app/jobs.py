@@ -95,6 +95,7 @@ class JobDesk:
         self._beside = anyio.Semaphore(BESIDE)
         self._waiting: deque[Arrived] = deque()
         self._came = anyio.Event()
+        self._looking = False
         self._tasks: anyio.abc.TaskGroup | None = None
         context.cancel_job = self.cancel
 
@@ -103,6 +104,15 @@ class JobDesk:
         if not self._remote().commands:
             return []
         return sorted(name for name, kind in self._kinds.items() if not kind.why_not(self._context))
+
+    @property
+    def live(self) -> int:
+        """Commands that have not ended."""
+        return len(self._lives)
+
+    def idle(self) -> bool:
+        """Whether every message that has come was looked at."""
+        return not self._waiting and not self._looking
 
     def take(self, arrived: Arrived) -> None:
         """A message on a command's topic. What finds no room is not acknowledged: it comes with the next connection."""
@@ -123,7 +133,9 @@ class JobDesk:
                     await self._came.wait()
                     self._came = anyio.Event()
                     while self._waiting:
+                        self._looking = True
                         await self._look(self._waiting.popleft())
+                        self._looking = False
         finally:
             self._store.close()
 
