@@ -53,7 +53,7 @@ async def _one_life(bench: Bench, rest: list[tuple[Any, ...]]) -> None:
             if what == "send":
                 bench.send(first, job, {"what": job})
             elif what == "junk":
-                bench.send("count", raw=first)
+                bench.send("nope", raw=first)
             elif what == "settle":
                 await bench.until(bench.desk.idle)
             elif what == "release":
