@@ -26,7 +26,8 @@ ANSWER_S = 3600.0
 
 
 class LinkKeeper:
-    """`take` is called on the event loop with what the present link tells. `connected`: as it told last."""
+    """`take` is called on the event loop with what the present link tells. `connected`: as it told last; `waits`: it
+    has not told anything yet; `trouble`: why it is not connected."""
 
     def __init__(
         self,
@@ -44,8 +45,7 @@ class LinkKeeper:
         self._link = self._made(self._settings, filters)
         self.seat = LinkSeat(self._link)
         self.take: Callable[[LinkEvent], None] = lambda event: None
-        self.connected = False
-        self.trouble = "the link has not been up yet"
+        self.connected, self.waits, self.trouble = False, True, ""
 
     def _made(self, settings: LinkSettings, filters: Mapping[str, int]) -> MqttLink:
         self._number += 1
@@ -69,7 +69,7 @@ class LinkKeeper:
         moves = (settings.host, settings.port) != (self._settings.host, self._settings.port)
         link, old = self._made(settings, filters), self._link
         await anyio.to_thread.run_sync(old.stop, last_words if moves else None)
-        self.connected, self.trouble = False, "the new link has not been up yet"
+        self.connected, self.waits, self.trouble = False, True, ""
         self._settings, self._link = settings, link
         self.seat.attach(link)
         link.start()
@@ -94,7 +94,7 @@ class LinkKeeper:
         if number != self._number:
             return  # the last words of a link that has been replaced
         if isinstance(event, Connected):
-            self.connected, self.trouble = True, ""
+            self.connected, self.waits, self.trouble = True, False, ""
         elif isinstance(event, Refused | Lost):
-            self.connected, self.trouble = False, event.reason
+            self.connected, self.waits, self.trouble = False, False, event.reason
         self.take(event)
