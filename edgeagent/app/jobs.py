@@ -188,15 +188,22 @@ class JobDesk:
         kind = self._kinds.get(taken.name)
         if kind is None:
             return taken.refusal("unknown_command", f"there is no such command; there are: {', '.join(self.obeyed())}")
-        if why := kind.why_not(self._context):
-            return taken.refusal("not_allowed", why)
         try:
+            if why := kind.why_not(self._context):
+                raise CommandError(why, code="not_allowed")
             parse_args(kind, taken.args)
         except CommandError as error:
             return taken.refusal(error.error_code, error.line())
-        if kind.turn != "at_once" and sum(live.record.state == "accepted" for live in self._lives.values()) >= WAITING:
-            return taken.refusal("busy", f"{WAITING} commands wait already; send it later, with a new id")
+        if why := self._no_room(kind):
+            return taken.refusal("busy", f"{why}; send it later, with a new id")
         return taken
+
+    def _no_room(self, kind: CommandKind) -> str:
+        """Why no further command is taken now; empty where one is."""
+        if len(self._lives) >= QUEUE:
+            return f"{QUEUE} commands have not ended"
+        waiting = sum(live.record.state == "accepted" for live in self._lives.values())
+        return f"{WAITING} commands wait already" if waiting >= WAITING and kind.turn != "at_once" else ""
 
     async def _accept(self, arrived: Arrived, taken: Taken) -> None:
         kind = self._kinds[taken.name]
@@ -350,7 +357,7 @@ class JobDesk:
     async def _tidy(self) -> None:
         """Old answers are taken off the broker."""
         while True:
-            now_ms = self._clock.wall_ms()
+            seen, now_ms = self._store.ends, self._clock.wall_ms()
             try:
                 old = await self._store.to_forget(TOPICS, now_ms - TOPICS_MS if now_ms >= SANE_MS else 0)
                 for job in old:
@@ -359,7 +366,7 @@ class JobDesk:
                     await self._store.forgotten(old)
             except StoreError as error:
                 log.warning("command", reason=error.line())
-            await self._store.wait_for_ends(TIDY_S)
+            await self._store.wait_for_ends(seen, TIDY_S)
 
 
 def _cut_off(live: Live) -> Ending:
