@@ -21,6 +21,8 @@ from edgeagent.fleet.link import MqttLink
 from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings, Lost, Message, Refused
 from edgeagent.fleet.topics import Topics
 
+ANSWER_S = 3600.0
+
 
 class LinkKeeper:
     """What comes in goes to the inbox; `take` is called on the event loop with what else the present link tells.
@@ -78,6 +80,10 @@ class LinkKeeper:
         self._settings, self._link = settings, link
         self.on_link(link)
         link.start()
+
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None, retain: bool) -> None:
+        """An answer for one who has asked: through the link of now, and not remembered beyond it."""
+        self._link.publish(topic, payload, qos=1, retain=retain, expiry_s=ANSWER_S, correlation=correlation)
 
     async def stop(self, last_words: tuple[str, bytes]) -> None:
         await anyio.to_thread.run_sync(self._link.stop, last_words)
