@@ -17,7 +17,6 @@ from edgeagent.app.line_change import change_line
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.publisher import Publisher
-from edgeagent.app.wiring import inbound_filters
 from edgeagent.config.changes import Changes, changes_between
 from edgeagent.config.schema import Config
 from edgeagent.fleet.sender import Sender
@@ -72,7 +71,7 @@ class Parts:
     async def _change_link(self, config: Config) -> list[str]:
         self.publisher.deliver_results(config.mqtt.results_qos, config.mqtt.results_expiry_s)
         last_words = self.publisher.last_words("it was set to another broker")
-        await self.keeper.change(config, inbound_filters(config), last_words)
+        await self.keeper.change(config, last_words)
         return ["link"]
 
     async def _change_board(self, config: Config, changes: Changes) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edgeagent.clock import Clock
 from edgeagent.fleet.answers import ConfigReported, Job
-from edgeagent.fleet.envelope import Message, Stamp, encode
+from edgeagent.fleet.envelope import Header, Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Event, FactValue, encode_result, event_id
@@ -106,6 +106,17 @@ class Publisher:
         topic = self._topics.shedding(pipeline)
         self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
 
+    def engine_told(self, pipeline: str) -> dict[str, object] | None:
+        """What was said last of a pipeline's engine, without the header; None: nothing was."""
+        told = self._retained.get(self._topics.engine(pipeline))
+        header = {"schema_", "session", "seq", "ts", "pipeline"}
+        return None if told is None else told.model_dump(exclude=header, exclude_none=True)
+
+    def health_told(self, name: str) -> tuple[Word, str] | None:
+        """A component's health and its reason, None where nothing was said of it."""
+        found = self._book.components.get(name)
+        return None if found is None else (found.health, found.reason)
+
     def config_reported(self, values: Mapping[str, object]) -> None:
         topic = self._topics.config_reported
         self._keep(topic, ConfigReported.model_validate({**self._stamp.header(topic), **values}))
@@ -116,6 +127,11 @@ class Publisher:
         payload = encode(Job.model_validate({**self._stamp.header(topic), **values}))
         self._link.publish(topic, payload, qos=1, retain=True, expiry_s=JOB_EXPIRY_S)
         return payload
+
+    def job_header(self, job: str) -> tuple[str, Header]:
+        """The job's topic, and the header of a message on it that is not to be retained."""
+        topic = self._topics.job(job)
+        return topic, self._stamp.header(topic)
 
     def forget_job(self, job: str) -> None:
         """Takes it off the broker: with MQTT 3.1.1 nothing expires there."""
@@ -132,7 +148,7 @@ class Publisher:
         return found.health if found else None
 
     def _publish_health(self) -> None:
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         components = tuple(
             ComponentHealth(name=name, health=c.health, reason=c.reason, since_ts=c.since_ms)
             for name, c in sorted(self._book.components.items())
@@ -142,9 +158,14 @@ class Publisher:
         if self._state in ("ready", "degraded"):
             self.status("ready" if word == "ok" else "degraded", reason)
 
+    def _overall(self) -> tuple[Word, str]:
+        """Without the link: who hears this hears it over the link, and what was said while there was none is sent
+        before what is said now."""
+        return overall(HealthBook({name: c for name, c in self._book.components.items() if name != "link"}))
+
     def started(self) -> None:
         """Everything has had its chance to start: from now on `status` follows the health."""
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         self.status("ready" if word == "ok" else "degraded", reason)
 
     def again(self) -> None:
@@ -155,6 +176,12 @@ class Publisher:
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
         for _, again in self._listeners:
             again()
+
+    def status_again(self) -> None:
+        """Say the status once more: something else has written over it."""
+        topic = self._topics.status
+        if (message := self._retained.get(topic)) is not None:
+            self._keep(topic, message.model_copy(update=dict(self._stamp.header(topic))))
 
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
@@ -172,6 +199,9 @@ class Publisher:
         header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
         message = Snapshot.model_validate({**header, **values})
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=EVENT_EXPIRY_S)
+
+    def snapshot_topic(self, camera: str, pipeline: str) -> str:
+        return self._topics.snapshot(camera, pipeline)
 
     def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
         topic = self._topics.summary(camera, pipeline)

@@ -84,6 +84,8 @@ def test_encryption_is_not_given_up() -> None:
     assert paths({"mqtt": {"fallback_urls": ["mqtts://ok", "ws://not"]}}, file=FILE) == ["mqtt.fallback_urls"]
     assert paths({"mqtt": {"url": "wss://other.example.org"}}, file=FILE) == []
     assert paths(plain, "mqtt.url", file=FILE) == []
+    assert paths({"mqtt": {"url": None}}, file=FILE) == ["mqtt.url"]
+    assert paths({"mqtt": {"url": None, "fallback_urls": None}}) == []
 
 
 def test_a_hidden_secret_is_not_taken_for_one() -> None:
