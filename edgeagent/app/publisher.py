@@ -12,6 +12,7 @@ import structlog
 from pydantic import ValidationError
 
 from edgeagent.clock import Clock
+from edgeagent.fleet.answers import ConfigReported, Job
 from edgeagent.fleet.envelope import Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
@@ -36,6 +37,7 @@ log = structlog.get_logger("publish")
 MEASUREMENT_EXPIRY_S = 10
 RESULT_EXPIRY_S = 10
 EVENT_EXPIRY_S = 24 * 3600
+JOB_EXPIRY_S = 7 * 24 * 3600
 
 
 class Link(Protocol):
@@ -89,6 +91,21 @@ class Publisher:
     def shedding(self, pipeline: str, **values: object) -> None:
         topic = self._topics.shedding(pipeline)
         self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
+
+    def config_reported(self, values: Mapping[str, object]) -> None:
+        topic = self._topics.config_reported
+        self._keep(topic, ConfigReported.model_validate({**self._stamp.header(topic), **values}))
+
+    def job(self, values: Mapping[str, object]) -> bytes:
+        """How a command goes; returns the payload, for whoever else is to have it."""
+        topic = self._topics.job(str(values["id"]))
+        payload = encode(Job.model_validate({**self._stamp.header(topic), **values}))
+        self._link.publish(topic, payload, qos=1, retain=True, expiry_s=JOB_EXPIRY_S)
+        return payload
+
+    def forget_job(self, job: str) -> None:
+        """Takes it off the broker: with MQTT 3.1.1 nothing expires there."""
+        self._link.publish(self._topics.job(job), b"", qos=1, retain=True)
 
     def note(self, name: str, health: Word, reason: str = "") -> None:
         """A component's health; a change is published at once, and `status` with it."""

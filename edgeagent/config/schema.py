@@ -9,21 +9,21 @@ Invariant: a `Config` that exists is consistent: its pipelines name cameras and 
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
-from edgeagent.config.kinds import AbsolutePath, BrokerUrl, Id, ModelPath, Table, checked_not_bool
+from edgeagent.config.kinds import AbsolutePath, Id, ModelPath, Table
+from edgeagent.config.mqtt_table import MqttSettings
 from edgeagent.config.pipeline_table import PipelineSettings
+from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.errors import ConfigError
 
 ONLY_IDS: dict[str, JsonValue] = {"additionalProperties": False}
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class DeviceSettings(Table):
@@ -35,6 +35,11 @@ class DeviceSettings(Table):
         examples=["line-3"],
     )
     fleet: Id = Field(default="default", description="The fleet this device belongs to; a level of every MQTT topic.")
+    groups: Annotated[tuple[Id, ...], Field(strict=False, max_length=16)] = Field(
+        default=(),
+        description="Groups this device belongs to: what is commanded to one of them over MQTT is for it, too.",
+        examples=[["entrances"]],
+    )
     state_dir: AbsolutePath = Field(
         default="/var/lib/edgeagent",
         description="Directory of what must survive a reboot: engines, calibration, models.",
@@ -46,54 +51,6 @@ class DeviceSettings(Table):
         default="/",
         description="Where the board's files (sys, proc, etc) are read from; other than / for a virtual Jetson.",
     )
-
-
-class MqttSettings(Table):
-    """The broker that results and health go to."""
-
-    url: BrokerUrl = Field(
-        default="mqtt://127.0.0.1:1883",
-        description="The broker: mqtt://HOST[:PORT], or mqtts:// for TLS. Ports are 1883 and 8883 unless given.",
-    )
-    username: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = Field(
-        default=None, description="User name to log in with; not set: no login.", examples=["line-3"]
-    )
-    password_file: AbsolutePath | None = Field(
-        default=None,
-        description="File whose first line is the password. Keep it readable by the edgeagent user only.",
-        examples=["/etc/edgeagent/mqtt-password"],
-    )
-    protocol: Literal["auto", "5", "3.1.1"] = Field(
-        default="auto", description="MQTT version; auto tries 5 and falls back to 3.1.1 when the broker refuses it."
-    )
-    keepalive_s: int = Field(
-        default=30, ge=5, le=3600, description="Seconds of silence after which the link is probed."
-    )
-    session_expiry_s: int = Field(
-        default=3600,
-        ge=0,
-        le=604_800,
-        description="Seconds that the broker keeps this device's session after a lost link.",
-    )
-    connect_timeout_s: float = Field(
-        default=10.0, ge=1, le=120, description="Seconds that one connection attempt may take."
-    )
-    results_qos: Annotated[Literal[0, 1], BeforeValidator(checked_not_bool)] = Field(
-        default=0, description="Delivery of results: 0 sends once and may lose some, 1 repeats until acknowledged."
-    )
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        parts = urlsplit(self.url)
-        return parts.port or DEFAULT_PORTS[parts.scheme]
-
-    @property
-    def tls(self) -> bool:
-        return urlsplit(self.url).scheme == "mqtts"
 
 
 class CameraSettings(Table):
@@ -252,6 +209,9 @@ class Config(Table):
         default_factory=DeviceSettings, description="Who this device is and where it keeps its things."
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker that results and health go to.")
+    remote: RemoteSettings = Field(
+        default_factory=RemoteSettings, description="What may be set and commanded over MQTT."
+    )
     cameras: dict[Id, CameraSettings] = Field(
         default_factory=dict, description="Cameras by id.", json_schema_extra=ONLY_IDS
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
+from edgeagent.fleet.answers import ConfigMistake, ConfigReported, Job
 from edgeagent.fleet.envelope import Header, Message
 from edgeagent.fleet.measurements import (
     AgentMeasurement,
@@ -47,7 +48,7 @@ TOPICS: Final = Topics("plant-2", "gate-07")
 @cache
 def examples() -> dict[str, Message]:
     """Topic -> a message that may be published there, at least one of every schema."""
-    return {**_states(), **_results(), **_measurements()}
+    return {**_states(), **_answers(), **_results(), **_measurements()}
 
 
 def _states() -> dict[str, Message]:
@@ -106,6 +107,41 @@ def _states() -> dict[str, Message]:
     }
 
 
+def _answers() -> dict[str, Message]:
+    return {
+        TOPICS.config_reported: ConfigReported(
+            **_HEADER,
+            version=8,
+            state="rejected",
+            ack=400,
+            reason="1 mistake; version 7 stays in force",
+            errors=(
+                ConfigMistake(
+                    path="pipelines.people.min_score",
+                    message="1.4 is out of range",
+                    mend="wants a number, 0 to 1; for example min_score = 0.35",
+                ),
+            ),
+            in_force=7,
+            hash="5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
+            by="ops@plant-2",
+            since_ts=_NOW - 1_000,
+            desired={"pipelines": {"people": {"min_score": 0.4}}},
+        ),
+        TOPICS.job("0f6c2d1e-build"): Job(
+            **_HEADER,
+            id="0f6c2d1e-build",
+            name="build",
+            state="running",
+            percent=41.5,
+            phase="choosing tactics",
+            by="ops@plant-2",
+            accepted_ts=_NOW - 95_000,
+            deadline_ts=_NOW + 3_505_000,
+        ),
+    }
+
+
 def _info() -> Info:
     return Info(
         **_HEADER,
@@ -137,6 +173,8 @@ def _info() -> Info:
         cameras=(CameraInfo(id="yard", source="rtsp", width=1920, height=1080, fps=25.0),),
         pipelines=(PipelineInfo(id="people", camera="yard", model="yolo11n", engine=_KEY),),
         schemas=schema_names(),
+        commands=("build", "cancel", "doctor", "restart"),
+        groups=("entrances",),
         uptime_s=86_412.5,
     )
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from edgeagent.fleet.answers import ConfigMistake, ConfigReported, ConfigWord, Job, JobWord
 from edgeagent.fleet.envelope import Header, Message, MessageError, Stamp, adapter_of, encode, schema_name
 from edgeagent.fleet.measurements import (
     GROUPS,
@@ -54,6 +55,9 @@ __all__ = [
     "CameraInfo",
     "CameraMeasurement",
     "ComponentHealth",
+    "ConfigMistake",
+    "ConfigReported",
+    "ConfigWord",
     "CpuMeasurement",
     "Detection",
     "EngineState",
@@ -66,6 +70,8 @@ __all__ = [
     "Health",
     "HealthWord",
     "Info",
+    "Job",
+    "JobWord",
     "Measurement",
     "MemoryMeasurement",
     "Message",
@@ -104,6 +110,8 @@ _MODEL_OF_KIND: Final[dict[Kind, type[Message]]] = {
     "camera_measurement": CameraMeasurement,
     "event": Event,
     "alarm": Alarm,
+    "config_reported": ConfigReported,
+    "job": Job,
 }
 MODELS: Final[tuple[type[Message], ...]] = (*_MODEL_OF_KIND.values(), *GROUPS.values())
 

@@ -36,6 +36,8 @@ def with_reference(document: str) -> str:
 def _section(model: type[Message], schema: dict[str, Any]) -> str:
     lines = [f"### `{schema_name(model)}`", "", _one_line(model.__doc__), "", *_table(schema, skip=_HEADER)]
     for name, part in schema.get("$defs", {}).items():
+        if "properties" not in part:
+            continue  # any JSON
         lines += ["", f"**{name}**: {_one_line(part.get('description'))}", "", *_table(part)]
     topic, example = next((topic, message) for topic, message in examples().items() if type(message) is model)
     wire = json.dumps(json.loads(encode(example)), indent=2)

@@ -97,6 +97,7 @@ class Info(Message):
     pipelines: tuple[PipelineInfo, ...] = ()
     schemas: tuple[str, ...] = Field(default=(), description="Every schema that this agent writes")
     commands: tuple[str, ...] = Field(default=(), description="Every command that this agent obeys")
+    groups: tuple[str, ...] = Field(default=(), description="Groups whose commands it obeys, too")
     uptime_s: Positive = Field(description="Seconds since the system started")
 
 

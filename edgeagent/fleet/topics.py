@@ -1,4 +1,6 @@
-"""Topic names: what goes where under `edgeagent/v1/<fleet>/<device>/`, built and parsed from one table.
+"""Topic names: what a device says where under `edgeagent/v1/<fleet>/<device>/`, built and parsed from one table.
+
+What is said to devices has its own module, `inbound`.
 
 Pure, standard library only. Every level is an id; there are no empty levels and no leading slash, so a consumer may
 rely on fixed positions: fleet is level 2 and device is level 3 (counted from 0).
@@ -30,6 +32,8 @@ Kind = Literal[
     "camera_measurement",
     "event",
     "alarm",
+    "config_reported",
+    "job",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -47,6 +51,8 @@ _LAYOUT: Final[dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "measurement": (("m",), ("group",)),
     "event": (("e",), ("type",)),
     "alarm": (("a",), ("type",)),
+    "config_reported": (("config", "reported"), ()),
+    "job": (("job",), ("job",)),
 }
 _ID = re.compile(ID_PATTERN)
 _MAX_ID = 64
@@ -152,6 +158,13 @@ class Topics:
 
     def alarm(self, type: str) -> str:
         return self._topic("alarm", type)
+
+    @property
+    def config_reported(self) -> str:
+        return self._topic("config_reported")
+
+    def job(self, job: str) -> str:
+        return self._topic("job", job)
 
     def _topic(self, kind: Kind, *names: str) -> str:
         return _text(self.fleet, self.device, kind, names)
