@@ -7,6 +7,7 @@ block is a child process or a worker thread with an owner that waits for it.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -41,6 +42,8 @@ from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.release_news import tell_rolled_back
+from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
@@ -56,6 +59,7 @@ from edgeagent.fleet.link_types import LinkEvent
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
+from edgeagent.supervise.systemd import notifier
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -82,6 +86,13 @@ class Agent:
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
         self._heard = LinkNews(self._publisher)
+        self._service = ServiceDesk(
+            notifier(os.environ, os.getpid()),
+            Path(config.device.run_dir),
+            self._session,
+            self._publisher,
+            self._link.is_alive,
+        )
         self._backend, no_backend = self._chosen_backend()
         self._lineup = Lineup(config, no_backend)
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
@@ -211,6 +222,8 @@ class Agent:
             tasks.start_soon(self._stop_on_signal, groups, tasks.cancel_scope)
             for group in groups:
                 tasks.start_soon(group.run)
+            self._service.started()
+            tell_rolled_back(self._state_dir, self._publisher)
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
             tasks.start_soon(self._governor.run)
@@ -237,6 +250,7 @@ class Agent:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping", signal=number.name)
+                self._service.stopping()
                 self._publisher.status("stopping", f"received {number.name}")
                 await self._stop_groups(groups)
                 await self._power.restore()
@@ -345,6 +359,7 @@ class Agent:
     def _publish_own_cost(self) -> None:
         rss_mb, cpu_percent = self._cost.take()
         stats = self._link.stats()
+        self._service.second(stats)
         supervisors = [self._infer.supervisor, *(camera.supervisor for camera in self._cameras.values())]
         values = {
             "rss_mb": rss_mb,
