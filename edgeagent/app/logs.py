@@ -71,7 +71,11 @@ def journal_fields(logger: WrappedLogger, method: str, event: EventDict) -> tupl
     """An event as the journal's fields: the line as MESSAGE, and each value by its name."""
     line = _logfmt("level", "event")(logger, method, dict(event))
     values = {_field(key): _one_line(value) for key, value in event.items() if key not in ("level", "event")}
-    own = {"PRIORITY": str(PRIORITIES.get(method, 6)), "SYSLOG_IDENTIFIER": IDENTIFIER, f"{PREFIX}EVENT": event["event"]}
+    own = {
+        "PRIORITY": str(PRIORITIES.get(method, 6)),
+        "SYSLOG_IDENTIFIER": IDENTIFIER,
+        f"{PREFIX}EVENT": event["event"],
+    }
     return ({**values, **own, "MESSAGE": line},), {}
 
 
