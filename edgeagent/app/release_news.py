@@ -51,7 +51,7 @@ def tell_rolled_back(state_dir: Path, publisher: Publisher) -> None:
 
 
 def read_rolled_back(path: Path) -> RolledBack | None:
-    """None where there is none, or none that can be read: somebody else's file must not keep the agent from starting."""
+    """None where there is none, or none that can be read: a damaged file must not keep the agent from starting."""
     try:
         return RolledBack.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -43,9 +43,7 @@ def make_bundle(system: System, checkout: Path, options: Options) -> int:
         _pack(inside, options.bundle)
     megabytes = options.bundle.stat().st_size // 1_000_000
     system.say(f"{options.bundle}: edgeagent {source.version} for {options.arch}, {megabytes} MB")
-    system.say(
-        f"on the device: tar xf {options.bundle.name}; sudo edgeagent-{source.version}/install.sh --offline {options.bundle.name}"
-    )
+    system.say(f"on the device: tar xf {options.bundle.name}; sudo edgeagent-{source.version}/install.sh")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What stands against installing here, and what a person should know. Pure: facts in, findings out, each with its mend."""
+"""What stands against installing here, and what a person should know. Pure: facts in, findings with their mends out."""
 
 from __future__ import annotations
 

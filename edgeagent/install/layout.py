@@ -14,7 +14,7 @@ from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.options import Options
 from edgeagent.install.places import ENABLED, UNITS, USER, Places
 from edgeagent.install.source import files_of
-from edgeagent.install.system import System
+from edgeagent.install.system import System, replace_file
 
 
 def lay_out_user(system: System, places: Places, release: Path, source: Path) -> None:
@@ -46,12 +46,17 @@ def lay_out_units(system: System, places: Places, parts: Path) -> None:
 def lay_out_installer(system: System, places: Places, source: Path) -> None:
     """A copy of install.sh and of what it needs: for the trial, and for whoever has no checkout at hand."""
     wanted = ("install.sh", "edgeagent/__init__.py", "edgeagent/install/")
-    for path in files_of(source):
-        name = str(path.relative_to(source))
-        if name.startswith(wanted):
-            mode = 0o755 if name == "install.sh" else 0o644
-            system.write(places.installer / name, path.read_bytes(), mode=mode)
-    system.link(places.command, str(Path("/opt/edgeagent/current/bin/edgeagent")))
+    files = {str(path.relative_to(source)): path for path in files_of(source)}
+    ours = {places.installer / name: path.read_bytes() for name, path in files.items() if name.startswith(wanted)}
+    if not all(path.is_file() and path.read_bytes() == data for path, data in ours.items()):
+        what = f"copy install.sh and its program to {places.installer}"
+        system.act(what, lambda: _copy(ours))
+    system.link(places.command, "/opt/edgeagent/current/bin/edgeagent")
+
+
+def _copy(files: dict[Path, bytes]) -> None:
+    for path, data in files.items():
+        replace_file(path, data, mode=0o755 if path.name == "install.sh" else 0o644)
 
 
 def first_config(system: System, places: Places, release: Path, options: Options) -> None:

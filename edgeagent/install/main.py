@@ -18,7 +18,7 @@ from edgeagent.install.facts import Facts, read_facts
 from edgeagent.install.options import Options, parse_options
 from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import check_config, linked, make_release, read_mark
-from edgeagent.install.source import Source, opened
+from edgeagent.install.source import SUMS, Source, opened
 from edgeagent.install.system import System, say
 from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, wait_for_verdict
 from edgeagent.install.verdict import WELL
@@ -58,7 +58,7 @@ def _do(system: System, places: Places, options: Options) -> int:
 
 def _install(system: System, places: Places, options: Options) -> int:
     facts = _ready(system, places, options)
-    with opened(CHECKOUT, options.offline) as source:
+    with opened(CHECKOUT, options.offline or _bundle_here()) as source:
         _settle_old_trial(system, places)
         name = make_release(system, places, source, facts)
         release = places.release(name)
@@ -77,23 +77,31 @@ def _install(system: System, places: Places, options: Options) -> int:
     return _end_of_trial(system, places, name)
 
 
+def _bundle_here() -> Path | None:
+    """This checkout itself where it is an unpacked bundle: then nothing is fetched."""
+    return CHECKOUT if (CHECKOUT / SUMS).is_file() else None
+
+
 def _ready(system: System, places: Places, options: Options) -> Facts:
     """The checks, and the system packages that mend what they find. Raises InstallError for what is left."""
     facts = read_facts(system, places, options.board_root)
     findings = check(facts, any_host=options.any_host)
     wanted = wanted_packages(findings)
-    if wanted and options.offline is None and facts.root:
-        if system.try_to(
-            "apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted, what=f"install {' '.join(wanted)}"
-        ):
-            facts = facts if system.dry_run else read_facts(system, places, options.board_root)
-            findings = [f for f in check(facts, any_host=options.any_host) if not (system.dry_run and f.package)]
+    online = (options.offline or _bundle_here()) is None
+    if wanted and online and facts.root and _apt_install(system, wanted):
+        facts = facts if system.dry_run else read_facts(system, places, options.board_root)
+        findings = [f for f in check(facts, any_host=options.any_host) if not (system.dry_run and f.package)]
     for finding in findings:
         say(finding.line())
     fatal = sum(finding.fatal for finding in findings)
     if fatal and not (system.dry_run and facts.root is False and fatal == 1):
         raise InstallError(f"not installed: {fatal} problem{'s' if fatal > 1 else ''}, see above")
     return facts
+
+
+def _apt_install(system: System, wanted: list[str]) -> bool:
+    words = ("apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
+    return system.try_to(*words, what=f"install the system packages {' '.join(wanted)}")
 
 
 def _settle_old_trial(system: System, places: Places) -> None:

@@ -24,10 +24,14 @@ from edgeagent.install.system import System, last_words, replace_file
 
 MARK = "release.json"
 LOCKED = Path(__file__).with_name("constraints.txt")
-PREFLIGHT = (
-    "import edgeagent.app.agent, edgeagent.app.doctor, edgeagent.inference.infer_child, edgeagent.camera.capture_child"
+PREFLIGHT = "import " + ", ".join(
+    f"edgeagent.{name}" for name in ("app.agent", "app.doctor", "inference.infer_child", "camera.capture_child")
 )
-LIST = "import importlib.metadata as m, sys; print(*(d.name for d in m.distributions(path=[p for p in sys.path if p.startswith(sys.prefix)])))"
+LIST = """
+import importlib.metadata as metadata, sys
+own = [path for path in sys.path if path.startswith(sys.prefix)]
+print(*(found.name for found in metadata.distributions(path=own)))
+"""
 
 
 def release_name(source: Source, places: Places) -> str:
@@ -57,7 +61,7 @@ def linked(link: Path) -> str | None:
 
 
 def make_release(system: System, places: Places, source: Source, facts: Facts) -> str:
-    """The name of the complete release; made where it is not there. Raises InstallError, and leaves the rest as it was."""
+    """The name of the complete release; made where it is not there. Raises InstallError; the rest stays as it was."""
     name = release_name(source, places)
     release = places.release(name)
     if read_mark(release) is not None:

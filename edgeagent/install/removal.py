@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 
+from edgeagent.install.layout import setting
 from edgeagent.install.places import AGAIN_TIMER, AGENT, ENABLED, POWER_SERVICE, TRIAL, UNITS, USER, Places
 from edgeagent.install.release import linked
 from edgeagent.install.system import System
@@ -15,12 +16,13 @@ def uninstall(system: System, places: Places, *, purge: bool) -> None:
     restore_power(system, places)
     for unit in UNITS:
         system.remove(places.units / unit)
-        system.remove(places.units / f"{unit}.d")
     system.try_to("systemctl", "daemon-reload", what="let systemd forget the units")
     system.ask("systemctl", "reset-failed", *UNITS)
     for path in (places.command, places.sysusers, places.tmpfiles, places.home, places.cache_dir, places.run_dir):
         system.remove(path)
     if purge:
+        for unit in UNITS:
+            system.remove(places.units / f"{unit}.d")  # what `systemctl edit` wrote
         system.remove(places.config_dir)
         system.remove(places.state_dir)
         remove_user(system)
@@ -38,7 +40,10 @@ def restore_power(system: System, places: Places) -> None:
     release = linked(places.current)
     if release is not None and (places.state_dir / "power.json").exists():
         command = str(places.release(release) / "bin/edgeagent")
-        system.try_to(command, "power", "restore", what="set the board's power, clocks and fan back")
+        shown = system.ask(command, "config", "show", str(places.config), "--json").stdout
+        board = str(setting(shown, "device.board_root") or "/")
+        where = ("--root", board, "--state", str(places.state_dir))
+        system.try_to(command, "power", "restore", *where, what="set the board's power, clocks and fan back")
     helper = [unit for unit in ENABLED if (places.units / unit).exists()]
     if helper:
         system.try_to("systemctl", "disable", "--quiet", "--now", *helper, what="disable the units")

@@ -3,7 +3,7 @@
 The trial is a file, `trial.json`, and a unit of its own that judges it: a terminal that closes does not end it, and
 after a power cut it goes on at boot. Nothing of it needs the network.
 
-    trial.json written -> units and links switched -> restarted -> judged -> kept, or switched back -> trial.json removed
+    trial.json written -> links and units switched -> restarted -> judged -> kept, or switched back -> trial.json gone
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def switch(system: System, places: Places, name: str, *, previous: str) -> None:
 def judge_trial(
     system: System, places: Places, *, sleep: Sleep = time.sleep, now: Callable[[], float] = time.monotonic
 ) -> Verdict:
-    """What the trial's unit does: watch until there is a verdict, then keep the release or leave it. Raises InstallError."""
+    """What the trial's unit does: watch until there is a verdict, keep the release or leave it. Raises InstallError."""
     trial = read_trial(places.trial)
     if trial is None:
         system.remove(places.trial)

@@ -22,7 +22,7 @@ USEC = 1_000_000
 
 
 class Notifier:
-    """What the service manager is told. `watchdog_s`: the silence after which it restarts us; None: it does not watch."""
+    """What the service manager is told. `watchdog_s`: its patience with a silent agent; None: it does not watch."""
 
     def __init__(self, send: Send, watchdog_s: float | None = None) -> None:
         self._send = send
