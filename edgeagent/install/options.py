@@ -40,7 +40,7 @@ class Options:
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
-    """Raises RequestError for what cannot be; argparse itself ends the program, with status 2, for what it cannot read."""
+    """Raises RequestError for what cannot be; what argparse cannot read ends the program with status 2."""
     given = _parser().parse_args(arguments)
     action: Action = "bundle" if given.bundle else given.action or "install"
     found = Options(

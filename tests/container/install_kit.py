@@ -26,10 +26,11 @@ from container_root import UnavailableError, copy_tree, find_tools, kept_root
 
 REPOSITORY = Path(__file__).parents[2]
 BOARD, BUNDLE, CONFIG = "/srv/board", "/srv/bundle", "/srv/config.toml"
+BOARD_SOCKET = "/run/edgeagent-board.sock"
 INSTALLED = "/opt/edgeagent/installer/install.sh"
 AGENT = "edgeagent.service"
 INSTALL_S = 240.0
-WAIT_S = 120.0
+WAIT_S = 60.0
 MAKE_BOARD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from edgeagent.simulate.board import make_board; "
 RESULT, STATUS = r"edgeagent/v1/lab/dev-1/r/", r"edgeagent/v1/lab/dev-1/status$"
 SETTINGS = f"""
@@ -38,8 +39,8 @@ id = "dev-1"
 fleet = "lab"
 board_root = "{BOARD}"
 [power]
-intent = "balanced"
-helper_socket = "/run/edgeagent-board.sock"
+intent = "max-performance"
+helper_socket = "{BOARD_SOCKET}"
 [cameras.belt]
 source = {{ type = "synthetic", width = 320, height = 240, fps = 10 }}
 [models.conveyor]
@@ -52,6 +53,14 @@ calibration_frames = 16
 holdout_frames = 4
 calibration_interval_s = 0.0
 """
+
+
+HELPER = "/opt/edgeagent/current/libexec/edgeagent-power --allow-group edgeagent --idle-exit 60"
+DROP_INS = {
+    "edgeagent-power.socket": f"[Socket]\nListenStream=\nListenStream={BOARD_SOCKET}\n",
+    "edgeagent-power.service": f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 -I {HELPER} --root {BOARD}\n",
+}
+"""The helper serves the virtual board, at another socket: nobody asks the machine's own for another board."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Feed:
     """What a subscriber inside the machine hears from now on."""
 
     def __init__(self, machine: Machine) -> None:
-        command = machine.command("mosquitto_sub", "-t", "edgeagent/#", "-F", "%t %p")
+        command = machine.command("mosquitto_sub", "-h", "127.0.0.1", "-t", "edgeagent/#", "-F", "%t %p")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         self._come = threading.Condition()
         self.heard: list[Heard] = []
@@ -95,7 +104,7 @@ class Feed:
                         return message
                 seen = len(self.heard)
                 left = deadline - time.monotonic()
-                last = [(heard.topic, str(heard.payload)[:200]) for heard in self.heard[-5:]]
+                last = [(h.topic, str(h.payload)) for h in self.heard if re.search(topic, h.topic)][-3:]
                 assert left > 0 and self._come.wait(left), f"nothing fits on {topic}; last: {last}"
 
     def longest_gap(self, topic: str, since_s: float) -> float:
@@ -128,6 +137,21 @@ class Device:
             env=ENVIRONMENT,
             check=False,
         )
+
+    def cut_at(self, line: str, *options: str, program: str = f"{BUNDLE}/install.sh") -> list[str]:
+        """Run install.sh, and cut the power when it says that it is about to do `line`. What it had said until then."""
+        said: list[str] = []
+        command = self.machine.command(program, *options)
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for text in process.stdout:
+                said.append(text.strip())
+                if line in text:
+                    self.machine.cut_power()
+                    return said
+        raise AssertionError(f"never came to {line!r}: {said}")
 
     @contextmanager
     def listening(self) -> Iterator[Feed]:
@@ -162,6 +186,10 @@ def furnished(directory: Path, bundle: Path) -> Iterator[Path]:
         copy_tree(kept_root(), root)
         copy_tree(bundle, root / BUNDLE.lstrip("/"))
         (root / CONFIG.lstrip("/")).write_text(SETTINGS)
+        for unit, text in DROP_INS.items():
+            folder = root / f"usr/lib/systemd/system/{unit}.d"
+            folder.mkdir()
+            (folder / "board.conf").write_text(text)
         (root / "etc/mosquitto/conf.d/test.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\n")
         make_board(root)
         yield root
