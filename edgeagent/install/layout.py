@@ -66,7 +66,7 @@ def first_config(system: System, places: Places, release: Path, options: Options
         return
     text = "# Settings of edgeagent.\n" if system.dry_run else _first_text(system, release, options)
     _check_text(system, release, text, places)
-    system.write(places.config, text.encode(), mode=0o640, group=USER, why="the first settings")
+    system.write(places.config, text.encode(), mode=0o640, group=places.group, why="the first settings")
 
 
 def _first_text(system: System, release: Path, options: Options) -> str:

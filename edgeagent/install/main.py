@@ -11,21 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgeagent.install import bundle, layout, removal
+from edgeagent.install import bundle, removal
 from edgeagent.install.checks import check, wanted_packages
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.facts import Facts, read_facts
 from edgeagent.install.options import Options, parse_options
-from edgeagent.install.places import AGENT, TRIAL, Places
-from edgeagent.install.release import check_config, linked, make_release, read_mark
-from edgeagent.install.source import SUMS, Source, opened
+from edgeagent.install.places import Places
+from edgeagent.install.source import SUMS, opened
+from edgeagent.install.steps import install_from, roll_back
 from edgeagent.install.system import System, say
-from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, wait_for_verdict
-from edgeagent.install.verdict import WELL
+from edgeagent.install.trial import judge_trial
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-KEPT = 2
-"""Releases that stay: the one that runs and the one before."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,29 +49,14 @@ def _do(system: System, places: Places, options: Options) -> int:
         return 0
     if options.action == "rollback":
         _need_root(options)
-        return _rollback(system, places, options)
+        return roll_back(system, places, options)
     return _install(system, places, options)
 
 
 def _install(system: System, places: Places, options: Options) -> int:
     facts = _ready(system, places, options)
     with opened(CHECKOUT, options.offline or _bundle_here()) as source:
-        _settle_old_trial(system, places)
-        name = make_release(system, places, source, facts)
-        release = places.release(name)
-        layout.lay_out_user(system, places, release, source.folder)
-        layout.first_config(system, places, release, options)
-        check_config(system, release, places.config)
-        layout.lay_out_installer(system, places, source.folder)
-        if _runs_already(system, places, name):
-            layout.lay_out_units(system, places, _parts(system, source, release))
-            system.remove(places.rolled_back)
-            return _tell(system, places, name, changed=system.changes > 0)
-        begin_trial(system, places, name, healthy_s=options.healthy_s)
-        if system.dry_run:
-            layout.lay_out_units(system, places, source.folder / "systemd")
-            return 0
-    return _end_of_trial(system, places, name)
+        return install_from(system, places, options, source, facts)
 
 
 def _bundle_here() -> Path | None:
@@ -102,66 +84,6 @@ def _ready(system: System, places: Places, options: Options) -> Facts:
 def _apt_install(system: System, wanted: list[str]) -> bool:
     words = ("apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
     return system.try_to(*words, what=f"install the system packages {' '.join(wanted)}")
-
-
-def _settle_old_trial(system: System, places: Places) -> None:
-    """One that was cut off is brought to its end first: there is one `current` at a time."""
-    if not places.trial.exists() or system.dry_run:
-        return
-    say("an earlier trial is not over: waiting for its verdict")
-    if system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating":
-        system.ask("systemctl", "start", TRIAL)  # waits for the one that runs
-    else:
-        judge_trial(system, places)
-
-
-def _runs_already(system: System, places: Places, name: str) -> bool:
-    seen = look(system, places)
-    return linked(places.current) == name and seen.active == "active" and (seen.status or {}).get("state") in WELL
-
-
-def _parts(system: System, source: Source, release: Path) -> Path:
-    return source.folder / "systemd" if system.dry_run else release / "systemd"
-
-
-def _end_of_trial(system: System, places: Places, name: str) -> int:
-    say(f"waiting until release {name} is healthy")
-    verdict = wait_for_verdict(system, places)
-    if verdict["word"] == "healthy":
-        remove_old_releases(system, places)
-        return _tell(system, places, name, changed=True)
-    left = f"; back to release {verdict['back']}, which runs" if verdict["back"] else ""
-    raise InstallError(f"release {name} is not healthy: {verdict['reason']}{left}", mend=f"journalctl -u {AGENT}")
-
-
-def _rollback(system: System, places: Places, options: Options) -> int:
-    _settle_old_trial(system, places)
-    name = linked(places.previous)
-    if name is None:
-        raise RequestError("there is no release before this one", mend="./install.sh --upgrade from another checkout")
-    check_config(system, places.release(name), places.config)
-    begin_trial(system, places, name, healthy_s=options.healthy_s, returns=False)
-    return 0 if system.dry_run else _end_of_trial(system, places, name)
-
-
-def remove_old_releases(system: System, places: Places) -> None:
-    """All but the one that runs and the one before; also what is left of one that was cut off."""
-    keep = {linked(places.current), linked(places.previous)}
-    for path in sorted(places.releases.iterdir()):
-        if path.name not in keep:
-            system.remove(path)
-
-
-def _tell(system: System, places: Places, name: str, *, changed: bool) -> int:
-    status = read_status(places) or {}
-    version = (read_mark(places.release(name)) or {}).get("version", name)
-    say(f"edgeagent {version} {'is' if changed else 'was already'} installed and {status.get('state', 'runs')}")
-    if status.get("reason"):
-        say(f"because: {status['reason']}")
-    say(f"settings: {places.config} (then: sudo systemctl reload {AGENT})")
-    say("watch it: systemctl status edgeagent; journalctl -fu edgeagent; sudo edgeagent doctor")
-    say(f"remove it: sudo {places.installer}/install.sh --uninstall")
-    return 0
 
 
 def _need_root(options: Options) -> None:

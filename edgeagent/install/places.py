@@ -20,9 +20,10 @@ UNITS = (AGENT, POWER_SOCKET, POWER_SERVICE, AGAIN_TIMER, "edgeagent-again.servi
 
 @dataclass(frozen=True)
 class Places:
-    """`root` is / but in tests."""
+    """Both are others in tests. `group`: whose members may read the settings."""
 
     root: Path = Path("/")
+    group: str = USER
 
     @property
     def home(self) -> Path:

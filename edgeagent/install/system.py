@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,11 +44,21 @@ def _passed_on() -> list[str]:
 
 
 class System:
-    """`say` takes a line for the person; `run` is `run_program` but in tests. `changes` counts what was changed."""
+    """`say` takes a line for the person; `run`, `sleep` and `now` are others in tests. `changes` counts them."""
 
-    def __init__(self, *, dry_run: bool, say: Callable[[str], None], run: Runner = run_program) -> None:
+    def __init__(
+        self,
+        *,
+        dry_run: bool,
+        say: Callable[[str], None],
+        run: Runner = run_program,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.dry_run = dry_run
         self.say = say
+        self.sleep = sleep
+        self.now = now
         self._run = run
         self.changes = 0
 

@@ -9,8 +9,6 @@ after a power cut it goes on at boot. Nothing of it needs the network.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +22,6 @@ from edgeagent.install.system import System, replace_file
 from edgeagent.install.verdict import WELL, Baseline, Seen, Verdict, Watch, judge
 
 LOOK_S = 0.25
-Sleep = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,7 @@ def switch(system: System, places: Places, name: str, *, previous: str) -> None:
         lay_out_units(system, places, places.release(name) / "systemd")
 
 
-def judge_trial(
-    system: System, places: Places, *, sleep: Sleep = time.sleep, now: Callable[[], float] = time.monotonic
-) -> Verdict:
+def judge_trial(system: System, places: Places) -> Verdict:
     """What the trial's unit does: watch until there is a verdict, keep the release or leave it. Raises InstallError."""
     trial = read_trial(places.trial)
     if trial is None:
@@ -111,30 +106,26 @@ def judge_trial(
     if linked(places.current) != trial.to:  # cut off before the switch: the old release runs
         system.remove(places.trial)
         return Verdict("sick", f"release {trial.to} was never switched to")
-    verdict = watch(system, places, trial.baseline, trial.healthy_s, sleep=sleep, now=now)
+    verdict = watch(system, places, trial.baseline, trial.healthy_s)
     if verdict.word == "healthy":
         system.remove(places.rolled_back)
     elif trial.back:
-        _return(system, places, trial, verdict, sleep=sleep, now=now)
+        _return(system, places, trial, verdict)
     _conclude(system, places, trial, verdict)
     return verdict
 
 
-def watch(
-    system: System, places: Places, baseline: Baseline, healthy_s: float, *, sleep: Sleep, now: Callable[[], float]
-) -> Verdict:
+def watch(system: System, places: Places, baseline: Baseline, healthy_s: float) -> Verdict:
     """Look again and again until there is a verdict."""
-    memory, deadline = Watch(), now() + healthy_s
+    memory, deadline = Watch(), system.now() + healthy_s
     while True:
-        memory, verdict = judge(baseline, memory, look(system, places), now(), deadline)
+        memory, verdict = judge(baseline, memory, look(system, places), system.now(), deadline)
         if verdict.word != "wait":
             return verdict
-        sleep(LOOK_S)
+        system.sleep(LOOK_S)
 
 
-def _return(
-    system: System, places: Places, trial: Trial, verdict: Verdict, *, sleep: Sleep, now: Callable[[], float]
-) -> None:
+def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
     """Back to the release before. The agent is told, and tells its fleet."""
     left = {"from_release": trial.to, "to_release": trial.back, "reason": verdict.reason, "told": False}
     switch(system, places, trial.back, previous=trial.keep)
@@ -142,7 +133,7 @@ def _return(
         system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
     system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")
     system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {trial.back} again")
-    again = watch(system, places, Baseline(), trial.healthy_s, sleep=sleep, now=now)
+    again = watch(system, places, Baseline(), trial.healthy_s)
     if again.word != "healthy":
         system.say(f"release {trial.back} is not healthy either: {again.reason}")
 
