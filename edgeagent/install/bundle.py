@@ -6,7 +6,6 @@ versions are the locked ones, with their markers evaluated for the device and no
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import tarfile
@@ -18,7 +17,7 @@ from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.options import Options
 from edgeagent.install.packages import HEADLESS, NUMPY_1, PYCUDA, locked_lines, requirement_name
 from edgeagent.install.release import LOCKED
-from edgeagent.install.source import SUMS, Source, files_of, read_source
+from edgeagent.install.source import Source, files_of, read_source, write_sums
 from edgeagent.install.system import System
 
 GLIBC = (17, 24, 26, 27, 28, 31, 34, 35)
@@ -39,7 +38,7 @@ def make_bundle(system: System, checkout: Path, options: Options) -> int:
             _fetch(system, inside / "wheels", python, options)
         if system.dry_run:
             return 0
-        _write_sums(inside)
+        write_sums(inside)
         _pack(inside, options.bundle)
     megabytes = options.bundle.stat().st_size // 1_000_000
     system.say(f"{options.bundle}: edgeagent {source.version} for {options.arch}, {megabytes} MB")
@@ -98,12 +97,6 @@ def download_arguments(wheels: Path, python: str, arch: str, *, dependencies: bo
     words += [] if dependencies else ["--no-deps"]
     words += ["--dest", str(wheels), "--python-version", python, "--implementation", "cp"]
     return [*words, *(word for platform in platforms for word in ("--platform", platform))]
-
-
-def _write_sums(folder: Path) -> None:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}" for path in paths]
-    (folder / SUMS).write_text("\n".join([*lines, ""]))
 
 
 def _pack(folder: Path, archive: Path) -> None:

@@ -84,7 +84,7 @@ def _fill(system: System, places: Places, source: Source, facts: Facts, release:
     _install_packages(system, places, source, facts, release)
     system.act("copy its units, its power helper and its command", lambda: copy_parts(source.folder, release))
     check_release(system, facts, release)
-    system.act(f"mark {release.name} as complete", lambda: _mark(source, facts, release))
+    system.act(f"mark {release.name} as complete", lambda: _mark(system, source, facts, release))
 
 
 def _install_packages(system: System, places: Places, source: Source, facts: Facts, release: Path) -> None:
@@ -184,7 +184,7 @@ def check_config(system: System, release: Path, config: Path) -> None:
         raise InstallError(f"release {release.name} does not take {config}:\n  {lines}", mend="nothing was changed")
 
 
-def _mark(source: Source, facts: Facts, release: Path) -> None:
-    os.sync()
+def _mark(system: System, source: Source, facts: Facts, release: Path) -> None:
+    system.sync()
     mark = {"version": source.version, "digest": source.digest, "python": facts.python_text, "l4t": facts.l4t}
     replace_file(release / MARK, f"{json.dumps(mark, indent=1)}\n".encode())

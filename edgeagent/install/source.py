@@ -98,6 +98,13 @@ def _check_sums(folder: Path) -> None:
             raise InstallError(f"the bundle is damaged: {name}", mend="copy it to the device once more")
 
 
+def write_sums(folder: Path) -> None:
+    """Make a directory with `wheels` a bundle."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}" for path in paths]
+    (folder / SUMS).write_text("\n".join([*lines, ""]))
+
+
 def _unpack(archive: Path) -> Path:
     """Into a directory that only we can enter. Members that would leave it are refused."""
     for old in UNPACKED.glob(f"{PREFIX}*"):  # of a run that was cut off

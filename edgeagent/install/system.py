@@ -44,7 +44,7 @@ def _passed_on() -> list[str]:
 
 
 class System:
-    """`say` takes a line for the person; `run`, `sleep` and `now` are others in tests. `changes` counts them."""
+    """`say` takes a line for the person; `run` and the rest are others in tests. `changes` counts what changed."""
 
     def __init__(
         self,
@@ -54,11 +54,13 @@ class System:
         run: Runner = run_program,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
+        sync: Callable[[], None] = os.sync,
     ) -> None:
         self.dry_run = dry_run
         self.say = say
         self.sleep = sleep
         self.now = now
+        self.sync = sync
         self._run = run
         self.changes = 0
 

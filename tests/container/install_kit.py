@@ -24,6 +24,8 @@ from typing import Any
 from container_machine import ENVIRONMENT, Machine, booted
 from container_root import UnavailableError, copy_tree, find_tools, kept_root
 
+from edgeagent.install.source import write_sums
+
 REPOSITORY = Path(__file__).parents[2]
 BOARD, BUNDLE, CONFIG = "/srv/board", "/srv/bundle", "/srv/config.toml"
 BOARD_SOCKET = "/run/edgeagent-board.sock"
@@ -255,9 +257,7 @@ def make_release(bundle: Path, place: Path, change: Callable[[Path], None], vers
     packed = shutil.make_archive(str(place / "wheels/own"), "zip", unpacked)
     Path(packed).rename(place / f"wheels/edgeagent-{version}-py3-none-any.whl")
     shutil.rmtree(unpacked)
-    (place / "SHA256SUMS").unlink()
-    files = sorted(path for path in place.rglob("*") if path.is_file())
-    (place / "SHA256SUMS").write_text("".join(f"{sha256(path)}  {path.relative_to(place)}\n" for path in files))
+    write_sums(place)
 
 
 def sha256(path: Path) -> str:

@@ -92,7 +92,7 @@ def test_where_numpy_must_stay_at_1(numpy: str, cv2: str, expected: bool) -> Non
     assert numpy_1_only(replace(PC, numpy=numpy, cv2=cv2)) is expected
 
 
-@pytest.mark.parametrize(("name", "l4t"), [("orin-nano", "36."), ("xavier-nx", "35."), ("thor", "38.")])
+@pytest.mark.parametrize(("name", "l4t"), [("orin-nano", "36."), ("xavier-nx-r35", "35."), ("thor-r38", "38.")])
 def test_virtual_boards_are_recognised(tmp_path: Path, name: str, l4t: str) -> None:
     root = make_board(name, tmp_path / "board", seed=3).root
     system = System(dry_run=True, say=print)
