@@ -62,13 +62,11 @@ def _own_wheel(system: System, source: Source, wheels: Path) -> None:
 def _fetch(system: System, wheels: Path, python: str, options: Options) -> None:
     """The wheels for one Python; what has none (pycuda) as source, with what it takes to build it."""
     pinned = list(pinned_for(LOCKED.read_text(), python, options.arch, headless=options.any_host))
-    more = [NUMPY_1] if python == "3.10" else []
-    for wanted in (pinned, more):
-        if wanted:
-            words = download_arguments(wheels, python, options.arch)
-            system.do(sys.executable, *words, *wanted, what=f"fetch wheels for Python {python}: {len(wanted)}")
+    words = download_arguments(wheels, python, options.arch)
+    system.do(sys.executable, *words, *pinned, what=f"fetch wheels for Python {python}: {len(pinned)}")
     if options.any_host:
         return
+    system.do(sys.executable, *words, *NUMPY_1, what=f"fetch what JetPack's OpenCV needs: {', '.join(NUMPY_1)}")
     tools = download_arguments(wheels, python, options.arch, dependencies=True)
     system.do(sys.executable, *tools, *TO_BUILD_PYCUDA[:2], TO_BUILD_PYCUDA[3], what="fetch what builds pycuda")
     source = ("-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pycuda", "--no-build-isolation")

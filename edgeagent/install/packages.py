@@ -14,8 +14,9 @@ from edgeagent.install.facts import Facts
 
 NEVER = ("opencv-python", "opencv-contrib-python", "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "jetson-stats")
 HEADLESS = "opencv-python-headless"
-NUMPY_1 = "numpy==1.26.4"
-"""The last NumPy 1, and the only one that is there for Python 3.10 and 3.12 and that our packages take."""
+NUMPY_1 = ("numpy==1.26.4", "ml-dtypes==0.5.4")
+"""The last NumPy 1, which is there for Python 3.10 and 3.12, and the last release of what depends on it that takes it.
+All else of the lock stays (a test resolves it)."""
 PYCUDA = "pycuda>=2024.1"
 CUDA_BINDINGS = {36: "cuda-bindings>=12.6,<13", 38: "cuda-bindings>=13,<14", 39: "cuda-bindings>=13,<14"}
 
@@ -39,7 +40,8 @@ def constraints(locked: str, facts: Facts) -> str:
     """The locked versions for this machine: without NumPy's where the system's parts were built for NumPy 1."""
     lines = [line for line in locked.splitlines() if line and not line.startswith("#")]
     if numpy_1_only(facts):
-        lines = [*(line for line in lines if requirement_name(line) != "numpy"), NUMPY_1]
+        other = {requirement_name(line) for line in NUMPY_1}
+        lines = [*(line for line in lines if requirement_name(line) not in other), *NUMPY_1]
     return "\n".join([*lines, ""])
 
 

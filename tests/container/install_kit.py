@@ -164,7 +164,8 @@ class Device:
             feed.close()
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.machine.path("/run/edgeagent/status.json").read_text())
+        found: dict[str, Any] = json.loads(self.machine.run("cat", "/run/edgeagent/status.json"))
+        return found
 
     def current(self) -> str:
         return self.machine.path("/opt/edgeagent/current").readlink().name
