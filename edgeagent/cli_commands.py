@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 STARTED_S = time.monotonic()  # before anything else is imported
 LOAD_INTERVAL_S = 0.7  # longer than a virtual board's half second
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+RUN_DIR = Path("/run/edgeagent")
 PROFILES_DIR = Path("/etc/edgeagent/profiles")
 
 
@@ -37,6 +38,12 @@ def command_run(options: argparse.Namespace) -> int:
     loaded = load_config(options.config, {}, socket.gethostname())
     run_agent(loaded.config, SystemClock(), Random())  # noqa: S311  jitter
     return 0
+
+
+def command_status(options: argparse.Namespace) -> int:
+    from edgeagent.app.status_words import command_status
+
+    return _print(command_status(options.run_dir, options.json))
 
 
 def command_demo(options: argparse.Namespace) -> int:

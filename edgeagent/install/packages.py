@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from edgeagent.install.checks import numpy_1_only
 from edgeagent.install.facts import Facts
 
-NEVER = ("opencv-python", "opencv-contrib-python", "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "jetson-stats")
+NEVER = ("opencv-python", "opencv-contrib-python", "tensorrt", "tensorrt-cu12", "tensorrt-cu13")
 HEADLESS = "opencv-python-headless"
 NUMPY_1 = ("numpy==1.26.4", "ml-dtypes==0.5.4")
 """The last NumPy 1, which is there for Python 3.10 and 3.12, and the last release of what depends on it that takes it.

@@ -97,6 +97,6 @@ def _tell(system: System, places: Places, name: str, *, changed: bool) -> int:
     if status.get("reason"):
         system.say(f"because: {status['reason']}")
     system.say(f"settings: {places.config} (then: sudo systemctl reload {AGENT})")
-    system.say("watch it: systemctl status edgeagent; journalctl -fu edgeagent; sudo edgeagent doctor")
+    system.say("watch it: edgeagent status; journalctl -fu edgeagent; sudo edgeagent doctor")
     system.say(f"remove it: sudo {places.installer}/install.sh --uninstall")
     return 0

@@ -12,7 +12,10 @@ from edgeagent import __version__
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.release_news import FILE, read_rolled_back, tell_rolled_back
 from edgeagent.app.service import ServiceDesk
+from edgeagent.app.session import only_agent
+from edgeagent.app.status_words import command_status
 from edgeagent.clock import ManualClock
+from edgeagent.errors import OperatorError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkStats
 from edgeagent.fleet.topics import Topics
@@ -91,3 +94,24 @@ def test_a_damaged_file_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     assert read_rolled_back(tmp_path / FILE) is None
     assert read_rolled_back(tmp_path / "nothing") is None
+
+
+def test_the_status_command_tells_what_the_file_says_and_whether_it_still_holds(world: World, tmp_path: Path) -> None:
+    world.publisher.note("camera/belt", "failed", "no frames")
+    world.publisher.note("link", "ok")
+    world.publisher.started()
+    world.second()
+    with only_agent(tmp_path):
+        code, text = command_status(tmp_path, as_json=False)
+        assert json.loads(command_status(tmp_path, as_json=True)[1])["runs"] is True
+    assert (code, text.splitlines()[1:]) == (0, ["  camera/belt          failed: no frames", "  1 component ok"])
+    code, text = command_status(tmp_path, as_json=False)
+    assert (code, text.startswith("edgeagent does not run; its last word: degraded")) == (1, True)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}"])
+def test_the_status_command_without_a_status(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "status.json").write_text(content)
+    with pytest.raises(OperatorError):
+        command_status(tmp_path, as_json=False)
