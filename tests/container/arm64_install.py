@@ -4,8 +4,8 @@ A command, not a test: emulation takes minutes. As root, with debootstrap and qe
 
     python tests/container/arm64_install.py [DIRECTORY]
 
-It registers the emulator with the kernel (binfmt_misc) for as long as the machine is up. The Debian is kept in DIRECTORY
-(default: the tests' cache). No systemd runs in it: units and the trial are what the other tests are for.
+It registers the emulator with the kernel (binfmt_misc) for as long as the machine is up. The Debian is kept in
+DIRECTORY (default: the tests' cache). No systemd runs in it: units and the trial are what the other tests are for.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def bundle(folder: Path, root: Path) -> None:
 
 def run(root: Path, *words: str, ok: tuple[int, ...] = (0,)) -> str:
     """In the Debian, with /proc, /dev/shm and the host's loopback; what it prints."""
-    mounts = "mount -t proc proc proc && mount --rbind /dev dev && mount --rbind /sys sys && exec chroot . \"$@\""
+    mounts = 'mount -t proc proc proc && mount --rbind /dev dev && mount --rbind /sys sys && exec chroot . "$@"'
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", mounts, "sh", *words]
     ended = subprocess.run(
         own, cwd=root, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False

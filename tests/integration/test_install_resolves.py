@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeagent.install.facts import Facts
-from edgeagent.install.packages import constraints
+from edgeagent.install.packages import CUDA_BINDINGS, constraints
 from edgeagent.install.release import LOCKED
 
 REPOSITORY = Path(__file__).parents[2]
@@ -46,7 +46,13 @@ def resolve(facts: Facts, folder: Path, *wanted: str) -> dict[str, str]:
     words = [UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:"]
     words += ["--python-version", facts.python_text, "--python-platform", PLATFORM, "--constraint", "constraints.txt"]
     ended = subprocess.run(
-        [*words, *wanted], cwd=folder, capture_output=True, text=True, timeout=100, check=False, stdin=subprocess.DEVNULL
+        [*words, *wanted],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if "error sending request" in ended.stderr.lower() or "could not connect" in ended.stderr.lower():
         pytest.skip(f"there is no index to ask: {ended.stderr.strip()[-200:]}")
@@ -75,4 +81,6 @@ def test_an_arm64_host_that_is_no_jetson_gets_wheels_too(facts: Facts, tmp_path:
 @pytest.mark.parametrize(("facts", "bindings"), [(JETPACK_6, "<13"), (JETPACK_7, "<14")], ids=["CUDA 12", "CUDA 13"])
 def test_cuda_bindings_are_wheels(facts: Facts, bindings: str, tmp_path: Path) -> None:
     (tmp_path / "wanted.in").write_text(f"cuda-bindings>=12.6,{bindings}\n")
-    assert resolve(facts, tmp_path, "wanted.in")["cuda-bindings"].startswith(bindings.replace("<13", "12").replace("<14", "13"))
+    assert resolve(facts, tmp_path, "wanted.in")["cuda-bindings"].startswith(
+        bindings.replace("<13", "12").replace("<14", "13")
+    )

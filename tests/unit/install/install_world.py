@@ -1,4 +1,4 @@
-"""A machine that install.sh can be run on without being one: its programs are played, its files are real. No tests here.
+"""A machine that install.sh can be run on without being one: its programs are played, its files real. No tests here.
 
 What is played refuses what the real thing refuses: a unit that is not there cannot be enabled, a program of a release
 that is not complete is not found. A release behaves as the text in its `edgeagent/__init__.py` says.

@@ -1,4 +1,4 @@
-"""The installer over a machine whose programs are played: every order of events, and the power cut before each change."""
+"""The installer over a machine whose programs are played: every order of events, and power cuts before each change."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_release_that_cannot_be_loaded_is_never_switched_to(world: World) -> N
 
 
 def test_a_first_install_that_is_not_healthy_says_so_and_has_nowhere_to_go(world: World) -> None:
-    with pytest.raises(InstallError, match=r"release 1\.0\.silent is not healthy: it says init, and not that it is ready"):
+    with pytest.raises(InstallError, match=r"1\.0\.silent is not healthy: it says init, and not that it is ready"):
         world.install("1.0.silent")
     assert world.install("1.1") == 0
 
