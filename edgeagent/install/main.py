@@ -82,6 +82,7 @@ def _ready(system: System, places: Places, options: Options) -> Facts:
 
 
 def _apt_install(system: System, wanted: list[str]) -> bool:
+    system.try_to("apt-get", "-qq", "update", what="read the lists of system packages")
     words = ("apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
     return system.try_to(*words, what=f"install the system packages {' '.join(wanted)}")
 
