@@ -50,7 +50,7 @@ def read_trial(path: Path) -> Trial | None:
 
 
 def read_status(places: Places) -> dict[str, Any] | None:
-    """What the agent's status file says. It is written by a user who is not root: only so much of it, and no waiting."""
+    """What the agent's status file says. Its writer is not root: only so much of it, and no waiting."""
     with suppress(OSError, ValueError):
         fd = os.open(places.status, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
