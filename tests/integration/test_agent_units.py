@@ -1,4 +1,4 @@
-"""The agent's units, as systemd itself reads them: no mistakes, little exposure, and a reason for what is left of it."""
+"""The agent's units, as systemd reads them: no mistakes, little exposure, and a reason for what is left of it."""
 
 from __future__ import annotations
 
