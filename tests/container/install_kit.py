@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from container_machine import ENVIRONMENT, Machine, booted
@@ -32,6 +33,7 @@ BOARD_SOCKET = "/run/edgeagent-board.sock"
 INSTALLED = "/opt/edgeagent/installer/install.sh"
 AGENT = "edgeagent.service"
 INSTALL_S = 240.0
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 << 30
 WAIT_S = 60.0
 MAKE_BOARD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from edgeagent.simulate.board import make_board; "
 RESULT, STATUS = r"edgeagent/v1/lab/dev-1/r/", r"edgeagent/v1/lab/dev-1/status$"
@@ -124,9 +126,8 @@ class Feed:
 class Device:
     """What the tests do with a machine that edgeagent is installed on."""
 
-    def __init__(self, machine: Machine, bundles: Path) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.bundles = bundles
 
     def install(self, *options: str, program: str = f"{BUNDLE}/install.sh") -> subprocess.CompletedProcess[str]:
         """Run install.sh in the machine; its output and status."""
@@ -176,7 +177,7 @@ class Device:
     def put_release(self, name: str, change: Callable[[Path], None], version: str) -> str:
         """A bundle of another release in the machine: this one, changed. The path of its install.sh."""
         place = self.machine.path(f"/srv/{name}")
-        make_release(self.bundles, place, change, version)
+        make_release(self.machine.path(BUNDLE), place, change, version)
         return f"/srv/{name}/install.sh"
 
 
@@ -184,7 +185,8 @@ class Device:
 def furnished(directory: Path, bundle: Path) -> Iterator[Path]:
     """A root with everything but edgeagent; gone at the end."""
     find_tools("nsenter", "systemd-nspawn", "unshare")
-    root = directory / "device"
+    place = memory_place() or directory
+    root = place / "device"
     try:
         copy_tree(kept_root(), root)
         copy_tree(bundle, root / BUNDLE.lstrip("/"))
@@ -197,7 +199,19 @@ def furnished(directory: Path, bundle: Path) -> Iterator[Path]:
         make_board(root)
         yield root
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(root if place == directory else place, ignore_errors=True)
+
+
+def memory_place() -> Path | None:
+    """A directory in memory: a device has some gigabytes of small files. None where there is little of it."""
+    free = os.statvfs(MEMORY)
+    available = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    if available is None or min(free.f_bavail * free.f_frsize, int(available[1]) * 1024) < MEMORY_BYTES:
+        return None
+    for old in MEMORY.glob("edgeagent-device-*"):  # of a run that was killed
+        if not Path("/proc", old.name.split("-")[2]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(mkdtemp(prefix=f"edgeagent-device-{os.getpid()}-", dir=MEMORY))
 
 
 def make_board(root: Path) -> None:
@@ -208,10 +222,10 @@ def make_board(root: Path) -> None:
 
 
 @contextmanager
-def device(root: Path, bundle: Path) -> Iterator[Device]:
+def device(root: Path) -> Iterator[Device]:
     """The machine of that root, booted."""
     with booted(root) as machine:
-        yield Device(machine, bundle)
+        yield Device(machine)
 
 
 def make_bundle(directory: Path) -> Path:
@@ -239,7 +253,7 @@ def make_bundle(directory: Path) -> Path:
 
 def make_release(bundle: Path, place: Path, change: Callable[[Path], None], version: str) -> None:
     """A copy of a bundle whose package was changed: its sources and the wheel that is installed."""
-    copy_tree(bundle, place)
+    shutil.copytree(bundle, place, copy_function=link_wheels)
     wheel = next((place / "wheels").glob("edgeagent-*.whl"))
     old = re.match(r"edgeagent-([^-]+)-", wheel.name)
     assert old is not None
@@ -259,6 +273,11 @@ def make_release(bundle: Path, place: Path, change: Callable[[Path], None], vers
     Path(packed).rename(place / f"wheels/edgeagent-{version}-py3-none-any.whl")
     shutil.rmtree(unpacked)
     write_sums(place)
+
+
+def link_wheels(source: str, target: str) -> None:
+    """A copy of everything but of wheels, which nobody changes."""
+    (os.link if source.endswith(".whl") else shutil.copy2)(source, target)
 
 
 def sha256(path: Path) -> str:

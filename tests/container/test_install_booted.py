@@ -64,9 +64,9 @@ def root(bundle: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def installed(root: Path, bundle: Path) -> Iterator[tuple[Device, Feed]]:
+def installed(root: Path) -> Iterator[tuple[Device, Feed]]:
     """A machine with the release of this checkout, and results coming."""
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         done = found.install(*FIRST)
         assert done.returncode == 0, done.stdout + done.stderr
         feed.wait(RESULT)
@@ -81,8 +81,8 @@ def results_flow(feed: Feed) -> None:
 # --- from nothing to nothing
 
 
-def test_a_device_from_the_first_install_to_the_purge(root: Path, bundle: Path) -> None:
-    with device(root, bundle) as found, found.listening() as feed:
+def test_a_device_from_the_first_install_to_the_purge(root: Path) -> None:
+    with device(root) as found, found.listening() as feed:
         before = tree(root, *EVERYTHING)
         dry = found.install(*FIRST, "--dry-run")
         assert dry.returncode == 0 and "would make /opt/edgeagent/releases/" in dry.stdout, dry.stdout + dry.stderr
@@ -228,8 +228,8 @@ def forget_a_dependency(folder: Path) -> None:
         metadata.write_text(re.sub("^Requires-Dist: paho.*\n", "", metadata.read_text(), flags=re.MULTILINE))
 
 
-def test_releases_that_work_stay_and_those_that_do_not_are_left(root: Path, bundle: Path) -> None:
-    with installed(root, bundle) as (found, feed):
+def test_releases_that_work_stay_and_those_that_do_not_are_left(root: Path) -> None:
+    with installed(root) as (found, feed):
         first = found.current()
         feed.wait(STATUS, lambda status: status["state"] == "ready")
 
@@ -280,7 +280,7 @@ def a_release_is_left(found: Device, feed: Feed, name: str, spoil: object, versi
 # --- power cuts
 
 
-def test_the_power_fails_at_every_stage_of_the_first_install(root: Path, bundle: Path) -> None:
+def test_the_power_fails_at_every_stage_of_the_first_install(root: Path) -> None:
     """Each run is cut a little later than the one before; the last one completes what they began."""
     stages = (
         "make its virtual environment",
@@ -294,39 +294,39 @@ def test_the_power_fails_at_every_stage_of_the_first_install(root: Path, bundle:
         "waiting until release",
     )
     for stage in stages:
-        with device(root, bundle) as found:
+        with device(root) as found:
             found.cut_at(stage, *FIRST)
     booted = time.monotonic()
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         done = found.install(*FIRST)
         assert done.returncode == 0, done.stdout + done.stderr
         feed.wait(RESULT)
         assert not found.machine.path("/opt/edgeagent/trial.json").exists()
         feed.wait(STATUS, lambda status: status["state"] == "ready")
     booted = time.monotonic()
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         first = feed.wait(RESULT)
         print(f"boot to first result, engine in the store: {first.at_s - booted:.1f} s")
 
 
-def test_the_power_fails_during_upgrades(root: Path, bundle: Path) -> None:
-    with installed(root, bundle) as (found, feed):
+def test_the_power_fails_during_upgrades(root: Path) -> None:
+    with installed(root) as (found, feed):
         first = found.current()
         feed.wait(STATUS, lambda status: status["state"] == "ready")
         good = found.put_release("good", lambda folder: None, "9.1.0")
         bad = found.put_release("bad", stay_silent, "9.2.0")
         found.cut_at("install its Python packages", *HERE, "--upgrade", program=good)
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         feed.wait(RESULT)  # by itself: the device came up with what it had
         assert found.current() == first
         found.cut_at("link /opt/edgeagent/current", *HERE, "--upgrade", program=good)
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         feed.wait(RESULT)
         done = found.install(*HERE, "--upgrade", program=good)
         assert done.returncode == 0 and found.current() == "9.1.0", done.stdout + done.stderr
         results_flow(feed)
         found.cut_at("waiting until release", *HERE, "--upgrade", "--healthy-within", "12", program=bad)
-    with device(root, bundle) as found, found.listening() as feed:
+    with device(root) as found, found.listening() as feed:
         told = feed.wait(STATUS, lambda status: "rolled back from 9.2.0" in status["reason"])
         assert told.payload["state"] == "degraded"
         results_flow(feed)
