@@ -19,6 +19,7 @@ from edgeagent.supervise.systemd import Notifier
 
 SCHEMA = "edgeagent/status/1"
 FILE = "status.json"
+STOP_S = 110.0  # above the power helper's patience with two tools that hang
 READY_STATES = ("ready", "degraded")
 
 
@@ -48,7 +49,9 @@ class ServiceDesk:
             self._notifier.alive()
 
     def stopping(self) -> None:
+        """We end. A tool that hangs while the board's power is set back may hold that up."""
         self._notifier.stopping()
+        self._notifier.extend(STOP_S)
 
     def _facts(self, link: LinkStats) -> dict[str, object]:
         state, reason, components = self._publisher.standing()

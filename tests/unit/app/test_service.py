@@ -53,7 +53,13 @@ def test_a_second_gives_a_sign_of_life(world: World) -> None:
     world.desk.started()
     world.second()
     world.desk.stopping()
-    assert world.said == ["READY=1", "STATUS=init; broker reached; 0 results", "WATCHDOG=1", "STOPPING=1"]
+    assert world.said == [
+        "READY=1",
+        "STATUS=init; broker reached; 0 results",
+        "WATCHDOG=1",
+        "STOPPING=1",
+        "EXTEND_TIMEOUT_USEC=110000000",
+    ]
 
 
 def test_without_the_links_thread_there_is_no_sign_of_life(world: World) -> None:
