@@ -1,14 +1,30 @@
 #!/usr/bin/env bash
 # edgeagent's one entry point.
 #
+# On a device, as root (docs/install.md):
+#   ./install.sh                      install, or complete or repeat an installation; changes nothing where all is done
+#     --config FILE                   these settings, on the first install; or
+#     --broker URL  --fleet NAME      the template's with these two
+#   ./install.sh --upgrade            to this checkout's release; back to the old one by itself where it is not healthy
+#   ./install.sh --rollback           to the release before
+#   ./install.sh --uninstall          leaves settings and data;  --purge leaves nothing
+#   ./install.sh --bundle FILE        write an archive that installs without a network (needs no root)
+#     --arch aarch64 --python 3.10,3.12
+#     --offline ARCHIVE               install or upgrade from it
+#     --dry-run                       say what would be changed, and change nothing
+#     --any-host                      this need not be a Jetson
+#     --board-root DIR                the board's files are in DIR: a virtual Jetson
+#     --healthy-within S              how long a release may take until it is healthy (90)
+#
+# In this directory, without root:
 #   ./install.sh --demo [ARGUMENTS]   set everything up in .venv and run the main job on a virtual Jetson
 #   ./install.sh --test [ARGUMENTS]   set everything up and run the tests (arguments go to pytest)
 #   ./install.sh --setup              only set everything up
 #   ./install.sh --help
 #
-# Nothing is written outside this directory, and no root is needed. As root, --test installs the Debian package
-# mosquitto where it is missing; without it, the tests that need a real broker say so and are skipped.
-# PYTHON=/path/to/python3 chooses the interpreter (3.10 or newer).
+# For the last group: nothing is written outside this directory. As root, --test installs the Debian package mosquitto
+# where it is missing; without it, the tests that need a real broker say so and are skipped.
+# PYTHON=/path/to/python3 chooses their interpreter and that of --bundle (3.10 or newer).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -129,6 +145,26 @@ provide_mosquitto() {
   say "mosquitto is not installed: the tests that need it will be skipped (sudo apt install mosquitto mosquitto-clients)"
 }
 
+# The system's own Python, whose TensorRT and OpenCV a release shares. The rest is edgeagent/install, in Python.
+on_device() {
+  local python=/usr/bin/python3 release=/etc/nv_tegra_release
+  case $(sed -n 's/^# R\([0-9]*\) .*/\1/p' "$release" 2>/dev/null) in
+    2? | 3[0-3]) fail "this is JetPack 4 or older, whose TensorRT speaks to Python 3.6 only; edgeagent supports JetPack 6 and 7" ;;
+    34 | 35) fail "this is JetPack 5, whose TensorRT speaks to Python 3.8 only; edgeagent supports JetPack 6 and 7" ;;
+  esac
+  [ -x "$python" ] || fail "there is no $python; on Debian and Ubuntu: sudo apt install python3 python3-venv"
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "$("$python" --version) is too old: edgeagent needs 3.10 or newer, as JetPack 6 and 7 have"
+  exec "$python" -I "$here/edgeagent/install/run.py" "$@"
+}
+
+make_bundle() {
+  local python
+  python=$(find_python)
+  "$python" -m pip --version >/dev/null 2>&1 || fail "$python has no pip, which fetches the wheels; set PYTHON="
+  exec "$python" -I "$here/edgeagent/install/run.py" "$@"
+}
+
 case ${1:-} in
   --demo)
     shift
@@ -144,6 +180,6 @@ case ${1:-} in
     ;;
   --setup) set_up demo ;;
   --help | -h) usage ;;
-  '') usage; say "installing on a device is not part of this version yet; try ./install.sh --demo"; exit 2 ;;
-  *) usage >&2; say "unknown argument: $1"; exit 2 ;;
+  --bundle) make_bundle "$@" ;;
+  *) on_device "$@" ;;
 esac

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 STARTED_S = time.monotonic()  # before anything else is imported
 LOAD_INTERVAL_S = 0.7  # longer than a virtual board's half second
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+RUN_DIR = Path("/run/edgeagent")
 PROFILES_DIR = Path("/etc/edgeagent/profiles")
 
 
@@ -39,6 +40,12 @@ def command_run(options: argparse.Namespace) -> int:
     source, clock = LocalConfig(options.config, socket.gethostname()), SystemClock()
     run_agent(ConfigDesk(read_beginning(source), source, clock), clock, Random())  # noqa: S311  jitter
     return 0
+
+
+def command_status(options: argparse.Namespace) -> int:
+    from edgeagent.app.status_words import command_status
+
+    return _print(command_status(options.run_dir, options.json))
 
 
 def command_demo(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edgeagent {__version__}")
     every = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(every)
+    _add_status(every)
     _add_demo(every)
     _add_config(every)
     _add_board(every)
@@ -40,6 +41,13 @@ def _add_run(every: Every) -> None:
     run.add_argument("--config", type=Path, default=commands.DEVICE_CONFIG, metavar="FILE")
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
     run.set_defaults(command=commands.command_run)
+
+
+def _add_status(every: Every) -> None:
+    status = every.add_parser("status", help="how the agent of this machine is, as it says itself")
+    status.add_argument("--run-dir", type=Path, default=commands.RUN_DIR, metavar="DIR", help="its device.run_dir")
+    status.add_argument("--json", action="store_true")
+    status.set_defaults(command=commands.command_status)
 
 
 def _add_demo(every: Every) -> None:

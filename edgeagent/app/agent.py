@@ -43,6 +43,8 @@ from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.presence import Presence
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.release_news import tell_rolled_back
+from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
@@ -57,6 +59,7 @@ from edgeagent.fleet.outbox import Outbox
 from edgeagent.fleet.sender import Sender
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
+from edgeagent.supervise.systemd import notifier
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -91,6 +94,13 @@ class Agent:
             self._sender, topics, stamp, clock, config.mqtt.results_qos, config.mqtt.results_expiry_s
         )
         self._outbox = OutboxDesk(outbox, self._sender, self._publisher, clock)
+        self._service = ServiceDesk(
+            notifier(os.environ, os.getpid()),
+            Path(config.device.run_dir),
+            session,
+            self._publisher,
+            keeper.is_alive,
+        )
         self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
             root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
@@ -140,6 +150,7 @@ class Agent:
         line.on_gpu_lost = self._gpu.lost
         self._parts.models_wanted = self._fetch_anew
         self._desk.bind(self._publisher, ConfigApplier(self._parts, self._set_up_anew))
+        self._desk.on_reload = self._service.reload
 
     def _look(self, reading: Reading) -> None:
         power, governor = self._ground.power, self._ground.governor
@@ -169,6 +180,8 @@ class Agent:
             self._publish_info()
             tasks.start_soon(self._hear_signals)
             self._parts.start(tasks)
+            self._service.started()
+            tell_rolled_back(self._state_dir, self._publisher)
             tasks.start_soon(self._each, lambda: self._parts.config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, lambda: SECOND_S, self._second)
             tasks.start_soon(self._ground.governor.run)
@@ -186,6 +199,7 @@ class Agent:
                     self._desk.reload()
                     continue
                 log.info("stopping", signal=number.name)
+                self._service.stopping()
                 self._publisher.status("stopping", f"received {number.name}")
                 await self._stop_parts()
                 await self._ground.power.restore()
@@ -269,6 +283,7 @@ class Agent:
         self._outbox.second()
         rss_mb, cpu_percent = self._cost.take()
         stats = self._sender.stats()
+        self._service.second(stats)
         values = {
             "rss_mb": rss_mb,
             "cpu_percent": cpu_percent,

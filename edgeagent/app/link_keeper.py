@@ -61,6 +61,10 @@ class LinkKeeper:
     def link(self) -> MqttLink:
         return self._link
 
+    def is_alive(self) -> bool:
+        """Whether the present link's thread runs."""
+        return self._link.is_alive()
+
     def start(self) -> None:
         """Within the event loop. Raises ConfigError for settings that can never work."""
         self._loop = asyncio.get_running_loop()

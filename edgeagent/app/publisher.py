@@ -143,6 +143,11 @@ class Publisher:
         if changed:
             self._publish_health()
 
+    def standing(self) -> tuple[StatusWord, str, dict[str, dict[str, str]]]:
+        """The device's state, the reason that binds, and each component's health and reason."""
+        components = {name: {"health": c.health, "reason": c.reason} for name, c in self._book.components.items()}
+        return self._state, overall(self._book)[1], components
+
     def component(self, name: str) -> Word | None:
         found = self._book.components.get(name)
         return found.health if found else None

@@ -113,6 +113,10 @@ class MqttLink:
     def stats(self) -> LinkStats:
         return self._desk.stats()
 
+    def is_alive(self) -> bool:
+        """Whether the link's thread runs: without it nothing is sent, whatever else goes on."""
+        return self._thread.is_alive()
+
     def stop(self, final: tuple[str, bytes] | None = None) -> None:
         """Publishes `final` (topic, payload; retained, QoS 1), waits at most `drain_s` for it, and disconnects.
 

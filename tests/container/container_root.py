@@ -16,7 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUITE = "bookworm"
-PACKAGES = ("dbus", "python3", "systemd", "systemd-sysv")
+PACKAGES = (
+    *("dbus", "mosquitto", "mosquitto-clients", "python3", "python3-systemd", "python3-venv"),
+    *("systemd", "systemd-sysv", "udev"),
+)
 NOT_NEEDED = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man")
 DEBOOTSTRAP_S = 400
 _RECIPE = hashlib.sha256(" ".join((SUITE, *PACKAGES, *NOT_NEEDED)).encode()).hexdigest()[:8]

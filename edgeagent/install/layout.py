@@ -1,0 +1,140 @@
+"""What lies outside the releases: the user, the directories, the units, the config file, the command.
+
+Each function can be called again at any time and then changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeagent.install.errors import InstallError, RequestError
+from edgeagent.install.options import Options
+from edgeagent.install.places import ENABLED, UNITS, USER, Places
+from edgeagent.install.source import files_of
+from edgeagent.install.system import System, replace_file
+
+
+def lay_out_user(system: System, places: Places, release: Path, source: Path) -> None:
+    """The user, its groups and the directories, by systemd's own tools. `source`: where the files are on a dry run."""
+    parts = source / "systemd" if system.dry_run else release / "systemd"
+    before = system.changes
+    system.write(places.sysusers, (parts / "edgeagent.sysusers").read_bytes())
+    if system.changes != before or system.ask("id", USER).returncode != 0:
+        system.do("systemd-sysusers", str(places.sysusers), what=f"make the user {USER}")
+    before = system.changes
+    system.write(places.tmpfiles, (parts / "edgeagent.tmpfiles").read_bytes())
+    missing = not all(path.is_dir() for path in (places.config_dir, places.state_dir))
+    if system.changes != before or missing:
+        system.do("systemd-tmpfiles", "--create", str(places.tmpfiles), what="make its directories")
+
+
+def lay_out_units(system: System, places: Places, parts: Path) -> None:
+    """The units of one release, from its directory `parts`, in force and enabled."""
+    before = system.changes
+    for unit in UNITS:
+        system.write(places.units / unit, (parts / unit).read_bytes())
+    if system.changes != before:
+        system.do("systemctl", "daemon-reload", what="let systemd read its units")
+    disabled = [unit for unit in ENABLED if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
+    if disabled:
+        system.do("systemctl", "enable", "--quiet", *disabled, what=f"enable {', '.join(disabled)}")
+
+
+def lay_out_installer(system: System, places: Places, source: Path) -> None:
+    """A copy of install.sh and of what it needs: for the trial, and for whoever has no checkout at hand."""
+    wanted = ("install.sh", "edgeagent/__init__.py", "edgeagent/install/")
+    files = {str(path.relative_to(source)): path for path in files_of(source)}
+    ours = {places.installer / name: path.read_bytes() for name, path in files.items() if name.startswith(wanted)}
+    if not all(path.is_file() and path.read_bytes() == data for path, data in ours.items()):
+        what = f"copy install.sh and its program to {places.installer}"
+        system.act(what, lambda: _copy(ours))
+    system.link(places.command, "/opt/edgeagent/current/bin/edgeagent")
+
+
+def _copy(files: dict[Path, bytes]) -> None:
+    for path, data in files.items():
+        replace_file(path, data, mode=0o755 if path.name == "install.sh" else 0o644)
+
+
+def first_config(system: System, places: Places, release: Path, options: Options) -> None:
+    """The config file, on the first install only. Raises RequestError where one is there that says something else."""
+    if places.config.exists():
+        _refuse_other_wishes(system, places, release, options)
+        return
+    text = "# Settings of edgeagent.\n" if system.dry_run else _first_text(system, release, options)
+    _check_text(system, release, text, places)
+    system.write(places.config, text.encode(), mode=0o640, group=places.group, why="the first settings")
+
+
+def _first_text(system: System, release: Path, options: Options) -> str:
+    if options.config is not None:
+        try:
+            return options.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"--config: {options.config} cannot be read: {error}") from error
+    template = system.ask(str(release / "bin/edgeagent"), "config", "template")
+    if template.returncode != 0:
+        raise InstallError(f"release {release.name} prints no config template: {template.stderr.strip()}")
+    return with_wishes(template.stdout, broker=options.broker, fleet=options.fleet)
+
+
+def with_wishes(template: str, *, broker: str | None, fleet: str | None) -> str:
+    """The template with these two settings in force. Raises InstallError where it has no such lines."""
+    text = template
+    for table, key, value in (("mqtt", "url", broker), ("device", "fleet", fleet)):
+        if value is not None:
+            text = _with_setting(text, table, key, value)
+    return text
+
+
+def _with_setting(text: str, table: str, key: str, value: str) -> str:
+    line = re.compile(rf"(^\[{table}\]$(?:(?!^\[).)*?)^#{key} = .*?$", re.MULTILINE | re.DOTALL)
+    changed, found = line.subn(lambda match: f"{match[1]}{key} = {json.dumps(value)}", text, count=1)
+    if not found:
+        raise InstallError(f"the config template has no line for {table}.{key}")
+    return changed
+
+
+def _check_text(system: System, release: Path, text: str, places: Places) -> None:
+    """Before it is in force: what the release would refuse at its start is refused now, with all mistakes."""
+    if system.dry_run:
+        return
+    with TemporaryDirectory(prefix="edgeagent-config-") as folder:
+        file = Path(folder, "config.toml")
+        file.write_text(text, encoding="utf-8")
+        checked = system.ask(str(release / "bin/edgeagent"), "config", "check", str(file))
+    if checked.returncode != 0:
+        lines = (checked.stderr.strip() or checked.stdout.strip()).replace(str(file), "the settings given")
+        raise RequestError(lines, mend=f"{places.config} was not written")
+
+
+def _refuse_other_wishes(system: System, places: Places, release: Path, options: Options) -> None:
+    """A file that is there is never written over; what it does not say and was asked for is an error."""
+    if not options.provisions or system.dry_run:
+        return
+    if options.config is not None:
+        if options.config.read_bytes() == places.config.read_bytes():
+            return
+        raise RequestError(
+            f"--config: {places.config} is there already and differs", mend="edit it, or remove it first"
+        )
+    shown = system.ask(str(release / "bin/edgeagent"), "config", "show", str(places.config), "--json")
+    for key, wish in (("mqtt.url", options.broker), ("device.fleet", options.fleet)):
+        if wish is not None and setting(shown.stdout, key) != wish:
+            option = "--broker" if key == "mqtt.url" else "--fleet"
+            raise RequestError(
+                f"{option}: {places.config} says another {key}", mend="edit it: it is never written over"
+            )
+
+
+def setting(shown: str, key: str) -> object:
+    """One value out of `edgeagent config show --json`; None where it does not say."""
+    try:
+        found = json.loads(shown)
+    except ValueError:
+        return None
+    entries = found.get("settings", []) if isinstance(found, dict) else []
+    return next((entry.get("value") for entry in entries if entry.get("key") == key), None)

@@ -1,0 +1,107 @@
+"""What install.sh does on a device, step by step. Every step can be repeated; a run that was cut off is completed by
+the next one. Exit status: 0 done, 1 failed (the device is as before, or as the last line says), 2 cannot be asked for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeagent.install import bundle, removal
+from edgeagent.install.checks import check, wanted_packages
+from edgeagent.install.errors import InstallError, RequestError
+from edgeagent.install.facts import Facts, read_facts
+from edgeagent.install.options import Options, parse_options
+from edgeagent.install.places import Places
+from edgeagent.install.source import SUMS, opened
+from edgeagent.install.steps import install_from, roll_back
+from edgeagent.install.system import System, say
+from edgeagent.install.trial import judge_trial
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        options = parse_options(arguments)
+        system, places = System(dry_run=options.dry_run, say=say), Places()
+        if options.action == "bundle":
+            return bundle.make_bundle(system, CHECKOUT, options)
+        with _alone(places, options):
+            return _do(system, places, options)
+    except InstallError as error:
+        sys.stderr.write(f"install.sh: {error.line()}\n")
+        return error.status
+
+
+def _do(system: System, places: Places, options: Options) -> int:
+    if options.action == "judge":
+        verdict = judge_trial(system, places)
+        say(f"{verdict.word}{': ' if verdict.reason else ''}{verdict.reason}")
+        return 0
+    if options.action in ("uninstall", "purge"):
+        _need_root(options)
+        removal.uninstall(system, places, purge=options.action == "purge")
+        return 0
+    if options.action == "rollback":
+        _need_root(options)
+        return roll_back(system, places, options)
+    return _install(system, places, options)
+
+
+def _install(system: System, places: Places, options: Options) -> int:
+    facts = _ready(system, places, options)
+    with opened(CHECKOUT, options.offline or _bundle_here()) as source:
+        return install_from(system, places, options, source, facts)
+
+
+def _bundle_here() -> Path | None:
+    """This checkout itself where it is an unpacked bundle: then nothing is fetched."""
+    return CHECKOUT if (CHECKOUT / SUMS).is_file() else None
+
+
+def _ready(system: System, places: Places, options: Options) -> Facts:
+    """The checks, and the system packages that mend what they find. Raises InstallError for what is left."""
+    facts = read_facts(system, places, options.board_root)
+    findings = check(facts, any_host=options.any_host)
+    wanted = wanted_packages(findings)
+    online = (options.offline or _bundle_here()) is None
+    if wanted and online and facts.root and _apt_install(system, wanted):
+        facts = facts if system.dry_run else read_facts(system, places, options.board_root)
+        findings = [f for f in check(facts, any_host=options.any_host) if not (system.dry_run and f.package)]
+    for finding in findings:
+        say(finding.line())
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal and not (system.dry_run and facts.root is False and fatal == 1):
+        raise InstallError(f"not installed: {fatal} problem{'s' if fatal > 1 else ''}, see above")
+    return facts
+
+
+def _apt_install(system: System, wanted: list[str]) -> bool:
+    system.try_to("apt-get", "-qq", "update", what="read the lists of system packages")
+    words = ("apt-get", "-qq", "install", "-y", "--no-install-recommends", *wanted)
+    return system.try_to(*words, what=f"install the system packages {' '.join(wanted)}")
+
+
+def _need_root(options: Options) -> None:
+    if os.geteuid() != 0 and not options.dry_run:
+        raise RequestError(f"--{options.action} needs root", mend=f"sudo ./install.sh --{options.action}")
+
+
+@contextmanager
+def _alone(places: Places, options: Options) -> Iterator[None]:
+    """One installer at a time. The trial's unit is started by another one that waits for it, and needs no lock."""
+    if options.dry_run or options.action == "judge" or os.geteuid() != 0:
+        yield
+        return
+    places.lock.parent.mkdir(parents=True, exist_ok=True)
+    with places.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RequestError("another install.sh is running", mend="wait for it") from error
+        yield

@@ -1,0 +1,102 @@
+"""The steps of an installation, an upgrade and a return, in their order. Each of them can be repeated.
+
+release made -> user, directories, settings -> release checked with them -> switched to, on trial -> kept or left
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeagent.install import layout
+from edgeagent.install.errors import InstallError, RequestError
+from edgeagent.install.facts import Facts
+from edgeagent.install.options import Options
+from edgeagent.install.places import AGENT, TRIAL, Places
+from edgeagent.install.release import check_config, linked, make_release, read_mark
+from edgeagent.install.source import Source
+from edgeagent.install.system import System
+from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, wait_for_verdict
+from edgeagent.install.verdict import WELL
+
+
+def install_from(system: System, places: Places, options: Options, source: Source, facts: Facts) -> int:
+    """Until the release of that source runs and is healthy. Raises InstallError, and RequestError for wishes."""
+    settle_old_trial(system, places)
+    name = make_release(system, places, source, facts)
+    release = places.release(name)
+    layout.lay_out_user(system, places, release, source.folder)
+    layout.first_config(system, places, release, options)
+    check_config(system, release, places.config)
+    layout.lay_out_installer(system, places, source.folder)
+    if _runs_already(system, places, name):
+        layout.lay_out_units(system, places, _parts(system, source, release))
+        system.remove(places.rolled_back)
+        remove_old_releases(system, places)
+        return _tell(system, places, name, changed=system.changes > 0)
+    begin_trial(system, places, name, healthy_s=options.healthy_s)
+    if system.dry_run:
+        layout.lay_out_units(system, places, source.folder / "systemd")
+        return 0
+    return _end_of_trial(system, places, name)
+
+
+def roll_back(system: System, places: Places, options: Options) -> int:
+    """To the release before. Raises RequestError where there is none."""
+    settle_old_trial(system, places)
+    name = linked(places.previous)
+    if name is None:
+        raise RequestError("there is no release before this one", mend="./install.sh --upgrade from another checkout")
+    check_config(system, places.release(name), places.config)
+    begin_trial(system, places, name, healthy_s=options.healthy_s, returns=False)
+    return 0 if system.dry_run else _end_of_trial(system, places, name)
+
+
+def settle_old_trial(system: System, places: Places) -> None:
+    """One that was cut off is brought to its end first: there is one `current` at a time."""
+    if not places.trial.exists() or system.dry_run:
+        return
+    system.say("an earlier trial is not over: waiting for its verdict")
+    if system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating":
+        system.ask("systemctl", "start", TRIAL)  # waits for the one that runs
+    else:
+        judge_trial(system, places)
+
+
+def remove_old_releases(system: System, places: Places) -> None:
+    """All but the one that runs and the one before; also what is left of one that was cut off."""
+    keep = {linked(places.current), linked(places.previous)}
+    for path in sorted(places.releases.iterdir()) if places.releases.is_dir() else ():
+        if path.name not in keep:
+            system.remove(path)
+
+
+def _runs_already(system: System, places: Places, name: str) -> bool:
+    seen = look(system, places)
+    return linked(places.current) == name and seen.active == "active" and (seen.status or {}).get("state") in WELL
+
+
+def _parts(system: System, source: Source, release: Path) -> Path:
+    return source.folder / "systemd" if system.dry_run else release / "systemd"
+
+
+def _end_of_trial(system: System, places: Places, name: str) -> int:
+    system.say(f"waiting until release {name} is healthy")
+    verdict = wait_for_verdict(system, places)
+    if verdict["word"] == "healthy":
+        remove_old_releases(system, places)
+        return _tell(system, places, name, changed=True)
+    left = f"; back to release {verdict['back']}, which runs" if verdict["back"] else ""
+    raise InstallError(f"release {name} is not healthy: {verdict['reason']}{left}", mend=f"journalctl -u {AGENT}")
+
+
+def _tell(system: System, places: Places, name: str, *, changed: bool) -> int:
+    status = read_status(places) or {}
+    version = (read_mark(places.release(name)) or {}).get("version", name)
+    state = status.get("state", "runs")
+    system.say(f"edgeagent {version} {'is' if changed else 'was already'} installed and {state}")
+    if status.get("reason"):
+        system.say(f"because: {status['reason']}")
+    system.say(f"settings: {places.config} (then: sudo systemctl reload {AGENT})")
+    system.say("watch it: edgeagent status; journalctl -fu edgeagent; sudo edgeagent doctor")
+    system.say(f"remove it: sudo {places.installer}/install.sh --uninstall")
+    return 0

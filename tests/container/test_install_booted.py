@@ -1,0 +1,334 @@
+"""Installing on a device, from nothing to nothing: a Debian that boots, a virtual Orin Nano under it, a broker in it.
+
+Nothing here reaches a network: the bundle that is installed was made before. Each test has a machine of its own.
+Figures that a person may want to read are printed (`pytest -s`), and not held to anything: docs/install.md has them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from container_root import UnavailableError
+from install_kit import (
+    AGENT,
+    BOARD,
+    BOARD_SOCKET,
+    CONFIG,
+    INSTALLED,
+    RESULT,
+    SETTINGS,
+    STATUS,
+    Device,
+    Feed,
+    device,
+    furnished,
+    make_bundle,
+    tree,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+HERE = ("--any-host", "--board-root", BOARD)
+FIRST = (*HERE, "--config", CONFIG)
+OURS = ("/opt", "/etc", "/usr/local")
+EVERYTHING = ("/etc", "/opt", "/usr", "/var/lib", "/var/cache", "/home", "/root")
+BOOKKEEPING = re.compile(
+    r"etc/(passwd|shadow|group|gshadow|subuid|subgid)-$|etc/\.pwd\.lock$|etc/resolv\.conf$|etc/\.updated$|var/lib/(systemd|mosquitto|dbus)"
+    r"|var/cache/ldconfig|__pycache__|var/lib/private"
+)
+"""What changes under any system that runs and makes a user."""
+SECURITY_CEILING = 2.5
+ASK_HELPER = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}')"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        return make_bundle(tmp_path_factory.mktemp("bundle"))
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def root(bundle: Path, tmp_path: Path) -> Iterator[Path]:
+    try:
+        with furnished(tmp_path, bundle) as found:
+            yield found
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@contextmanager
+def installed(root: Path) -> Iterator[tuple[Device, Feed]]:
+    """A machine with the release of this checkout, and results coming."""
+    with device(root) as found, found.listening() as feed:
+        done = found.install(*FIRST)
+        assert done.returncode == 0, done.stdout + done.stderr
+        feed.wait(RESULT)
+        yield found, feed
+
+
+def results_flow(feed: Feed) -> None:
+    """From now on."""
+    feed.wait(RESULT, since_s=time.monotonic())
+
+
+# --- from nothing to nothing
+
+
+def test_a_device_from_the_first_install_to_the_purge(root: Path) -> None:
+    with device(root) as found, found.listening() as feed:
+        before = tree(root, *EVERYTHING)
+        dry = found.install(*FIRST, "--dry-run")
+        assert dry.returncode == 0 and "would make /opt/edgeagent/releases/" in dry.stdout, dry.stdout + dry.stderr
+        assert differences(before, tree(root, *EVERYTHING)) == {}
+
+        started = time.monotonic()
+        done = found.install(*FIRST)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "is installed and" in done.stdout
+        first = feed.wait(RESULT)
+        print(f"install to first result, wheels at hand: {first.at_s - started:.1f} s")
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+
+        the_same_again_changes_nothing(found)
+        the_service_is_as_little_privileged_as_promised(found)
+        the_journal_has_fields(found)
+        the_board_was_set_through_the_helper(found)
+        a_frozen_agent_is_replaced(found, feed)
+        killed_children_come_back(found, feed)
+        an_idle_agent_costs_little(found)
+
+        uninstalled = found.install("--uninstall", program=INSTALLED)
+        assert uninstalled.returncode == 0, uninstalled.stdout + uninstalled.stderr
+        left = set(differences(before, tree(root, *EVERYTHING)))
+        ours = ("etc/edgeagent", "var/lib/edgeagent", "etc/passwd", "etc/shadow", "etc/group", "etc/gshadow")
+        assert {name for name in left if not name.startswith(ours)} == set()
+        assert found.machine.path("/etc/edgeagent/config.toml").exists()
+        assert board_mode(found) == "25W", "the board's power was not set back"
+
+        purged = found.install("--purge")
+        assert purged.returncode == 0, purged.stdout + purged.stderr
+        assert differences(before, tree(root, *EVERYTHING)) == {}
+
+
+def the_same_again_changes_nothing(found: Device) -> None:
+    before, pid = tree(found.machine.root, *OURS), found.pid()
+    again = found.install(*FIRST)
+    assert again.returncode == 0 and "was already installed" in again.stdout, again.stdout + again.stderr
+    assert tree(found.machine.root, *OURS) == before
+    assert found.pid() == pid, "it was started anew"
+    refused = found.install(*HERE, "--broker", "mqtt://other.example")
+    assert (refused.returncode, "says another mqtt.url" in refused.stderr) == (2, True), refused.stderr
+
+
+def the_service_is_as_little_privileged_as_promised(found: Device) -> None:
+    said = found.machine.run("systemd-analyze", "security", "--no-pager", AGENT)
+    figure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert figure and float(figure.group(1)) <= SECURITY_CEILING, said
+    print(f"systemd {found.machine.run('systemctl', '--version').split()[1]}: {figure.group(0)}")
+    status = found.machine.run("cat", f"/proc/{found.pid()}/status")
+    fields = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    assert (fields["CapEff"], fields["CapBnd"], fields["NoNewPrivs"], fields["Seccomp"]) == (["0" * 16],) * 2 + (
+        ["1"],
+        ["2"],
+    )
+    uid = found.machine.run("id", "-u", "edgeagent")
+    assert fields["Uid"] == [uid] * 4 and uid != "0"
+
+
+def the_journal_has_fields(found: Device) -> None:
+    found.machine.run("journalctl", "--sync")
+    lines = found.machine.run("journalctl", "-u", AGENT, "-o", "json", "EDGEAGENT_EVENT=engine").splitlines()
+    entry = json.loads(lines[-1])
+    assert (entry["EDGEAGENT_PIPELINE"], entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == ("parts", "6", "edgeagent")
+    assert entry["MESSAGE"].startswith("level=info event=engine pipeline=parts")
+
+
+def board_mode(found: Device) -> str:
+    """The power mode of the board, by name."""
+    said = found.machine.run(f"{BOARD}/bin/nvpmodel", "-q")
+    return said.splitlines()[0].rpartition(":")[2].strip()
+
+
+def the_board_was_set_through_the_helper(found: Device) -> None:
+    """By the unprivileged agent, through the socket; by nobody else."""
+    assert board_mode(found) == "MAXN_SUPER"
+    found.machine.run("journalctl", "--sync")
+    said = found.machine.run("journalctl", "-u", "edgeagent-power.service", "-o", "cat")
+    uid = found.machine.run("id", "-u", "edgeagent")
+    assert re.search(rf"uid {uid}: set-mode id=\d+ reboot=False: done", said), said
+    ask = ASK_HELPER.format(BOARD_SOCKET)
+    refused = found.machine.command("python3", "-Ic", ask, user="nobody")
+    assert found.machine.run("sh", "-c", f"! {' '.join(map(repr, refused[refused.index('setpriv') :]))} 2>&1")
+
+
+def a_frozen_agent_is_replaced(found: Device, feed: Feed) -> None:
+    pid, now = found.pid(), time.monotonic()
+    found.machine.run("sh", "-c", f"kill -STOP {pid}")
+    ready = feed.wait(STATUS, lambda status: status["state"] == "ready", since_s=now)
+    print(f"frozen agent: ready again {ready.at_s - now:.1f} s later")
+    assert found.pid() not in (0, pid)
+    assert "watchdog" in found.machine.run("journalctl", "-u", AGENT, "-o", "cat")
+    results_flow(feed)
+
+
+def killed_children_come_back(found: Device, feed: Feed) -> None:
+    pid = found.pid()
+    for child in ("[c]apture_child", "[i]nfer_child"):  # a pattern that does not match the program that looks for it
+        found.machine.run("sh", "-c", f"kill -KILL $(grep -lz {child} /proc/[0-9]*/cmdline | cut -d/ -f3)")
+        results_flow(feed)
+    assert found.pid() == pid, "the death of a child was the service's"
+
+
+def an_idle_agent_costs_little(found: Device) -> None:
+    """With no cameras, as it says of itself."""
+    config = found.machine.path("/etc/edgeagent/config.toml")
+    kept = config.read_text()
+    config.write_text(SETTINGS[: SETTINGS.index("[cameras")])
+    with found.listening() as feed:
+        found.machine.run("systemctl", "restart", AGENT)
+        now = time.monotonic()
+        for _ in range(6):
+            measured = feed.wait(r"/m/agent$", lambda values: values["published"] > 0, since_s=now)
+            now = measured.at_s + 0.01
+    print(f"idle agent: {measured.payload['rss_mb']:.0f} MB, {measured.payload['cpu_percent']:.1f} % of a core")
+    config.write_text(kept)
+
+
+def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    """Paths that came, went or changed, but for the system's own bookkeeping."""
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return {name: (before.get(name), after.get(name)) for name in names if not BOOKKEEPING.search(name)}
+
+
+# --- from one release to another
+
+
+def crash(folder: Path) -> None:
+    append(folder / "edgeagent/app/agent.py", 'Agent.run = lambda self: __import__("os")._exit(3)')
+
+
+def stay_silent(folder: Path) -> None:
+    """It runs, and never says that it is ready."""
+    append(folder / "edgeagent/app/publisher.py", "Publisher.started = lambda self: None")
+
+
+def append(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text()}\n{line}\n")
+
+
+def forget_a_dependency(folder: Path) -> None:
+    for metadata in folder.glob("edgeagent-*.dist-info/METADATA"):
+        metadata.write_text(re.sub("^Requires-Dist: paho.*\n", "", metadata.read_text(), flags=re.MULTILINE))
+
+
+def test_releases_that_work_stay_and_those_that_do_not_are_left(root: Path) -> None:
+    with installed(root) as (found, feed):
+        first = found.current()
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+
+        good = found.put_release("good", lambda folder: None, "9.1.0")
+        now = time.monotonic()
+        done = found.install(*HERE, "--upgrade", program=good)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (found.current(), found.status()["version"]) == ("9.1.0", "9.1.0")
+        results_flow(feed)
+        print(f"upgrade: {feed.longest_gap(RESULT, now):.1f} s without a result")
+
+        now = time.monotonic()
+        done = found.install("--rollback", program=INSTALLED)
+        assert done.returncode == 0 and found.current() == first, done.stdout + done.stderr
+        print(f"rollback by hand: {feed.longest_gap(RESULT, now):.1f} s without a result")
+        assert found.install("--rollback", program=INSTALLED).returncode == 0
+        assert found.current() == "9.1.0"
+
+        a_release_is_left(found, feed, "crashes", crash, "9.2.0", "it crashed")
+        a_release_is_left(found, feed, "silent", stay_silent, "9.3.0", "it says init")
+
+        lacking = found.put_release("lacking", forget_a_dependency, "9.4.0")
+        pid = found.pid()
+        refused = found.install(*HERE, "--upgrade", program=lacking)
+        assert refused.returncode == 1 and "No module named 'paho'" in refused.stderr, refused.stderr
+        assert (found.current(), found.pid()) == ("9.1.0", pid), "it was switched to, although it cannot be loaded"
+
+        done = found.install(*HERE, program=good)  # the one that runs, once more: all is well, says the operator
+        assert done.returncode == 0, done.stderr
+        assert sorted(path.name for path in found.machine.path("/opt/edgeagent/releases").iterdir())[-1] != "9.4.0"
+
+
+def a_release_is_left(found: Device, feed: Feed, name: str, spoil: object, version: str, why: str) -> None:
+    """By itself, within its time, and the fleet is told."""
+    program = found.put_release(name, spoil, version)  # type: ignore[arg-type]
+    now = time.monotonic()
+    done = found.install(*HERE, "--upgrade", "--healthy-within", "20", program=program)
+    assert done.returncode == 1 and why in done.stderr and "back to release 9.1.0" in done.stderr, done.stderr
+    assert found.current() == "9.1.0"
+    told = feed.wait(STATUS, lambda status: f"rolled back from {version}" in status["reason"], since_s=now)
+    assert told.payload["state"] == "degraded"
+    event = feed.wait("/e/release-rolled-back$", lambda event: event["facts"]["from"] == version, since_s=now)
+    assert why in event.payload["text"]
+    results_flow(feed)
+    print(f"{name}: {feed.longest_gap(RESULT, now):.1f} s without a result, told after {told.at_s - now:.1f} s")
+
+
+# --- power cuts
+
+
+def test_the_power_fails_at_every_stage_of_the_first_install(root: Path) -> None:
+    """Each run is cut a little later than the one before; the last one completes what they began."""
+    stages = (
+        "make its virtual environment",
+        "install its Python packages",
+        "mark ",
+        "write /etc/edgeagent/config.toml",
+        "write /opt/edgeagent/trial.json",
+        "link /opt/edgeagent/current",
+        "let systemd read its units",
+        "start release",
+        "waiting until release",
+    )
+    for stage in stages:
+        with device(root) as found:
+            found.cut_at(stage, *FIRST)
+    booted = time.monotonic()
+    with device(root) as found, found.listening() as feed:
+        done = found.install(*FIRST)
+        assert done.returncode == 0, done.stdout + done.stderr
+        feed.wait(RESULT)
+        assert not found.machine.path("/opt/edgeagent/trial.json").exists()
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+    booted = time.monotonic()
+    with device(root) as found, found.listening() as feed:
+        first = feed.wait(RESULT)
+        print(f"boot to first result, engine in the store: {first.at_s - booted:.1f} s")
+
+
+def test_the_power_fails_during_upgrades(root: Path) -> None:
+    with installed(root) as (found, feed):
+        first = found.current()
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+        good = found.put_release("good", lambda folder: None, "9.1.0")
+        bad = found.put_release("bad", stay_silent, "9.2.0")
+        found.cut_at("install its Python packages", *HERE, "--upgrade", program=good)
+    with device(root) as found, found.listening() as feed:
+        feed.wait(RESULT)  # by itself: the device came up with what it had
+        assert found.current() == first
+        found.cut_at("link /opt/edgeagent/current", *HERE, "--upgrade", program=good)
+    with device(root) as found, found.listening() as feed:
+        feed.wait(RESULT)
+        done = found.install(*HERE, "--upgrade", program=good)
+        assert done.returncode == 0 and found.current() == "9.1.0", done.stdout + done.stderr
+        results_flow(feed)
+        found.cut_at("waiting until release", *HERE, "--upgrade", "--healthy-within", "12", program=bad)
+    with device(root) as found, found.listening() as feed:
+        told = feed.wait(STATUS, lambda status: "rolled back from 9.2.0" in status["reason"])
+        assert told.payload["state"] == "degraded"
+        results_flow(feed)
+        assert found.current() == "9.1.0"
+        assert not found.machine.path("/opt/edgeagent/trial.json").exists()

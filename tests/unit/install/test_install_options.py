@@ -1,0 +1,76 @@
+"""Requests: what is understood, and what is refused before anything is touched."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgeagent.install.errors import InstallError, RequestError
+from edgeagent.install.layout import setting, with_wishes
+from edgeagent.install.options import parse_options
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("action", ["upgrade", "rollback", "uninstall", "purge", "judge"])
+def test_actions(action: str) -> None:
+    assert parse_options([f"--{action}"]).action == action
+
+
+def test_without_an_action_it_is_installing() -> None:
+    found = parse_options(["--broker", "mqtt://b", "--fleet", "north", "--any-host", "--dry-run"])
+    assert (found.action, found.broker, found.fleet) == ("install", "mqtt://b", "north")
+    assert (found.any_host, found.dry_run, found.provisions) == (True, True, True)
+    assert not parse_options(["--upgrade"]).provisions
+
+
+def test_a_bundle_is_for_devices_unless_told_otherwise() -> None:
+    found = parse_options(["--bundle", "x.tar"])
+    assert (found.action, found.arch, found.pythons) == ("bundle", "aarch64", ("3.10", "3.12"))
+    assert parse_options(["--bundle", "x.tar", "--python", "3.11"]).pythons == ("3.11",)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "a.toml", "--broker", "mqtt://b"],
+        ["--uninstall", "--fleet", "north"],
+        ["--rollback", "--offline", "x.tar"],
+        ["--healthy-within", "0"],
+    ],
+)
+def test_requests_that_contradict_themselves_are_refused(words: list[str]) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse_options(words)
+    assert refused.value.status == 2
+
+
+@pytest.mark.parametrize("words", [["--upgrade", "--purge"], ["--upgrad"], ["now"]])
+def test_what_cannot_be_read_ends_with_status_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_options(words)
+    assert ended.value.code == 2
+
+
+def test_wishes_go_into_the_template() -> None:
+    template = '[device]\n# About.\n#fleet = "default"\n\n[mqtt]\n#url = "mqtt://127.0.0.1:1883"\n[other]\n#url = "x"\n'
+    text = with_wishes(template, broker='mqtt://b"c', fleet="north")
+    assert 'fleet = "north"\n' in text and '[mqtt]\nurl = "mqtt://b\\"c"\n[other]\n#url = "x"\n' in text
+    assert with_wishes(template, broker=None, fleet=None) == template
+    with pytest.raises(InstallError, match="no line for"):
+        with_wishes("[device]\n[mqtt]\n", broker="mqtt://b", fleet=None)
+
+
+def test_a_setting_of_what_config_show_says() -> None:
+    shown = '{"settings": [{"key": "mqtt.url", "value": "mqtt://b"}]}'
+    assert setting(shown, "mqtt.url") == "mqtt://b"
+    assert setting(shown, "device.fleet") is None
+    assert setting("not JSON", "mqtt.url") is None
+
+
+def test_install_sh_explains_itself_and_needs_no_root_for_it() -> None:
+    said = subprocess.run([REPOSITORY / "install.sh", "--help"], capture_output=True, text=True, check=True).stdout
+    for word in ("--upgrade", "--rollback", "--uninstall", "--purge", "--bundle", "--offline", "--demo", "--test"):
+        assert word in said
