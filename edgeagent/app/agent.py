@@ -306,6 +306,7 @@ class Agent:
             ring_fd=served.ring.fd,
             images=images,
             trouble=trouble,
+            max_batch=self._config.models[model].max_batch,
         )
 
     async def _provide(self, served: Served) -> None:

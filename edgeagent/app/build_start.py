@@ -57,6 +57,7 @@ class BuildMaker:
             precision=candidate.variant.precision,
             quantisation=candidate.variant.quantisation,
             placement=candidate.variant.placement,
+            batch=candidate.variant.batch,
             backend=self._site.backend,
             fingerprint=self._site.fingerprint,
             builder=builder.model_copy(update={"workspace_mb": go.workspace_mb, "optimization_level": level}),

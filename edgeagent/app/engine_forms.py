@@ -46,8 +46,10 @@ def ground_for(site: Site, bundle: ModelBundle) -> Ground:
     )
 
 
-def candidates_for(settings: EngineSettings, site: Site, bundle: ModelBundle) -> list[Candidate]:
-    """The forms to try, best first. Raises EngineError for a wish that fits nothing here."""
+def candidates_for(
+    settings: EngineSettings, site: Site, bundle: ModelBundle, max_batch: int | None = None
+) -> list[Candidate]:
+    """The forms to try, best first. `max_batch`: the model's own. Raises EngineError for a wish that fits nothing here."""
     try:
         ground = ground_for(site, bundle)
     except OSError as error:
@@ -59,6 +61,7 @@ def candidates_for(settings: EngineSettings, site: Site, bundle: ModelBundle) ->
         placement=settings.placement,
         dla_fallback=settings.dla_fallback,
         quantisation=settings.quantisation,
+        max_batch=settings.max_batch if max_batch is None else max_batch,
     )
     return list_candidates(wish, ground)
 
@@ -91,10 +94,11 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
     )
 
 
-def settings_mark(settings: EngineSettings, calibration: str) -> str:
+def settings_mark(settings: EngineSettings, calibration: str, max_batch: int | None = None) -> str:
     """Stands for all that a person may have changed after a build came to nothing: a setting, or the pictures in the
     directory, which are in the calibration set's name."""
-    return hashlib.sha256(f"{settings.model_dump_json()} {calibration}".encode()).hexdigest()[:16]
+    own = "" if max_batch is None else f" {max_batch}"
+    return hashlib.sha256(f"{settings.model_dump_json()} {calibration}{own}".encode()).hexdigest()[:16]
 
 
 def plugin_digests(settings: EngineSettings) -> dict[str, str]:

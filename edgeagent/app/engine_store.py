@@ -299,6 +299,7 @@ def _listed(one: Shelved) -> Facts:
         "precision": manifest.precision if manifest is not None else None,
         "quantisation": manifest.quantisation if manifest is not None else None,
         "placement": manifest.placement if manifest is not None else None,
+        "batch": batch_of(manifest) if manifest is not None else None,
         "backend": manifest.backend if manifest is not None else None,
         "agreement": manifest.agreement.value if manifest is not None and manifest.agreement is not None else None,
         "built_at_ms": manifest.built_at_ms if manifest is not None else None,

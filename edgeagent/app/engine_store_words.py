@@ -53,7 +53,7 @@ class Shelved:
 
 
 def form_of(manifest: Manifest) -> str:
-    return Variant(manifest.precision, manifest.quantisation, manifest.placement).line()
+    return Variant(manifest.precision, manifest.quantisation, manifest.placement, batch_of(manifest)).line()
 
 
 def age(built_ms: int, now_ms: int) -> str:

@@ -111,6 +111,15 @@ class EngineSettings(Table):
         default=None, ge=1, le=64, description="CPU threads of a build; not set: chosen for the board.", examples=[2]
     )
     infer_threads: int = Field(default=1, ge=1, le=64, description="CPU threads of inference where it runs on the CPU.")
+    max_batch: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Frames that an engine takes at once, at most: those of that many cameras go through together. More "
+        "is faster for several cameras on one GPU, costs memory and a longer build, and gains little on a CPU; an "
+        "engine for a DLA always computes the whole batch. A network that cannot is built for one frame, and said so.",
+        examples=[4],
+    )
     max_delay_ms: float = Field(
         default=0.0,
         ge=0,

@@ -95,7 +95,9 @@ class Build:
     def _network_of(self, bundle: ModelBundle) -> Future[Prepared]:
         """The grafted network, being read in the background from the first call on."""
         if self._network is None:
-            self._network = self._pool.submit(prepare, bundle, self._start.quantisation, self._start.threads)
+            self._network = self._pool.submit(
+                prepare, bundle, self._start.quantisation, self._start.threads, self._start.batch
+            )
         return self._network
 
 

@@ -74,6 +74,7 @@ class BuildStart(Message):
     precision: Precision
     quantisation: Quantisation
     placement: Placement
+    batch: int = Field(default=1, ge=1)
     backend: str
     fingerprint: dict[str, str]
     builder: BuilderWish = Field(default_factory=BuilderWish)
@@ -91,7 +92,7 @@ class BuildStart(Message):
 
     @property
     def variant(self) -> Variant:
-        return Variant(self.precision, self.quantisation, self.placement)
+        return Variant(self.precision, self.quantisation, self.placement, self.batch)
 
 
 class Conditions(Message):
