@@ -49,7 +49,8 @@ def ground_for(site: Site, bundle: ModelBundle) -> Ground:
 def candidates_for(
     settings: EngineSettings, site: Site, bundle: ModelBundle, max_batch: int | None = None
 ) -> list[Candidate]:
-    """The forms to try, best first. `max_batch`: the model's own. Raises EngineError for a wish that fits nothing here."""
+    """The forms to try, best first. `max_batch`: the model's own word. Raises EngineError for a wish that fits nothing
+    here."""
     try:
         ground = ground_for(site, bundle)
     except OSError as error:

@@ -25,7 +25,7 @@ from edgeagent.config.schema import Config
 from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest, verified
 from edgeagent.engine.explain import explain_difference
 from edgeagent.engine.key import key_of_facts
-from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.manifest import Manifest, batch_of
 from edgeagent.engine.prune import Holding
 from edgeagent.engine.record import Record
 from edgeagent.engine.registry.signing import verify_signature

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.manifest import Manifest, batch_of
 from edgeagent.engine.prune import Removal, State
 from edgeagent.engine.record import Record
 from edgeagent.engine.variant import Variant

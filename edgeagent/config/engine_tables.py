@@ -115,9 +115,9 @@ class EngineSettings(Table):
         default=1,
         ge=1,
         le=32,
-        description="Frames that an engine takes at once, at most: those of that many cameras go through together. More "
-        "is faster for several cameras on one GPU, costs memory and a longer build, and gains little on a CPU; an "
-        "engine for a DLA always computes the whole batch. A network that cannot is built for one frame, and said so.",
+        description="Frames that an engine takes at once, at most: those of so many cameras go through together. More "
+        "is faster for several cameras on one GPU, and costs memory and a longer build; a DLA always computes the whole "
+        "batch. An engine of a network that takes one frame only is built for one, and the engine's state says so.",
         examples=[4],
     )
     max_delay_ms: float = Field(

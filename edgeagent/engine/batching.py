@@ -47,6 +47,7 @@ def with_batch(network: onnx.ModelProto, batch: int, *, fixed: bool) -> onnx.Mod
         settle_shapes(model)
         shapes = _shapes_of(model)
         _rewrite(model, shapes)
+        _drop_unused(model.graph)
         _say_frames(model, batch)
         settle_shapes(model)
     except ModelError as error:
@@ -73,7 +74,7 @@ def check_batching(network: onnx.ModelProto, batch: int, threads: int) -> None:
     shape = _shapes_of(network)[FRAMES][1:]
     frames = np.stack(list(_trial_frames(shape, TRIAL_FRAMES)))
     try:
-        wanted = _run(network, frames[:, None], threads)
+        wanted = _run(network, [frame[None] for frame in frames], threads)
         found = _run(several, [frames, frames[:2]], threads)
     except Exception as error:  # ONNX Runtime's exceptions have no common base
         raise _unsupported(first_line(error)) from error
@@ -138,6 +139,14 @@ def _new_constant(graph: onnx.GraphProto, node: onnx.NodeProto, values: npt.NDAr
     name = f"{PREFIX}batch/{node.name or node.output[0]}"
     graph.initializer.append(numpy_helper.from_array(values, name))
     return name
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Constants that nothing reads any more."""
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for index in range(len(graph.initializer) - 1, -1, -1):
+        if graph.initializer[index].name not in read:
+            del graph.initializer[index]
 
 
 def _constants(graph: onnx.GraphProto) -> set[str]:
@@ -212,5 +221,3 @@ def _unsupported(why: str) -> EngineError:
         mend="set max_batch = 1 for this model",
         code="batch_unsupported",
     )
-
-

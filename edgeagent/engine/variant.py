@@ -18,8 +18,8 @@ class Variant:
 
     `quantisation` tells where INT8 scales come from: `calibrator` (a calibration cache: 8.6 to 10.x), `qdq` (Q/DQ
     nodes that our quantiser puts in), `model` (the user's model brought its own); `none` for floating point.
-    `placement` names the kind of core: an engine for a DLA runs on any of a device's DLA cores. `batch`: how many frames
-    it takes at once, at most; a DLA always computes as many.
+    `placement` names the kind of core: an engine for a DLA runs on any of a device's DLA cores. `batch`: how many
+    frames it takes at once, at most; a DLA always computes as many.
     """
 
     precision: Precision

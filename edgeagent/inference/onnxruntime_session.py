@@ -60,7 +60,8 @@ class OnnxRuntimeSession(Halves):
 
 
 def _checked(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int | str, int, int]]:
-    """The input's name and its shape without the colours, its first side a name where it is open. Raises EngineError when the plan is no grafted engine."""
+    """The input's name and its first three sides; the first is a name where it is open. Raises EngineError when the
+    plan is no grafted engine."""
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     shape = tuple(inputs[0].shape) if len(inputs) == 1 and inputs[0].type == "tensor(uint8)" else ()
     if len(shape) != 4 or not all(isinstance(side, int) for side in shape[1:]) or shape[3] != 3:

@@ -45,7 +45,7 @@ class Words:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """`engine` is what the contexts that run it are made of; `input` is the name of its one input, `frames` that tensor,
+    """`engine` is what makes the contexts that run it; `input` is the name of its one input, `frames` that tensor and
     `outputs` the others, for a whole batch. `open`: it takes any number of frames up to that."""
 
     engine: Any

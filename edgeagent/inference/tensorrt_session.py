@@ -5,9 +5,10 @@ While one batch runs, the next one's frames are brought; results are written by 
 host. The Python in between costs the GPU nothing as long as it is done in time.
 
 The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, one for each number of
-frames that it takes at once, or else by TensorRT's own enqueue; `how` says which, and why. Frames of memory that was lent are copied by the GPU itself or, where it shares
-its memory with the CPU, read where they lie: then there is a graph for each place that a frame may lie in. A DLA wants
-a tensor's address never to change: there all batches share one set of tensors on the GPU and go one after the other.
+frames that it takes (tensorrt_contexts.py), or else by TensorRT's own enqueue; `how` says which, and why. Frames of
+memory that was lent are copied by the GPU itself or, where it shares its memory with the CPU and one frame goes through
+alone, read where they lie: then there is a graph for each place that a frame may lie in. A DLA wants a tensor's address
+never to change: there all batches share one set of tensors on the GPU and go one after the other.
 """
 
 from __future__ import annotations

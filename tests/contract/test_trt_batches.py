@@ -19,6 +19,7 @@ from edgeagent.engine.build.backend import BackendJob
 from edgeagent.engine.variant import Variant
 from edgeagent.errors import EngineError
 from edgeagent.inference.cuda import retain
+from edgeagent.inference.cuda_bindings import Bindings
 from edgeagent.inference.onnxruntime_session import OnnxRuntimeSession
 from edgeagent.inference.tensorrt_session import DEPTH, TensorRtSession
 from edgeagent.vision.detections import Candidates
@@ -44,7 +45,8 @@ def job(networks: Networks, variant: Variant, folder: Path, batch: int = BATCH, 
 
 
 def opened(world: World, plan: Path, **more: object) -> TensorRtSession:
-    return TensorRtSession(plan, trt=world.module(), gpu=retain(world.cuda.driver), **more)  # type: ignore[arg-type]
+    gpu = retain(world.cuda.driver, Bindings(world.cuda.bindings))
+    return TensorRtSession(plan, trt=world.module(), gpu=gpu, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -111,8 +113,7 @@ def test_an_engine_that_cannot_be_recorded_runs_all_the_same(world: World, plan:
 
 def test_contexts_share_the_memory_that_they_compute_in_and_all_is_given_back(world: World, plan: Path) -> None:
     session = opened(world, plan)
-    sizes = sorted(world.cuda.allocated.values(), key=len) if isinstance(world.cuda.allocated, dict) else []
-    assert not sizes or sum(len(one) == COMPUTES_IN for one in sizes) == 1
+    assert [len(one) for one in world.cuda.allocated.values()].count(COMPUTES_IN) == 1
     session.close()
     session.close()
     assert not world.cuda.allocated and world.cuda.pinned == 0

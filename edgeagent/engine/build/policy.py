@@ -150,7 +150,7 @@ def _with_form(course: Course, candidate: int) -> Course:
 
 
 def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> int | None:
-    """The index of this form for one frame, of the next one on the GPU with this precision, or of the next precision."""
+    """The index of this form for one frame, of the next on the GPU with this precision, or of the next precision."""
     now = candidates[course.candidate].variant
     for index in range(course.candidate + 1, len(candidates)):
         variant = candidates[index].variant

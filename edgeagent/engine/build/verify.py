@@ -1,8 +1,8 @@
 """The proof run: does the engine say what the FP32 network says? `python -m edgeagent.engine.build.verify`.
 
 A process of its own, so that an engine that crashes is noticed and nothing else falls. An engine that takes several
-frames at once is asked for each number of them that it takes: the frames go through alone, in twos, in threes. Reads a `VerifyRequest` as one
-JSON line from stdin, prints an `Agreement` as one on stdout, or a `Fault` and exits 1.
+frames at once is asked for each number of them: the frames go through alone, in twos, in threes. Reads a
+`VerifyRequest` as one JSON line from stdin, prints an `Agreement` as one on stdout, or a `Fault` and exits 1.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from edgeagent.errors import EngineError
 from edgeagent.inference.halves import Halves
 from edgeagent.vision.detections import Candidates
 
-
 NONE = np.zeros(1, np.int32)
 
 

@@ -72,7 +72,7 @@ def parse_network(
             mend="this is a fault of ours; report it with the model",
             code="build_refused",
         )
-    return Parsed(network, parser, batch, *shape[1:3], open=shape[0] == OPEN)
+    return Parsed(network, parser, batch, height=shape[1], width=shape[2], open=shape[0] == OPEN)
 
 
 def _check_axes(capabilities: Capabilities, model: onnx.ModelProto) -> None:
