@@ -26,7 +26,7 @@ from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_forms import Site
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
@@ -42,6 +42,7 @@ from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
+from edgeagent.app.shared_frames import frames_from
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
 from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
@@ -295,18 +296,17 @@ class Agent:
     def _wanted(self, served: Served, model: str) -> Wanted:
         """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
         trouble, bundle = self._lineup.broken.get(model) or (None, self._lineup.bundle(model))
-        size = bundle.spec.input
-        images = self._config.engines.calibration_images
-        name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
+        frames = frames_from(served, self._served, self._config, model)
         return Wanted(
             pipeline=served.name,
             model=self._lineup.model_path(model),
             bundle=bundle,
-            calibration=self._state_dir / "calibration" / name,
-            ring_fd=served.ring.fd,
-            images=images,
+            calibration=self._state_dir / "calibration" / frames.name,
+            ring_fd=frames.ring_fd,
+            images=self._config.engines.calibration_images,
             trouble=trouble,
             max_batch=self._config.models[model].max_batch,
+            other_rings=frames.others,
         )
 
     async def _provide(self, served: Served) -> None:

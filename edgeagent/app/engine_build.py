@@ -232,7 +232,7 @@ def _check_form(asked: Asked, site: Site) -> None:
 
 def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
     size = asked.bundle.spec.input
-    name = calibration_name(asked.images, asked.camera, asked.source, size.width, size.height)
+    name = calibration_name(asked.images, [(asked.camera, asked.source)], size.width, size.height)
     return Wanted(
         pipeline=asked.pipeline,
         model=asked.model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,10 +132,13 @@ def engine_wish(
     )
 
 
-def calibration_name(images: str | None, camera: str, source: SourceSpec | None, width: int, height: int) -> str:
-    """The name of the calibration set: of a camera and its source, or of a directory and the files that are in it."""
+Cameras = Sequence[tuple[str, SourceSpec | None]]
+
+
+def calibration_name(images: str | None, cameras: Cameras, width: int, height: int) -> str:
+    """The name of the calibration set: of cameras, by name and source, or of a directory and the files in it."""
     if images is None:
-        return set_name(camera, describe_source(source) if source else "", width, height)
+        return _name_of_cameras(cameras, width, height)
     mark = hashlib.sha256(f"{width}x{height}\n".encode())
     for path in _pictures_in(Path(images)):
         with contextlib.suppress(OSError):
@@ -142,6 +146,15 @@ def calibration_name(images: str | None, camera: str, source: SourceSpec | None,
             name = os.path.relpath(path, images)
             mark.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return f"images-{mark.hexdigest()[:10]}"
+
+
+def _name_of_cameras(cameras: Cameras, width: int, height: int) -> str:
+    (first, _), *others = cameras
+    sources = [describe_source(source) if source else "" for _, source in cameras]
+    if not others:
+        return set_name(first, sources[0], width, height)
+    told = [f"{name} {source}" for (name, _), source in zip(cameras, sources, strict=True)]
+    return set_name(f"{len(cameras)}-cameras", "\n".join(sorted(told)), width, height)
 
 
 def _pictures_in(folder: Path) -> list[Path]:

@@ -116,8 +116,8 @@ class EngineSettings(Table):
         ge=1,
         le=32,
         description="Frames that an engine takes at once, at most: those of so many cameras go through together. More "
-        "is faster for several cameras on one GPU, and costs memory and a longer build; a DLA always computes the whole "
-        "batch. An engine of a network that takes one frame only is built for one, and the engine's state says so.",
+        "is faster for several cameras on one GPU, and costs memory and a longer build; a DLA always computes a whole "
+        "batch. An engine of a network that takes one frame only is built for one, and its state says so.",
         examples=[4],
     )
     max_delay_ms: float = Field(

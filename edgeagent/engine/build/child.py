@@ -46,7 +46,7 @@ class Build:
     def run(self) -> None:
         bundle = load_bundle(self._start.model)
         collector = Collector(
-            self._start.calibration, self._start.ring_fd, self._report, lambda: self._check_network(bundle)
+            self._start.calibration, self._start.rings, self._report, lambda: self._check_network(bundle)
         )
         found = collector.calibration_set(bundle.spec.input)
         wish = self._wish(bundle, found.record.digest)

@@ -66,8 +66,9 @@ class BuilderWish(_Part):
 
 class BuildStart(Message):
     """First message: the engine to make. `ring_fd` is the ring whose frames the engine will see, None where the
-    pictures come from a directory. `steps` tells what was tried before this form, `prepared` what was done to the board
-    before this build, `cancels` how many builds of it were ended for the board's sake."""
+    pictures come from a directory; `other_rings` are those of further cameras that it will see together with it.
+    `steps` tells what was tried before this form, `prepared` what was done to the board before this build, `cancels`
+    how many builds of it were ended for the board's sake."""
 
     kind: Literal["start"] = "start"
     model: str
@@ -82,6 +83,7 @@ class BuildStart(Message):
     registry: RegistryWish = Field(default_factory=RegistryWish)
     store: str
     ring_fd: int | None = None
+    other_rings: tuple[int, ...] = ()
     threads: int
     min_agreement: float
     attempt: int = 1
@@ -89,6 +91,11 @@ class BuildStart(Message):
     prepared: tuple[str, ...] = ()
     cancels: int = 0
     agent_version: str = ""
+
+    @property
+    def rings(self) -> tuple[int, ...]:
+        """All rings that frames to calibrate with come from."""
+        return () if self.ring_fd is None else (self.ring_fd, *self.other_rings)
 
     @property
     def variant(self) -> Variant:
