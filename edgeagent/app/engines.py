@@ -200,8 +200,8 @@ class EngineDesk:
         return await self._built(job)
 
     async def _serve_meanwhile(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
-        """Let the engine that served before serve on, where it is one of this model, in any version, on this board; else,
-        while one for several frames is made, one for a single frame that is there already."""
+        """Let the engine that served before serve on, where it is one of this model, in any version, on this board;
+        else, while one for several frames is made, one for a single frame that is there already."""
         if job.serving:
             return
         if (before := await self._stand_in(self._look(job), job.wanted.pipeline, _for_one(job.making))) is not None:

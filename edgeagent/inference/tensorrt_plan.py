@@ -146,6 +146,8 @@ def _tensor(trt: Trt, engine: Any, name: str, batch: int) -> Tensor:  # noqa: AN
     if kind is None:
         raise EngineError(f"the plan is no grafted engine: {name} is of another type", code="engine_load")
     first, *rest = (int(side) for side in engine.get_tensor_shape(name))
+    if min(rest, default=0) < 1:
+        raise EngineError(f"the plan is no grafted engine: the size of {name} is open", code="engine_load")
     return Tensor((batch if first == OPEN else first, *rest), kind)
 
 

@@ -121,9 +121,8 @@ class World:
             ("IBuilderConfig", "set_calibration_profile"): lambda me, profile: bool(
                 me.__dict__.update(calibration_profile=profile) or True
             ),
-            ("IBuilderConfig", "set_preview_feature"): lambda me, feature, enable: me.__dict__["previews"].add(
-                feature.name
-            ),
+            ("IBuilderConfig", "get_preview_feature"): lambda me, feature: not self.release.startswith("8."),
+            ("IBuilderConfig", "set_preview_feature"): self._set_preview,
             ("IBuilderConfig", "can_run_on_DLA"): lambda me, layer: self._fits_dla(layer),
             ("IBuilderConfig", "set_device_type"): lambda me, layer, device_type: me.__dict__["devices"].update(
                 {layer.name: device_type.name}
@@ -478,6 +477,10 @@ class World:
     def _profile_of(self, me: Any, name: str, profile_index: int) -> list[tuple[int, ...]]:
         assert profile_index == 0
         return [tuple(shape) for shape in json.loads(_told(me.__dict__["model"], PROFILE))["shapes"][name]]
+
+    def _set_preview(self, me: Any, feature: Any, enable: bool) -> None:
+        assert self.release.startswith("8."), "it is on and cannot be changed"
+        me.__dict__["previews"].add(feature.name)
 
     def _lend_memory(self, me: Any, memory: int, size: int) -> None:
         assert size >= COMPUTES_IN and memory % 256 == 0 and self.cuda.knows(memory)

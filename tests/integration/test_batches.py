@@ -180,13 +180,11 @@ def test_four_cameras_of_an_agent_share_one_engine_calibrated_on_all_of_them(tmp
     state = tmp_path / "state"
     names = {"parts", *CAMERAS[1:]}
     with running(tmp_path / "run", state, **four_cameras()) as (watcher, _):
-        keys = {
-            watcher.ever(EngineState, lambda e, n=name: (e.state, e.pipeline) == ("ready", n)).key for name in names
-        }
+        told = [watcher.ever(EngineState, lambda e, n=name: (e.state, e.pipeline) == ("ready", n)) for name in names]
         for name in names:
             watcher.ever(Result, lambda r, n=name: r.pipeline == n)
     (key,) = entries(state)
-    assert keys == {key}
+    assert {word.key for word in told} == {key}
     manifest = json.loads((state / "engines" / key / "manifest.json").read_text())
     assert manifest["facts"]["batch"] == 4
     (folder,) = (path for path in (state / "calibration").iterdir() if not path.name.startswith("."))

@@ -90,8 +90,10 @@ def give_profile(trt: Trt, builder: TrtObject, config: TrtObject, parsed: Parsed
             mend="set max_batch = 1 for this model",
             code="batch_unsupported",
         )
-    if SHARING in members(trt, "PreviewFeature"):  # 8.6 has it off; from 10 on it is always on
-        config.set_preview_feature(getattr(trt.PreviewFeature, SHARING), True)
+    if SHARING in members(trt, "PreviewFeature"):
+        feature = getattr(trt.PreviewFeature, SHARING)
+        if not config.get_preview_feature(feature):  # off in 8.6; from 10 on nobody can change it
+            config.set_preview_feature(feature, True)
 
 
 def _use_own_tactics(trt: Trt, capabilities: Capabilities, config: TrtObject) -> None:
