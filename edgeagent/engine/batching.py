@@ -1,8 +1,9 @@
 """From a network of one frame to the same network for several at once.
 
-Networks are exported, grafted and quantised for one frame; this is the last step before a build. What an exporter has
-written down for one frame is rewritten: the sizes that a Reshape, an Expand or a Resize is given as constants. With
-`fixed` the network takes exactly so many frames, as a DLA wants it; else any number up to so many.
+Networks are grafted and quantised for one frame; this is the last step before a build. What an exporter has written
+down for one frame is rewritten: the sizes that a Reshape, an Expand or a Resize is given as constants. What it has left
+open (0, -1, or computed from shapes) follows by itself. With `fixed` the network takes exactly so many frames, as a DLA
+wants it; else any number up to so many.
 
 It is assumed that a tensor's first side counts the frames. Where a network lays its frames out in another way (an
 attention that puts the sequence first, a step that looks at all frames together) the result does not have the right
@@ -11,13 +12,14 @@ sizes, or other numbers come out: `check_batching` finds both by running it. Not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeagent.engine.families.pieces import BOXES, CLASSES, FRAMES, PREFIX, RESULTS, SCORES
 from edgeagent.engine.network import first_line
@@ -31,6 +33,7 @@ Shapes = dict[str, tuple[int, ...]]
 OPEN_SIDE = "batch"
 MOST_FRAMES = "edgeagent.max_batch"  # metadata of a network that takes any number of frames up to this one
 TRIAL_FRAMES = 3
+MOST_SIDES = 16
 ALIKE_SCORE = 1e-3
 ALIKE_SHARE = 0.95  # of the rows; where two scores are all but equal, two rows may change places
 
@@ -99,7 +102,7 @@ def _rewrite(model: onnx.ModelProto, shapes: Shapes) -> None:
         position = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(node.op_type)
         if position is None or len(node.input) <= position or node.input[position] not in constants:
             continue
-        if node.input[0] in moving:
+        if node.input[0] in moving and constants[node.input[position]] not in (0, -1):
             before, after = shapes[node.input[0]], shapes[node.output[0]]
             _SIZES[node.op_type](model.graph, node, before, after)
 
@@ -149,9 +152,17 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
             del graph.initializer[index]
 
 
-def _constants(graph: onnx.GraphProto) -> set[str]:
-    held = {node.output[0] for node in graph.node if node.op_type == "Constant"}
-    return held | {tensor.name for tensor in graph.initializer}
+def _constants(graph: onnx.GraphProto) -> dict[str, int | None]:
+    """The first number of every constant of whole numbers; None for all others, and where it is of no interest."""
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    held |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    return {name: _first(tensor) for name, tensor in held.items()}
+
+
+def _first(tensor: onnx.TensorProto) -> int | None:
+    if tensor.data_type != TensorProto.INT64 or not tensor.dims or not 0 < math.prod(tensor.dims) <= MOST_SIDES:
+        return None
+    return int(numpy_helper.to_array(tensor)[0])
 
 
 def _say_frames(model: onnx.ModelProto, batch: int) -> None:

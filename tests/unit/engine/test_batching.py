@@ -201,3 +201,58 @@ def test_numbers_that_are_none_are_alike(tmp_path: Path) -> None:
     nan = np.full((1, 7, 1), np.nan, np.float32)
     behind(model, helper.make_node("Add", ["was", "nan"], ["output0"]), nan=nan)
     check_batching(graft_bundle(write_bundle(tmp_path, net, model)), 2, threads=1)
+
+
+def open_batch(model: onnx.ModelProto) -> None:
+    """As exporters write a network for any number of frames: what depends on it is computed from shapes."""
+    shape = model.graph.input[0].type.tensor_type.shape
+    shape.dim[0].dim_param = "N"
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first"))
+    for index, node in reversed(list(enumerate(model.graph.node))):
+        if node.op_type != "Reshape":
+            continue
+        name, rest = node.output[0], constants[node.input[1]][1:]
+        model.graph.initializer.append(numpy_helper.from_array(rest, f"{name}_rest"))
+        made = [
+            helper.make_node("Shape", ["images"], [f"{name}_all"]),
+            helper.make_node("Gather", [f"{name}_all", "first"], [f"{name}_count"]),
+            helper.make_node("Concat", [f"{name}_count", f"{name}_rest"], [f"{name}_sides"], axis=0),
+        ]
+        node.input[1] = f"{name}_sides"
+        for place, one in enumerate(made):
+            model.graph.node.insert(index + place, one)
+
+
+def test_a_network_exported_for_any_number_of_frames(tmp_path: Path) -> None:
+    net = Net(classes=3, dfl=4)
+    opened = net.model()
+    open_batch(opened)
+    onnx.checker.check_model(opened, full_check=True)
+    network = graft_bundle(write_bundle(tmp_path / "open", net, opened))
+    closed = graft_bundle(write_bundle(tmp_path / "closed", net))
+    assert shapes(network)["frames"] == [1, 32, 32, 3]
+    check_batching(network, 4, threads=1)
+    frames = np.stack(noise_frames(4, 32, 32))
+    for found, wanted in zip(
+        run(with_batch(network, 4, fixed=False), frames), run(with_batch(closed, 4, fixed=True), frames), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_sequence_before_the_frames_is_no_matter_where_shapes_are_computed(tmp_path: Path) -> None:
+    """As an attention of PyTorch is exported with an open batch; with a fixed one it is refused, see above."""
+    net = Net(classes=3)
+    model = net.model()
+    open_batch(model)
+    behind(
+        model,
+        helper.make_node("Transpose", ["was"], ["turned"], perm=[2, 0, 1]),
+        helper.make_node("Shape", ["turned"], ["sides"]),
+        helper.make_node("Reshape", ["turned", "flat"], ["rows"]),
+        helper.make_node("Softmax", ["rows"], ["soft"], axis=1),
+        helper.make_node("Reshape", ["soft", "sides"], ["whole_rows"]),
+        helper.make_node("Transpose", ["whole_rows"], ["output0"], perm=[1, 2, 0]),
+        flat=np.array([-1, 7]),
+    )
+    check_batching(graft_bundle(write_bundle(tmp_path, net, model)), 4, threads=1)
