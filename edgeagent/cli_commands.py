@@ -27,15 +27,16 @@ def command_run(options: argparse.Namespace) -> int:
     from random import Random
 
     from edgeagent.app.agent import run_agent
+    from edgeagent.app.config_desk import ConfigDesk
+    from edgeagent.app.config_start import LocalConfig, read_beginning
     from edgeagent.app.logs import configure_logs
     from edgeagent.clock import SystemClock
-    from edgeagent.config.files import load_config
     from edgeagent.supervise.lifeline import tie_to_parent
 
     tie_to_parent()
     configure_logs(options.log_level)
-    loaded = load_config(options.config, {}, socket.gethostname())
-    run_agent(loaded.config, SystemClock(), Random())  # noqa: S311  jitter
+    source, clock = LocalConfig(options.config, socket.gethostname()), SystemClock()
+    run_agent(ConfigDesk(read_beginning(source), source, clock), clock, Random())  # noqa: S311  jitter
     return 0
 
 

@@ -6,7 +6,7 @@ block is a child process or a worker thread with an owner that waits for it.
 
 from __future__ import annotations
 
-import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,45 +15,38 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import anyio
 import anyio.abc
 import structlog
 
 from edgeagent import __version__
-from edgeagent.app.argus import ArgusDesk
-from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
-from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import Site
-from edgeagent.app.engine_job import Wanted
-from edgeagent.app.engine_look import Ready
-from edgeagent.app.engine_publish import publish_engine
-from edgeagent.app.engine_troubles import EngineTroubles
-from edgeagent.app.engines import EngineDesk
+from edgeagent.app.config_applier import ConfigApplier
+from edgeagent.app.config_desk import ConfigDesk
 from edgeagent.app.governor import GovernorDesk
-from edgeagent.app.groups import Group, first_error
-from edgeagent.app.inference import InferDesk, Served
-from edgeagent.app.lesser_engines import LesserEngines
-from edgeagent.app.lineup import Lineup
+from edgeagent.app.gpu_trouble import GpuTrouble
+from edgeagent.app.ground import Ground
+from edgeagent.app.groups import Crew, first_error
+from edgeagent.app.jobs_wiring import Commands
+from edgeagent.app.line import Line
+from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
-from edgeagent.app.power import PowerDesk, helper_for
+from edgeagent.app.parts import Parts
+from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
-from edgeagent.app.shared_frames import frames_from
-from edgeagent.app.shed_words import ShedWords
-from edgeagent.app.shedding import SheddingDesk
-from edgeagent.app.wiring import engine_fingerprint, link_settings, module_facts, pipeline_info
+from edgeagent.app.wiring import inbound_filters, module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
-from edgeagent.errors import EdgeAgentError, StoreError
+from edgeagent.errors import EdgeAgentError
 from edgeagent.fleet.envelope import Stamp
-from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import LinkEvent
+from edgeagent.fleet.link_types import Connected, LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
@@ -63,6 +56,9 @@ if sys.version_info < (3, 11):
 
 log = structlog.get_logger("agent")
 
+Follows = Literal["nothing", "agent", "process"]
+"""What comes after an agent: another one in this process, or this process begun anew."""
+
 SECOND_S = 1.0
 SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
 
@@ -70,114 +66,69 @@ SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
 class Agent:
     """One device's agent. Raises ConfigError and other operator errors before anything is started."""
 
-    def __init__(self, config: Config, clock: Clock, rng: Random) -> None:
-        self._config = config
+    def __init__(self, desk: ConfigDesk, clock: Clock, rng: Random) -> None:
+        config = desk.config
+        root, self._state_dir = Path(config.device.board_root), Path(config.device.state_dir)
+        self._desk = desk
         self._clock = clock
-        self._rng = rng
-        self._state_dir = Path(config.device.state_dir)
-        self._identity = read_identity(Path(config.device.board_root))
-        self._session = next_session(self._state_dir)
-        self._topics = Topics(config.device.fleet, config.device_id)
-        self._stamp = Stamp(self._session, clock.wall_ms)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
-        self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
-        self._heard = LinkNews(self._publisher)
-        self._backend, no_backend = self._chosen_backend()
-        self._lineup = Lineup(config, no_backend)
-        self._cameras = self._lineup.cameras(self._publisher, clock, rng)
-        self._served = self._lineup.pipelines(self._cameras, self._publisher)
-        self._argus = ArgusDesk(
-            helper_for(Path(config.device.board_root), config.power.helper_socket), self._publisher, clock
-        )
-        self._infer = InferDesk(
-            self._served,
-            config.engines.infer_threads,
-            self._publisher,
-            clock,
-            rng,
-            max_delay_ms=config.engines.max_delay_ms,
-            canary_s=config.engines.canary_interval_s,
-        )
-        self._power = PowerDesk(
-            Path(config.device.board_root), self._state_dir, self._identity, config.power, self._publisher, clock
-        )
-        self._governor = GovernorDesk(
-            config.thermal,
-            clock,
-            heat_expected=self._identity.kind != "not-a-jetson",
-            note=self._publisher.note,
-            measure=partial(self._publisher.measurement, "governor"),
-        )
-        self._publisher.on_summary = self._governor.streams_taken
-        self._engines = EngineDesk(
-            config.engines,
-            config.registry,
-            self._state_dir,
-            self._site(),
-            self._publisher,
-            clock,
-            governor=self._governor,
-            power=self._power,
-            pacing=config.thermal.pace,
-        )
-        self._shedding = self._shedding_desk()
-        self._troubles = EngineTroubles(self._engines, self._infer, self._publisher, self._provide)
+        topics = Topics(config.device.fleet, config.device_id)
+        stamp = Stamp(next_session(self._state_dir), clock.wall_ms)
+        keeper = LinkKeeper(config, topics, stamp, clock, rng, inbound_filters(config))
+        self._publisher = Publisher(keeper.seat, topics, stamp, clock, config.mqtt.results_qos)
+        self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
-            Path(config.device.board_root),
-            self._state_dir,
-            self._identity.soc,
-            self._publisher,
-            config.power,
-            config.thermal,
-            clock,
+            root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
         )
-        self._governor.read = self._board.quick
-        self._board.on_reading = self._look
+        self._line = Line(config, self._ground)
+        self._parts = Parts(config, self._publisher, keeper, self._ground, self._board, self._line)
+        self._news = LinkNews(self._publisher)
+        self._gpu = GpuTrouble(
+            self._publisher, clock, lambda: any(one.running for one in self._line.served), self._ground.power.reboot
+        )
+        self._commands = Commands(self._parts, desk, stamp.session, self._restart)
+        self._wire()
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
-        self.again = False  # set when everything is to be set up anew: a model has come
+        self._fetching = Crew()
+        self.restart = False  # set when the process is to begin anew
+        self.again = False  # set when everything is to be set up anew: a model has come, another id
 
-    def _chosen_backend(self) -> tuple[Backend, EdgeAgentError | None]:
-        """A backend that is not here costs the pipelines, not the agent: somebody must be able to read why."""
-        try:
-            return choose_backend(self._config.engines.backend), None
-        except EdgeAgentError as error:
-            return "onnxruntime", error
-
-    def _site(self) -> Site:
-        """The device as engines see it."""
-        root = Path(self._config.device.board_root)
-        return Site(self._backend, engine_fingerprint(self._identity, self._backend, root), self._identity.dla)
-
-    def _shedding_desk(self) -> SheddingDesk:
-        """Subscribed to the governor from the start."""
-        desk = SheddingDesk(
-            self._served,
-            self._infer,
-            LesserEngines(self._engines.store, self._config.engines, self._site(), self._wanted),
-            self._power,
-            self._governor.streams,
-            ShedWords(self._publisher, self._clock),
-            self._clock,
-            sample_s=self._config.power.sample_interval_s,
-            calm_s=self._config.thermal.restore_after_s,
-            plugins=self._config.engines.plugins,
+    def _new_ground(self, config: Config, root: Path, rng: Random) -> Ground:
+        identity, publisher, clock = read_identity(root), self._publisher, self._clock
+        power = PowerDesk(root, self._state_dir, identity, config.power, publisher, clock)
+        governor = GovernorDesk(
+            config.thermal,
+            clock,
+            heat_expected=identity.kind != "not-a-jetson",
+            note=publisher.note,
+            measure=partial(publisher.measurement, "governor"),
         )
-        self._governor.subscribe(desk.take)
-        return desk
+        return Ground(root, self._state_dir, identity, publisher, clock, rng, power, governor)
+
+    def _wire(self) -> None:
+        """Who hears of what."""
+        ground, line = self._ground, self._line
+        self._publisher.on_summary = ground.governor.streams_taken
+        ground.governor.read = self._board.quick
+        self._board.on_reading = self._look
+        self._parts.keeper.take = self._heard
+        ground.power.on_change = self._publish_info
+        line.on_info = self._publish_info
+        line.on_gpu_lost = self._gpu.lost
+        self._parts.models_wanted = self._fetch_anew
+        self._desk.bind(self._publisher, ConfigApplier(self._parts, self._set_up_anew))
 
     def _look(self, reading: Reading) -> None:
-        self._power.look(reading)
-        self._engines.surroundings.look(reading)
-        self._governor.power_cap_w = watts_of(self._power.view.mode) if self._power.view.mode else None
-        self._governor.take(reading)
+        power, governor = self._ground.power, self._ground.governor
+        power.look(reading)
+        self._line.engines.surroundings.look(reading)
+        governor.power_cap_w = watts_of(power.view.mode) if power.view.mode else None
+        governor.take(reading)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
-        self._loop = asyncio.get_running_loop()
-        self._sweep()
-        self._link.start()
+        self._line.sweep()
+        self._parts.keeper.start()
         reason = "ended by an error"
         try:
             self._publisher.status("init")
@@ -187,75 +138,68 @@ class Agent:
             with anyio.CancelScope(shield=True):
                 await self._stop(reason)
 
-    def _sweep(self) -> None:
-        try:
-            self._engines.sweep(set(self._config.pipelines))
-        except StoreError as error:
-            log.error("store", reason=error.line())  # every engine that is wanted will say so on MQTT
-
     async def _run_tasks(self) -> None:
-        for camera in self._cameras.values():
-            camera.on_change = self._publish_info
-            camera.on_argus_trouble = self._argus.ask
-        self._power.on_change = self._publish_info
-        self._shedding.on_engine = self._publish_info
-        self._infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
-        self._infer.on_idle = self._governor.streams.forget
-        self._engines.on_built = self._publish_engine
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            self._troubles.watch(tasks)
             self._publish_info()
-            for name, error in self._lineup.refused.items():
-                self._engines.refuse(name, error)
-            groups = self._groups()
-            tasks.start_soon(self._stop_on_signal, groups, tasks.cancel_scope)
-            for group in groups:
-                tasks.start_soon(group.run)
-            tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
-            tasks.start_soon(self._each, SECOND_S, self._second)
-            tasks.start_soon(self._governor.run)
+            tasks.start_soon(self._hear_signals)
+            self._parts.start(tasks)
+            tasks.start_soon(self._each, lambda: self._parts.config.power.sample_interval_s, self._board.sample)
+            tasks.start_soon(self._each, lambda: SECOND_S, self._second)
+            tasks.start_soon(self._ground.governor.run)
             tasks.start_soon(self._settle)
-            if awaited_models(self._config):
-                tasks.start_soon(self._fetch_models, groups, tasks.cancel_scope)
+            self._fetch_anew()
             tasks.start_soon(self._ask_dla)
+            tasks.start_soon(self._desk.run)
+            tasks.start_soon(self._commands.run)
+            tasks.start_soon(self._gpu.run)
 
-    def _groups(self) -> list[Group]:
-        """The start list: power, cameras, inference, engines. Stopped in the opposite order."""
-        power, cameras, inference, engines = Group(), Group(), Group(), Group()
-        power.add(self._power.run)
-        for camera in self._cameras.values():
-            cameras.add(camera.run)
-        cameras.add(self._argus.run)
-        if self._served:
-            inference.add(self._infer.supervisor.run)
-            inference.add(self._shedding.run)
-        for served in self._served:
-            engines.add(partial(self._provide, served))
-        return [power, cameras, inference, engines]
-
-    async def _stop_on_signal(self, groups: list[Group], scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    async def _hear_signals(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
+                if number == signal.SIGHUP:
+                    self._desk.reload()
+                    continue
                 log.info("stopping", signal=number.name)
                 self._publisher.status("stopping", f"received {number.name}")
-                await self._stop_groups(groups)
-                await self._power.restore()
-                scope.cancel()
+                await self._stop_parts()
+                await self._ground.power.restore()
+                self._end()
                 return
 
-    @staticmethod
-    async def _stop_groups(groups: list[Group]) -> None:
-        for group in reversed(groups):
-            await group.stop()
+    async def _stop_parts(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._parts.stop()
 
-    async def _fetch_models(self, groups: list[Group], scope: anyio.CancelScope) -> None:
-        """Until the models that pipelines wait for have come; then everything is set up anew with them."""
-        await fetch_models(self._config, self._model_not_fetched)
+    def _end(self) -> None:
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+
+    async def _set_up_anew(self, reason: str) -> None:
+        """End, for another agent to begin in this process with what `desk.config` is by then."""
         self.again = True
-        self._publisher.status("updating", "a model has come from the registry")
-        await self._stop_groups(groups)
-        scope.cancel()
+        self._publisher.status("updating", reason)
+        await self._stop_parts()
+        self._end()
+
+    def _restart(self) -> None:
+        self.restart = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _fetch_anew(self) -> None:
+        """Look for models that pipelines wait for, whatever was looked for before."""
+        if self._tasks is not None:
+            self._tasks.start_soon(self._fetching.stop)
+            self._fetching = Crew()
+            if awaited_models(self._parts.config):
+                self._tasks.start_soon(self._fetching.run)
+                self._fetching.start_soon(self._fetch_models)
+
+    async def _fetch_models(self) -> None:
+        """Until the models that pipelines wait for have come; then everything is set up anew with them."""
+        await fetch_models(self._parts.config, self._model_not_fetched)
+        if self._tasks is not None:
+            self._tasks.start_soon(self._set_up_anew, "a model has come from the registry")
 
     def _model_not_fetched(self, digest: str, reason: str) -> None:
         self._publisher.event("model-not-fetched", "warning", f"model {digest[:12]}: {reason}", digest=digest)
@@ -265,9 +209,8 @@ class Agent:
             self._second()
         finally:
             self._board.close()
-            await anyio.to_thread.run_sync(self._link.stop, self._publisher.last_words(reason))
-            for camera in self._cameras.values():
-                camera.close()
+            await self._parts.keeper.stop(self._publisher.last_words(reason))
+            self._line.cameras.close()
             log.info("stopped", reason=reason)
 
     async def _settle(self) -> None:
@@ -276,77 +219,27 @@ class Agent:
 
     async def _ask_dla(self) -> None:
         """What TensorRT says of the DLA comes seconds after the start: `info` is published again then."""
-        question = DlaQuestion(self._identity)
+        question = DlaQuestion(self._ground.identity)
         try:
-            self._identity = await anyio.to_thread.run_sync(question.ask, abandon_on_cancel=True)
+            self._ground.identity = await anyio.to_thread.run_sync(question.ask, abandon_on_cancel=True)
         finally:
             question.stop()
-        found = self._identity.dla
+        found = self._ground.identity.dla
         log.info("dla", declared=found.declared, probed=found.probed, unprobed=found.unprobed)
         self._publish_info()
 
-    async def _each(self, seconds: float, call: Callable[[], None]) -> None:
-        """Call every `seconds`, on a fixed grid: late calls do not push the later ones."""
+    async def _each(self, seconds: Callable[[], float], call: Callable[[], None]) -> None:
+        """Call every `seconds()`, on a fixed grid: late calls do not push the later ones."""
         due = anyio.current_time()
         while True:
             call()
-            due = max(due + seconds, anyio.current_time())
+            due = max(due + seconds(), anyio.current_time())
             await anyio.sleep_until(due)
 
-    def _wanted(self, served: Served, model: str) -> Wanted:
-        """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
-        trouble, bundle = self._lineup.broken.get(model) or (None, self._lineup.bundle(model))
-        frames = frames_from(served, self._served, self._config, model)
-        return Wanted(
-            pipeline=served.name,
-            model=self._lineup.model_path(model),
-            bundle=bundle,
-            calibration=self._state_dir / "calibration" / frames.name,
-            ring_fd=frames.ring_fd,
-            images=self._config.engines.calibration_images,
-            trouble=trouble,
-            max_batch=self._config.models[model].max_batch,
-            other_rings=frames.others,
-        )
-
-    async def _provide(self, served: Served) -> None:
-        """Until the pipeline has its engine, or will not get one until something changes."""
-        wish = partial(self._wanted, served, served.model)
-        wanted = await anyio.to_thread.run_sync(wish)  # it may look through thousands of pictures
-        if not await self._engines.provide(wanted, self._serve):
-            self._given_up(served)
-
-    def _given_up(self, served: Served) -> None:
-        served.given_up = True
-        self._begin_when_ready(served.camera)
-
-    def _publish_engine(self, key: str) -> None:
-        if self._tasks is not None and self._config.registry.publish:
-            self._tasks.start_soon(publish_engine, key, self._config, self._publisher)
-
-    async def _serve(self, wanted: Wanted, ready: Ready) -> None:
-        await self._shedding.serve(wanted.pipeline, ready)
-        self._troubles.serves(ready.entry.manifest.key)
-
-    def _begin_when_ready(self, camera: Camera) -> None:
-        """When every pipeline of a camera that will be served is served, a file played once may begin."""
-        waiting = [s for s in self._served if s.camera is camera and not s.given_up]
-        if self._tasks and camera.once and waiting and all(s.loaded for s in waiting):
-            self._tasks.start_soon(camera.begin)
-
     def _second(self) -> None:
-        self._infer.measure()
-        for camera in self._cameras.values():
-            self._publisher.camera(camera.name, camera.measure())
-            if camera.told_end():
-                text = f"camera {camera.name} has come to the end of its file"
-                self._publisher.event("source-ended", "info", text, camera=camera.name, frames=camera.state.frames)
-        self._publish_own_cost()
-
-    def _publish_own_cost(self) -> None:
+        self._line.measure()
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._link.stats()
-        supervisors = [self._infer.supervisor, *(camera.supervisor for camera in self._cameras.values())]
+        stats = self._parts.keeper.seat.stats()
         values = {
             "rss_mb": rss_mb,
             "cpu_percent": cpu_percent,
@@ -354,45 +247,66 @@ class Agent:
             "results_published": self._publisher.results,
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
-            "restarts": sum(supervisor.restarts for supervisor in supervisors),
+            "restarts": self._line.restarts,
         }
         self._publisher.measurement("agent", values)
 
     def _publish_info(self) -> None:
-        identity = self._identity
+        identity = self._ground.identity
         self._publisher.info(
             {
                 "agent_version": __version__,
                 "module": module_facts(identity),
-                "power": asdict(self._power.view),
+                "power": asdict(self._ground.power.view),
                 "serial": identity.serial or None,
                 "l4t": identity.l4t or None,
                 "jetpack": identity.jetpack or None,
                 "tensorrt": identity.tensorrt or None,
                 "cuda": identity.cuda or None,
                 "onnxruntime": identity.onnxruntime or None,
-                "cameras": [camera.info() for camera in self._cameras.values()],
-                "pipelines": [pipeline_info(served) for served in self._served],
+                "cameras": [camera.info() for camera in self._line.cameras.by_name.values()],
+                "pipelines": [pipeline_info(served) for served in self._line.served],
                 "schemas": schema_names(),
+                **self._commands.facts(),
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
         )
 
-    def _deliver(self, event: LinkEvent) -> None:
-        """On the link's thread: hand over to the loop, nothing else."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._heard.take, event)
+    def _heard(self, event: LinkEvent) -> None:
+        if isinstance(event, Message):
+            acknowledge = self._parts.keeper.acknowledger(event.ack)
+            if not self._commands.hears(event, acknowledge):
+                self._desk.take(event.payload, acknowledge)
+            return
+        if isinstance(event, Connected):
+            self._commands.connected(event)
+        self._news.take(event)
 
 
-def run_agent(config: Config, clock: Clock, rng: Random) -> None:
-    """Run the agent of this configuration until it is told to stop. Raises EdgeAgentError when it cannot start."""
+def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:
+    """Run the agent of the desk's configuration until it is told to stop. Raises EdgeAgentError when it cannot start,
+    and ConfigLostError when it can neither go on nor back."""
     try:
         with ExitStack() as stack:
-            stack.enter_context(only_agent(Path(config.device.run_dir)))
-            again = True
-            while again:
-                agent = Agent(config, clock, rng)
-                anyio.run(agent.run)
-                again = agent.again
+            stack.enter_context(only_agent(Path(desk.config.device.run_dir)))
+            follows: Follows = "agent"
+            while follows == "agent":
+                follows = anyio.run(_one_agent, desk, clock, rng)
     except BaseExceptionGroup as group:
         raise first_error(group) from group
+    if follows == "process":
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the same command line, with another release if there is one
+
+
+async def _one_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> Follows:
+    """The life of one agent, and what follows it."""
+    try:
+        agent = Agent(desk, clock, rng)
+    except EdgeAgentError as error:
+        if desk.could_not_start(error):
+            return "agent"
+        raise
+    await agent.run()
+    if agent.restart:
+        return "process"
+    return "agent" if agent.again else "nothing"

@@ -60,6 +60,14 @@ class BoardWatch:
         self._jtop_why = ""
         self.on_reading: Callable[[Reading], None] = lambda reading: None
 
+    def change(self, power: PowerSettings, thermal: ThermalSettings) -> None:
+        """Watch by these settings from now on."""
+        if power.jtop != self._power.jtop or power.sample_interval_s != self._power.sample_interval_s:
+            if self._jtop is not None:
+                self._jtop.close()
+            self._jtop = JtopSource(self._clock, interval_s=power.sample_interval_s) if power.jtop else None
+        self._power, self._thermal = power, thermal
+
     def sample(self) -> None:
         reading = self._with_jtop(self._reader.read())
         self.on_reading(reading)

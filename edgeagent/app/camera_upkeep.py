@@ -33,6 +33,10 @@ class Upkeep:
         self._stretch = 1.0
         self.recycled = 0
 
+    def change(self, rules: CameraRules) -> None:
+        """Look by these rules from now on."""
+        self._rules = rules
+
     def started(self) -> None:
         self._started_s = self._clock.monotonic_ns() / 1e9
         self._stretch = 1.0 + SPREAD * self._rng.random()

@@ -23,6 +23,7 @@ class CameraWatch:
         self._state = HealthState()
         self._promise = Promise()
         self._told: Verdict | None = None
+        self._opened: Opened | None = None
         self.noisy = False
 
     @property
@@ -38,7 +39,14 @@ class CameraWatch:
         verdict = self.verdict
         return {"health": verdict.health, "code": verdict.code, "reason": verdict.reason}
 
+    def change(self, rules: CameraRules) -> None:
+        """Judge by these rules from now on."""
+        self._rules = rules
+        if self._opened is not None:
+            self._promise = promise_of(self._source, rules, self._opened)
+
     def opened(self, word: Opened) -> None:
+        self._opened = word
         self._promise = promise_of(self._source, self._rules, word)
         self._state = reopen(self._state)
         self._tell_change()

@@ -7,7 +7,7 @@ but a gap.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -112,7 +112,9 @@ class Camera:
         clock: Clock,
         rng: Random,
         rules: CameraRules | None = None,
+        rings: Mapping[tuple[int, int], Ring] | None = None,
     ) -> None:
+        """`rings`: of the camera whose place this one takes; those of the right size are gone on with."""
         self.name = name
         self.source = source
         self.rules = rules or CameraRules()
@@ -124,7 +126,8 @@ class Camera:
         self._clock = clock
         self._share = 1.0
         self._shed_before = 0
-        self.rings = {size: Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
+        kept = rings or {}
+        self.rings = {size: kept.get(size) or Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
         self.supervisor = Supervisor(
             f"capture-{name}",
             self._spec,
@@ -149,6 +152,12 @@ class Camera:
         return isinstance(source, CsiSpec) or (
             isinstance(source, GStreamerSpec) and "nvarguscamerasrc" in source.pipeline
         )
+
+    def change(self, rules: CameraRules) -> None:
+        """Watch the capture that runs by these rules from now on."""
+        self.rules = rules
+        self.watch.change(rules)
+        self.upkeep.change(rules)
 
     async def run(self) -> None:
         """Until cancelled, or until the source is refused or has ended."""
@@ -284,6 +293,8 @@ class Camera:
     def describe(self) -> str:
         return describe_source(self.source)
 
-    def close(self) -> None:
+    def close(self, *, but: Collection[Ring] = ()) -> None:
+        """Let go of the rings, but for those that another camera goes on with."""
         for ring in self.rings.values():
-            ring.close()
+            if ring not in but:
+                ring.close()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
-import anyio.abc
 
 from edgeagent.app.engines import EngineDesk
+from edgeagent.app.groups import Crew
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.publisher import Publisher
 
@@ -34,9 +34,9 @@ class EngineTroubles:
         self._infer = infer
         self._publisher = publisher
         self._provide = provide
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._tasks: Crew | None = None
 
-    def watch(self, tasks: anyio.abc.TaskGroup) -> None:
+    def watch(self, tasks: Crew) -> None:
         """Hear of troubles from now on; what follows from them runs in `tasks`."""
         self._tasks = tasks
         self._infer.on_load_failed = self._not_loaded

@@ -87,6 +87,14 @@ class GovernorDesk:
         self.streams = StreamWatch()
         self.verdict: Verdict | None = None
 
+    def change(self, settings: ThermalSettings) -> None:
+        """Govern by these settings from now on; a build that runs keeps the duty that it was begun with."""
+        self._settings = settings
+        if not self._building:
+            self._rules = rules_for(settings, heat_expected=self._heat_expected)
+        if not settings.govern:
+            self.verdict = None
+
     def subscribe(self, take: Callable[[Verdict], None]) -> Callable[[], None]:
         """Every verdict goes to `take` from now on, until the function that this returns is called."""
         self._takers.append(take)

@@ -25,6 +25,11 @@ class Group:
         self._scope = anyio.CancelScope()
         self._over = anyio.Event()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to stop."""
+        return bool(self._calls)
+
     def add(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """One more task; before `run` only."""
         self._calls.append(call)
@@ -42,6 +47,42 @@ class Group:
     async def stop(self) -> None:
         """Cancel the tasks and wait until they have cleaned up; not for ever."""
         self._scope.cancel()
+        with anyio.move_on_after(STOP_WAIT_S, shield=True):
+            await self._over.wait()
+
+
+class Crew:
+    """Tasks of one kind that come and go, stopped together. What is begun before `run` starts with it."""
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+        self._over = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._waiting: list[tuple[Callable[..., Coroutine[Any, Any, None]], tuple[Any, ...]]] = []
+
+    def start_soon(self, call: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+        """One more task; none after `stop`."""
+        if self._tasks is None:
+            self._waiting.append((call, arguments))
+        elif not self._scope.cancel_called:
+            self._tasks.start_soon(call, *arguments)
+
+    async def run(self) -> None:
+        """Until `stop` is called."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as self._tasks:
+                    for call, arguments in self._waiting:
+                        self._tasks.start_soon(call, *arguments)
+                    await anyio.sleep_forever()
+        finally:
+            self._over.set()
+
+    async def stop(self) -> None:
+        """Cancel the tasks and wait until they have cleaned up; not for ever."""
+        self._scope.cancel()
+        if self._tasks is None:
+            return
         with anyio.move_on_after(STOP_WAIT_S, shield=True):
             await self._over.wait()
 

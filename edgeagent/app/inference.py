@@ -30,6 +30,7 @@ from edgeagent.inference.messages import (
     RunFailed,
     SetPace,
     Snapshot,
+    TakeSnapshot,
 )
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
@@ -94,10 +95,13 @@ class InferDesk:
         self._publisher = publisher
         self._clock = clock
         self._torn = 0
+        self._asked: dict[int, Callable[[Snapshot], None]] = {}
+        self._asked_last = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
         self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
+        self.on_gpu_lost: Callable[[str], None] = lambda text: None
         self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
@@ -134,6 +138,21 @@ class InferDesk:
             pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
             environment={"OMP_NUM_THREADS": str(self._threads)},
         )
+
+    def change(
+        self, pipelines: list[Served], threads: int, *, max_delay_ms: float = 0.0, canary_s: float = 0.0
+    ) -> None:
+        """Run these from the next start of the child on; between two runs of the supervisor only."""
+        self._pipelines = {served.name: served for served in pipelines}
+        self._rings = {served.ring.id: served.ring for served in pipelines}
+        self._threads, self._max_delay_ms, self._canary_s = threads, max_delay_ms, canary_s
+
+    async def resettle(self, name: str) -> None:
+        """The pipeline's settings have changed: its engine is loaded anew with them, beside the one that runs."""
+        served = self._pipelines[name]
+        if served.start is not None:
+            served.start, served.loaded = restarted(served.start, served.settings), False
+            await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
 
     async def serve(
         self,
@@ -174,6 +193,20 @@ class InferDesk:
     def _with_canary(self, start: PipelineStart) -> PipelineStart:
         """With what the engine said of its canary when it was first loaded, by whichever child."""
         return start.model_copy(update={"canary": self._canaries.get(start.engine, ())})
+
+    async def renew(self) -> list[Served]:
+        """End the child between two pieces of its work and start it again; the pipelines that it loads anew."""
+        again = [served for served in self._pipelines.values() if served.start is not None]
+        for served in again:
+            served.loaded = False
+        await self.supervisor.renew()
+        return again
+
+    async def ask_snapshot(self, pipeline: str, *, drawn: bool, on_taken: Callable[[Snapshot], None]) -> None:
+        """A picture of the next frame that the pipeline looks at; it is published, and told to who asked."""
+        self._asked_last += 1
+        self._asked = {**dict(list(self._asked.items())[-15:]), self._asked_last: on_taken}
+        await self.supervisor.send(TakeSnapshot(pipeline=pipeline, drawn=drawn, asked=self._asked_last))
 
     async def pace(self, pace: Pace) -> None:
         """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
@@ -230,6 +263,8 @@ class InferDesk:
         values = {"frame": word.frame, "capture_ts": word.capture_ms, "drawn": word.drawn, "found": word.found}
         camera = self._pipelines[word.pipeline].camera.name
         self._publisher.snapshot(camera, word.pipeline, {**values, "jpeg": word.jpeg})
+        if (on_taken := self._asked.pop(word.asked, None)) is not None:
+            on_taken(word)
 
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)
@@ -282,6 +317,8 @@ class InferDesk:
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
+            if child.code == "gpu_lost":
+                self.on_gpu_lost(child.reason)
             for served in self._pipelines.values():
                 served.loaded, served.running, served.before = False, None, None
             self._publisher.note(self.name, "failed", child.reason)
@@ -333,6 +370,23 @@ class InferDesk:
                     "engine_ms": window.engine_ms,
                 }
             self._publisher.summary(served.camera.name, served.name, values)
+
+
+def restarted(start: PipelineStart, settings: PipelineSettings) -> PipelineStart:
+    """The same engine on the same ring, with other settings."""
+    return start.model_copy(
+        update={
+            "keep": [start.classes.index(c) for c in settings.classes if c in start.classes]
+            if settings.classes
+            else None,
+            "min_score": settings.min_score,
+            "iou": settings.iou if start.iou is not None else None,
+            "max_detections": settings.max_detections,
+            "min_interval_s": 1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
+            "priority": settings.priority,
+            "after": after_engine(settings),
+        }
+    )
 
 
 def _shed(served: Served, now_ns: int) -> dict[str, object]:

@@ -6,8 +6,8 @@ all the same: an engine that served before may serve on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 
 from edgeagent.app.after_engine import check_tracking
 from edgeagent.app.cameras import Camera
@@ -15,11 +15,12 @@ from edgeagent.app.inference import Served
 from edgeagent.app.models import local_path
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.wiring import check_classes
-from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
-from edgeagent.config.schema import Config
+from edgeagent.config.schema import CameraSettings, Config
 from edgeagent.engine.bundle import ModelBundle, ModelSpec, load_bundle, load_spec_alone
 from edgeagent.errors import EdgeAgentError, ModelError
+
+Size = tuple[int, int]
 
 
 class Lineup:
@@ -73,18 +74,17 @@ class Lineup:
         """Where the model's bundle lies. Raises ModelError for one that has not come from its registry yet."""
         return local_path(self._config.models[model].path, Path(self._config.device.state_dir))
 
-    def cameras(self, publisher: Publisher, clock: Clock, rng: Random) -> dict[str, Camera]:
-        """The enabled cameras, each with a ring for every size that a pipeline of it wants."""
+    def cameras(self) -> dict[str, tuple[CameraSettings, list[Size]]]:
+        """The enabled cameras, each with the sizes of the rings that its pipelines want."""
         wanted = [p for name, p in self._config.pipelines.items() if p.enabled and name not in self.refused]
         found = {}
         for name, settings in self._config.cameras.items():
             if settings.enabled:
                 inputs = [self._spec(p.model).input for p in wanted if p.camera == name]
-                sizes = sorted({(i.width, i.height) for i in inputs})
-                found[name] = Camera(name, settings.source, sizes, publisher, clock, rng, settings.rules)
+                found[name] = settings, sorted({(i.width, i.height) for i in inputs})
         return found
 
-    def pipelines(self, cameras: dict[str, Camera], publisher: Publisher) -> list[Served]:
+    def pipelines(self, cameras: Mapping[str, Camera], publisher: Publisher) -> list[Served]:
         """The pipelines that can run; one whose camera is disabled is told."""
         served = []
         for name, settings in self._config.pipelines.items():

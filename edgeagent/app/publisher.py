@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edgeagent.clock import Clock
 from edgeagent.fleet.answers import ConfigReported, Job
-from edgeagent.fleet.envelope import Message, Stamp, encode
+from edgeagent.fleet.envelope import Header, Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Event, FactValue, encode_result, event_id
@@ -30,7 +30,7 @@ from edgeagent.fleet.states import (
     StatusWord,
 )
 from edgeagent.fleet.topics import Topics
-from edgeagent.health.book import HealthBook, Word, note, overall
+from edgeagent.health.book import HealthBook, Word, forget, note, overall
 
 log = structlog.get_logger("publish")
 
@@ -92,6 +92,17 @@ class Publisher:
         topic = self._topics.shedding(pipeline)
         self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
 
+    def engine_told(self, pipeline: str) -> dict[str, object] | None:
+        """What was said last of a pipeline's engine, without the header; None: nothing was."""
+        told = self._retained.get(self._topics.engine(pipeline))
+        header = {"schema_", "session", "seq", "ts", "pipeline"}
+        return None if told is None else told.model_dump(exclude=header, exclude_none=True)
+
+    def health_told(self, name: str) -> tuple[Word, str] | None:
+        """A component's health and its reason, None where nothing was said of it."""
+        found = self._book.components.get(name)
+        return None if found is None else (found.health, found.reason)
+
     def config_reported(self, values: Mapping[str, object]) -> None:
         topic = self._topics.config_reported
         self._keep(topic, ConfigReported.model_validate({**self._stamp.header(topic), **values}))
@@ -102,6 +113,11 @@ class Publisher:
         payload = encode(Job.model_validate({**self._stamp.header(topic), **values}))
         self._link.publish(topic, payload, qos=1, retain=True, expiry_s=JOB_EXPIRY_S)
         return payload
+
+    def job_header(self, job: str) -> tuple[str, Header]:
+        """The job's topic, and the header of a message on it that is not to be retained."""
+        topic = self._topics.job(job)
+        return topic, self._stamp.header(topic)
 
     def forget_job(self, job: str) -> None:
         """Takes it off the broker: with MQTT 3.1.1 nothing expires there."""
@@ -155,6 +171,9 @@ class Publisher:
         message = Snapshot.model_validate({**header, **values})
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=EVENT_EXPIRY_S)
 
+    def snapshot_topic(self, camera: str, pipeline: str) -> str:
+        return self._topics.snapshot(camera, pipeline)
+
     def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
         topic = self._topics.summary(camera, pipeline)
         header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
@@ -207,6 +226,31 @@ class Publisher:
             self._quiet.add(kind)
             self._alarms.pop(kind, None)
             topic = self._topics.alarm(kind)
+            self._retained.pop(topic, None)
+            self._link.publish(topic, b"", qos=1, retain=True)
+
+    def alarms(self) -> frozenset[str]:
+        """The alarms that are raised now."""
+        return frozenset(self._alarms)
+
+    def health(self) -> HealthBook:
+        return self._book
+
+    def deliver_results(self, qos: int) -> None:
+        """The quality of service of results from now on."""
+        self._results_qos = qos
+
+    def forget(self, name: str) -> None:
+        """A component that is no more: its health counts no longer."""
+        self._book, changed = forget(self._book, name)
+        if changed:
+            self._publish_health()
+
+    def forget_pipeline(self, pipeline: str) -> None:
+        """A pipeline that is no more: what the broker keeps of it is taken away."""
+        for component in (f"engine/{pipeline}", f"pipeline/{pipeline}"):
+            self.forget(component)
+        for topic in (self._topics.engine(pipeline), self._topics.shedding(pipeline)):
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
 

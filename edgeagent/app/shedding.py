@@ -174,6 +174,17 @@ class SheddingDesk:
             holder = next(taken.pipeline for taken in self._state.taken if taken.step.name == intent)
             self._give_up(holder, Step("power", name=intent), why)
 
+    async def retire(self) -> None:
+        """Give everything back before another desk takes over; `run` has ended."""
+        self._power.raise_again()
+        for served in self._served.values():
+            if served.pace is not None and self._in_force[served.name].pace != (1.0, None):
+                await self._infer.pace(Pace(pipeline=served.name))
+            self._streams.ask(served.name, None)
+            served.shed_since_ns = None
+        for camera in {id(served.camera): served.camera for served in self._served.values()}.values():
+            await camera.read_share(1.0)
+
     # engines
 
     async def serve(self, name: str, ready: Ready) -> None:

@@ -14,6 +14,7 @@ from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.errors import ConfigError
 from edgeagent.fleet.envelope import Stamp, encode
+from edgeagent.fleet.inbound import desired_topic, filters
 from edgeagent.fleet.link_types import LinkSettings, TlsSettings, Will
 from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
@@ -86,6 +87,13 @@ def link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
         connect_timeout_s=mqtt.connect_timeout_s,
         will=Will(topics.status, encode(lost)),
     )
+
+
+def inbound_filters(config: Config) -> dict[str, int]:
+    """What the link subscribes to; commands also where none is obeyed, to say so."""
+    topics = Topics(config.device.fleet, config.device_id)
+    every = filters(topics, config.device.groups)
+    return {name: 1 for name in every if name != desired_topic(topics) or config.remote.config}
 
 
 def _password(path: str | None) -> str | None:

@@ -218,7 +218,7 @@ def _check_input(model: onnx.ModelProto, spec: ModelSpec) -> None:
 
 
 def _close_batch(inputs: list[onnx.ValueInfoProto]) -> None:
-    """A network exported for any number of frames is looked at as one for a single frame; batching.py opens it again."""
+    """A network for any number of frames is looked at as one for a single frame; batching.py opens it again."""
     for value in inputs:
         sides = value.type.tensor_type.shape.dim
         if len(sides) == 4 and not sides[0].HasField("dim_value"):

@@ -98,6 +98,15 @@ class _Expiry(Properties):
         return packed
 
 
+def answer_properties(correlation: bytes, seconds: int | None) -> Properties:
+    """Of an answer to one who has sent correlation data."""
+    properties = properties_of(PacketTypes.PUBLISH)
+    properties.CorrelationData = correlation
+    if seconds is not None:
+        properties.MessageExpiryInterval = seconds
+    return properties
+
+
 @lru_cache(maxsize=64)
 def expiry_properties(seconds: int) -> Properties:
     """Shared between messages: nothing in them is the message's own."""
@@ -310,6 +319,9 @@ class Connection:
             return
         remaining_s = message.remaining_s(now_ns)
         expiring = remaining_s is not None and self._protocol == "5"
+        properties = expiry_properties(max(1, remaining_s or 1)) if expiring else None
+        if message.correlation is not None and self._protocol == "5":
+            properties = answer_properties(message.correlation, remaining_s)
         qos = min(message.qos, limits.max_qos)
         if qos:
             self._client.on_publish = self._answer
@@ -318,7 +330,7 @@ class Connection:
             message.payload,
             qos=qos,
             retain=message.retain and limits.retain,
-            properties=expiry_properties(max(1, remaining_s or 1)) if expiring else None,
+            properties=properties,
         )
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             line.in_flight[-info.mid] = message  # a key that no PUBACK has: the reconnection sends it again
@@ -390,7 +402,19 @@ class Connection:
 
     def _on_message(self, _c: Client, _d: object, message: MQTTMessage) -> None:
         ack = AckHandle(self._generation, message.mid) if message.qos else None
-        self._tell(Message(message.topic, bytes(message.payload), message.qos, message.retain, ack))
+        said = message.properties
+        self._tell(
+            Message(
+                message.topic,
+                bytes(message.payload),
+                message.qos,
+                message.retain,
+                ack,
+                response_topic=getattr(said, "ResponseTopic", ""),
+                correlation=getattr(said, "CorrelationData", None),
+                expiry_s=getattr(said, "MessageExpiryInterval", None),
+            )
+        )
 
     def _on_subscribe(self, _c: Client, _d: object, mid: int, reasons: list[ReasonCode], _p: Properties) -> None:
         names = self._filters_of.pop(mid, ())

@@ -123,13 +123,19 @@ class AckHandle:
 
 @dataclass(frozen=True)
 class Message:
-    """Something came on a subscribed topic. `ack` is None with QoS 0; otherwise acknowledge it once it is stored."""
+    """Something came on a subscribed topic. `ack` is None with QoS 0; otherwise acknowledge it once it is stored.
+
+    The last three are MQTT 5's: `expiry_s` is what was left of the message's life when the broker sent it.
+    """
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
     ack: AckHandle | None
+    response_topic: str = ""
+    correlation: bytes | None = None
+    expiry_s: int | None = None
 
 
 @dataclass(frozen=True)

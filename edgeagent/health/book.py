@@ -37,6 +37,13 @@ def note(book: HealthBook, name: str, health: Word, reason: str, now_ms: int) ->
     return HealthBook({**book.components, name: Component(health, reason, since)}), True
 
 
+def forget(book: HealthBook, name: str) -> tuple[HealthBook, bool]:
+    """The book without `name`: it is no more. True when it was there."""
+    if name not in book.components:
+        return book, False
+    return HealthBook({other: found for other, found in book.components.items() if other != name}), True
+
+
 def overall(book: HealthBook) -> tuple[Word, str]:
     """The health of the whole and the reason that binds: of the kind that nothing works of when there is one, else
     the first failed component's, else the first degraded's."""

@@ -96,8 +96,8 @@ class Watcher(Ear):
 
 
 @contextmanager
-def watching(port: int, topic: str = EVERYTHING) -> Iterator[Watcher]:
-    watcher = Watcher()
+def watching(port: int, topic: str = EVERYTHING, kind: type[Watcher] = Watcher) -> Iterator[Watcher]:
+    watcher = kind()
     link = MqttLink(settings(port, client_id=f"watcher-{uuid.uuid4().hex[:8]}", will=None), watcher.take)
     link.subscribe({topic: 0})  # QoS 1 would want an acknowledgement for each
     link.start()

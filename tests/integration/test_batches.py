@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +80,28 @@ def test_several_frames_give_bit_for_bit_what_each_gives_alone(engines: dict[int
                         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.fixture
-def cameras() -> Iterator[dict[str, Camera]]:
+@contextmanager
+def showing(names: Sequence[str]) -> Iterator[dict[str, Camera]]:
+    """Cameras with pictures of their own, which nobody has shown anything yet."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(Camera(belt_frames(ROUNDS, seed=100 * number)))
-            for number, name in enumerate(CAMERAS, 1)
+            for number, name in enumerate(names, 1)
         }
 
 
-def detections(folder: Path, engine: Entry, cameras: dict[str, Camera], delay_ms: float) -> tuple[Any, dict[str, Any]]:
+def detections(
+    folder: Path, engine: Entry, names: Sequence[str], delay_ms: float
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """What the infer child says of the cameras' frames, shown in rounds; and its last figures."""
     folder.mkdir()
+    with showing(names) as cameras:
+        return rounds(folder, engine, cameras, delay_ms)
+
+
+def rounds(
+    folder: Path, engine: Entry, cameras: dict[str, Camera], delay_ms: float
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     looks = [
         look(str(engine.plan_path), name, ring=name, classes=list(engine.manifest.model.classes), min_score=0.3)
         for name in cameras
@@ -113,21 +123,18 @@ def detections(folder: Path, engine: Entry, cameras: dict[str, Camera], delay_ms
 
 
 def test_four_cameras_through_one_engine_get_what_each_would_get_alone(
-    tmp_path: Path, engines: dict[int, Entry], cameras: dict[str, Camera]
+    tmp_path: Path, engines: dict[int, Entry]
 ) -> None:
-    alone, one_by_one = detections(tmp_path / "one", engines[1], cameras, 0.0)
-    together, in_batches = detections(tmp_path / "four", engines[4], cameras, 2000.0)
+    alone, one_by_one = detections(tmp_path / "one", engines[1], CAMERAS, 0.0)
+    together, in_batches = detections(tmp_path / "four", engines[4], CAMERAS, 2000.0)
     assert together == alone
-    assert sum(len(frame) for frames in together.values() for frame in frames) > 10 * len(cameras)
-    assert one_by_one["batches"] == ROUNDS * len(cameras)
+    assert sum(len(frame) for frames in together.values() for frame in frames) > 10 * len(CAMERAS)
+    assert one_by_one["batches"] == ROUNDS * len(CAMERAS)
     assert (in_batches["batches"], in_batches["unused"]) == (ROUNDS, 0)
 
 
-def test_a_batch_that_is_not_full_costs_no_more_than_its_frames(
-    tmp_path: Path, engines: dict[int, Entry], cameras: dict[str, Camera]
-) -> None:
-    three = {name: cameras[name] for name in CAMERAS[:3]}
-    _, stats = detections(tmp_path / "three", engines[4], three, 2000.0)
+def test_a_batch_that_is_not_full_costs_no_more_than_its_frames(tmp_path: Path, engines: dict[int, Entry]) -> None:
+    _, stats = detections(tmp_path / "three", engines[4], CAMERAS[:3], 2000.0)
     assert (stats["batches"], stats["unused"]) == (ROUNDS, 0), "an engine of any number of frames fills no places"
 
 

@@ -1,0 +1,91 @@
+"""Whether a config on trial does what the one before it did: the conditions of a trial. Pure.
+
+What did not work before the change and was not changed is not held against the new config. What worked before, and
+what is new, has to work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from edgeagent.config.trial import Word
+
+
+@dataclass(frozen=True)
+class CameraFact:
+    flows: bool
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class PipelineFact:
+    """`waits`: its engine is being looked for or built; `hopeless`: it will not get one."""
+
+    serves: bool
+    waits: bool = False
+    hopeless: bool = False
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How the device does at one moment: what of the config is enabled, and what is wrong beside it."""
+
+    link: bool
+    link_trouble: str = ""
+    cameras: Mapping[str, CameraFact] = field(default_factory=dict)
+    pipelines: Mapping[str, PipelineFact] = field(default_factory=dict)
+    alarms: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What the new config is answerable for, though it may not have worked before."""
+
+    link: bool = False
+    cameras: frozenset[str] = frozenset()
+    pipelines: frozenset[str] = frozenset()
+
+
+_ORDER: tuple[Word, ...] = ("hopeless", "unmet", "waiting")
+
+
+def judge(before: Facts, changed: Changed, now: Facts) -> tuple[Word, str]:
+    """The worst of all conditions, and its reason."""
+    found = list(_complaints(before, changed, now))
+    for word in _ORDER:
+        reasons = [reason for which, reason in found if which == word]
+        if reasons:
+            return word, "; ".join(reasons[:3])
+    return "met", ""
+
+
+def _complaints(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:
+    if not now.link and (before.link or changed.link):
+        yield "unmet", f"the link is not up: {now.link_trouble}" if now.link_trouble else "the link is not up"
+    for name, camera in now.cameras.items():
+        was = before.cameras.get(name)
+        if not camera.flows and (was is None or was.flows or name in changed.cameras):
+            yield "unmet", f"camera {name} gives no frames" + (f": {camera.trouble}" if camera.trouble else "")
+    yield from _pipelines(before, changed, now)
+    for alarm in sorted(now.alarms - before.alarms):
+        yield "unmet", f"there is a new alarm: {alarm}"
+    for name, reason in now.failed.items():
+        if name not in before.failed:
+            yield "unmet", f"{name} has failed: {reason}"
+
+
+def _pipelines(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:
+    for name, pipeline in now.pipelines.items():
+        was = before.pipelines.get(name)
+        if pipeline.serves or not (was is None or was.serves or name in changed.pipelines):
+            continue
+        why = f": {pipeline.trouble}" if pipeline.trouble else ""
+        if pipeline.hopeless:
+            yield "hopeless", f"pipeline {name} will not run{why}"
+        elif pipeline.waits:
+            yield "waiting", f"pipeline {name} waits for its engine{why}"
+        else:
+            yield "unmet", f"pipeline {name} does not run{why}"
