@@ -68,7 +68,7 @@ class Flights:
         ran_ns = self._now_ns()
         flight.times = Times(max(flight.submitted_ns, self._landed_ns), ran_ns)
         self._landed_ns = ran_ns
-        if not flight.engine.session.copies:
+        if flight.error is None and not flight.engine.session.copies:  # what has failed is counted as that
             _check(flight.seats)
         return flight
 

@@ -38,6 +38,7 @@ class NullSession:
 
     depth = 2
     copies = True
+    how = "not at all"
     pads = True  # as if: so that what a batch leaves empty can be seen
 
     def __init__(self, plan: Path) -> None:

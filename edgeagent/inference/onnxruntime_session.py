@@ -25,6 +25,7 @@ class OnnxRuntimeSession(Halves):
 
     def __init__(self, plan: Path, threads: int) -> None:
         super().__init__()
+        self.how = f"ONNX Runtime on the CPU, {threads} thread" + "s" * (threads != 1)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

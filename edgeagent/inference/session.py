@@ -24,7 +24,7 @@ class InferenceSession(Protocol):
     batch submitted and returns one Candidates a frame. Up to `depth` batches may be under way. `lend` names memory in
     which frames will lie for as long as the session is open (a ring), so that a GPU can read it without a copy; what
     cannot be had that way is copied. `copies`: `submit` has read the frames when it returns, always. `pads`: a batch
-    of fewer frames than `batch` costs as much as a whole one.
+    of fewer frames than `batch` costs as much as a whole one. `how`: how it runs, for the log.
 
     `run`, `submit` and `collect` raise EngineError for frames of another shape, when the engine fails, and after
     `close`; closing twice is allowed. The arrays that are returned belong to the caller.
@@ -34,6 +34,9 @@ class InferenceSession(Protocol):
     width: int
     height: int
     depth: int
+
+    @property
+    def how(self) -> str: ...
 
     @property
     def pads(self) -> bool: ...

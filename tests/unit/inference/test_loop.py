@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, depth: int, batch: int = 1) -> None:
         self.batch, self.width, self.height, self.depth = batch, SIDE, SIDE, depth
-        self.copies, self.pads = False, True
+        self.copies, self.pads, self.how = False, True, ""
         self.log: list[str] = []
         self.errors: dict[int, EngineError] = {}
         self.does_not_open: EngineError | None = None
