@@ -51,6 +51,7 @@ def _add_build(actions: Every, common: argparse.ArgumentParser, state: argparse.
     build.add_argument("--precision", choices=PRECISIONS, help="default: the config's")
     build.add_argument("--placement", choices=PLACEMENTS, help="default: the config's")
     build.add_argument("--backend", choices=["auto", "tensorrt", "onnxruntime"], help="default: the config's")
+    build.add_argument("--max-batch", type=int, metavar="N", help="frames at once, at most (default: the config's)")
     build.add_argument("--root", type=Path, metavar="DIR", help="where the board's files lie")
     build.set_defaults(command=_build)
 

@@ -20,14 +20,14 @@ WHOLE = SHARES["onnxruntime"]["collecting"][1]  # the percentage of a build at w
 
 
 async def collect(
-    wish: CalibrationWish, ring_fd: int, width: int, height: int, clock: Clock, progress: Progress
+    wish: CalibrationWish, rings: tuple[int, ...], width: int, height: int, clock: Clock, progress: Progress
 ) -> Collected:
     """A new set. Raises CommandError; leaves no process behind, and the set that was there where none comes."""
     spec = ChildSpec(
         name="collect",
         module="edgeagent.engine.build.collect_child",
-        first=CollectStart(wish=wish, ring_fd=ring_fd, width=width, height=height),
-        pass_fds=[ring_fd],
+        first=CollectStart(wish=wish, rings=rings, width=width, height=height),
+        pass_fds=list(rings),
         nice=BUILD_NICE,
         oom_score_adj=BUILD_OOM_SCORE,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +11,17 @@ import anyio.to_thread
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from edgeagent.app.cameras import Camera
 from edgeagent.app.collect_watch import collect
 from edgeagent.app.command_context import CommandContext
 from edgeagent.app.command_kind import Again, Args, CommandError, CommandKind, Life, Progress, Result
 from edgeagent.app.commands_wait import until
-from edgeagent.app.engine_forms import calibration_name
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.inference import Served
 from edgeagent.app.job_teller import JobTeller
+from edgeagent.app.shared_frames import FramesFrom, frames_from
 from edgeagent.engine.build.messages import CalibrationWish
 from edgeagent.fleet.envelope import Id
 
@@ -162,18 +163,20 @@ class CalibrateArgs(Args):
 
 
 async def run_calibrate(context: CommandContext, args: CalibrateArgs, progress: Progress) -> Result:
-    """A new calibration set of a camera, for each picture size that its pipelines take."""
+    """A new calibration set of a camera, for each picture size that its pipelines take; where cameras share one, of all
+    of them."""
     camera, engines = context.camera(args.camera), context.config().engines
     if engines.calibration_images is not None:
         raise CommandError("engines.calibration_images names pictures, so no camera's are used", code="images_are_set")
     frames = engines.calibration_frames if args.frames is None else args.frames
     if frames < engines.calibration_frames:
         raise CommandError(f"frames: a build wants at least {engines.calibration_frames}", code="bad_args")
-    if not camera.rings:
+    looks = {one.name: (one, served.ring.layout) for served, one in _frames_of(camera, context)}
+    if not looks:
         raise CommandError(f"no pipeline takes frames of the camera {args.camera}", code="no_pipeline")
     sets: list[Result] = []
-    for (width, height), ring in camera.rings.items():
-        name = calibration_name(None, camera.name, camera.source, width, height)
+    for name, (source, layout) in looks.items():
+        width, height = layout.width, layout.height
         wish = CalibrationWish(
             folder=str(Path(context.config().device.state_dir) / "calibration" / name),
             frames=frames,
@@ -181,9 +184,18 @@ async def run_calibrate(context: CommandContext, args: CalibrateArgs, progress: 
             interval_s=engines.calibration_interval_s,
             looks=engines.calibration_looks,
         )
-        found = await collect(wish, ring.fd, width, height, context.clock, progress)
+        rings = (source.ring_fd, *source.others)
+        found = await collect(wish, rings, width, height, context.clock, progress)
         sets.append({"set": name, "frames": found.frames, "digest": found.digest, "width": width, "height": height})
     return {"camera": camera.name, "sets": list(sets)}
+
+
+def _frames_of(camera: Camera, context: CommandContext) -> Iterator[tuple[Served, FramesFrom]]:
+    """The camera's pipelines, each with the frames that its engine is calibrated on."""
+    everyone, config = context.served(), context.config()
+    for served in everyone:
+        if served.camera is camera:
+            yield served, frames_from(served, everyone, config, served.model)
 
 
 BUILD = CommandKind("build", BuildArgs, run_build, 6 * 3600.0, "alone", after_restart=build_after_restart)

@@ -16,7 +16,8 @@ from threading import Lock
 
 from edgeagent.app.doctor_probe import MARK
 
-MODULES = ("cv2", "tensorrt", "pycuda", "jtop")
+BINDINGS = "cuda.bindings.driver"
+MODULES = ("cv2", "tensorrt", "pycuda", BINDINGS, "lap", "jtop")
 LIMIT_S = 15.0
 _REAP_S = 2.0
 _PROGRAM = Path(__file__).with_name("doctor_probe.py")
@@ -35,7 +36,8 @@ class Probe:
 
     @property
     def missing(self) -> bool:
-        return self.facts.get("missing") == self.module
+        missing = str(self.facts.get("missing", ""))
+        return bool(missing) and f"{self.module}.".startswith(f"{missing}.")
 
     def text(self, fact: str) -> str:
         return str(self.facts.get(fact, ""))

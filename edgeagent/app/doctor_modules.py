@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from edgeagent.app.doctor_children import Probe
+from edgeagent.app.doctor_children import BINDINGS, Probe
 from edgeagent.app.doctor_facts import User
 from edgeagent.app.doctor_report import Check, ok, problem, warning
 from edgeagent.board.dla import DlaProbe, dla_contradiction, with_probe
@@ -55,7 +55,7 @@ def check_modules(
     same_machine: bool,
     system: System,
 ) -> Iterator[Check]:
-    """cv2, inference, TensorRT, DLA, pycuda, jtop, in this order.
+    """cv2, inference, TensorRT, DLA, pycuda, cuda-bindings, lap, jtop, in this order.
 
     `jtop_socket`: its service has one. `same_machine`: the modules run on the board of `identity`; under another root
     what they say of the GPU is about this machine and cannot contradict the board. `system` is this machine's.
@@ -68,6 +68,8 @@ def check_modules(
     yield _tensorrt(identity, probes["tensorrt"], system, same_machine, is_jetson)
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
     yield _pycuda(board, probes["pycuda"], _PYCUDA_MENDS[system], has_tensorrt=not probes["tensorrt"].missing)
+    yield _bindings(probes[BINDINGS], has_tensorrt=not probes["tensorrt"].missing)
+    yield _lap(probes["lap"])
     yield _jtop(probes["jtop"], user, jtop_socket)
 
 
@@ -169,6 +171,27 @@ def _pycuda(identity: Identity, probe: Probe, how: str, *, has_tensorrt: bool) -
         mend = "the module is not what its ids say; edgeagent board shows who says what"
         return warning("pycuda", f"the GPU has compute capability {told}, expected {known}", mend)
     return ok("pycuda", text, gpu=probe.text("gpu"), compute_capability=told)
+
+
+def _bindings(probe: Probe, *, has_tensorrt: bool) -> Check:
+    """Optional, and worth having wherever TensorRT runs on a GPU."""
+    without = "engines start without CUDA graphs, and frames are copied once more"
+    how = "pip install 'cuda-bindings' of the CUDA release that is here (12.x: 'cuda-bindings<13')"
+    if probe.missing and has_tensorrt:
+        return warning("cuda-bindings", f"not installed: {without}", how)
+    if probe.missing:
+        return ok("cuda-bindings", "not installed, and not needed without TensorRT")
+    if probe.error:
+        return warning("cuda-bindings", f"does not work, so {without}: {probe.error}", how, file=probe.text("file"))
+    return ok("cuda-bindings", probe.text("version") or "installed")
+
+
+def _lap(probe: Probe) -> Check:
+    if probe.missing:
+        return ok("lap", "not installed (optional: pipelines with tracking need it)")
+    if probe.error:
+        return warning("lap", f"does not work, so nothing can be tracked: {probe.error}", "pip install --upgrade lap")
+    return ok("lap", f"{probe.text('version')} (optional)")
 
 
 def _jtop(probe: Probe, user: User, socket: bool) -> Check:

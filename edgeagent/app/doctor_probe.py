@@ -54,11 +54,21 @@ def probe_pycuda(module: ModuleType) -> None:
         tell(gpu=device.name(), compute_capability=".".join(map(str, device.compute_capability())))
 
 
+def probe_bindings(_: ModuleType) -> None:
+    """The release stands in the package above."""
+    tell(version=str(getattr(importlib.import_module("cuda.bindings"), "__version__", "")))
+
+
 def probe_nothing(_: ModuleType) -> None:
     """The import was all there is to see."""
 
 
-PROBES: dict[str, Callable[[ModuleType], None]] = {"cv2": probe_cv2, "tensorrt": probe_tensorrt, "pycuda": probe_pycuda}
+PROBES: dict[str, Callable[[ModuleType], None]] = {
+    "cv2": probe_cv2,
+    "tensorrt": probe_tensorrt,
+    "pycuda": probe_pycuda,
+    "cuda.bindings.driver": probe_bindings,
+}
 
 
 def main(name: str) -> int:

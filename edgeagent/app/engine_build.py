@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -64,6 +64,7 @@ class Asked:
     source: SourceSpec | None
     camera: str = CAMERA
     pipeline: str = PIPELINE
+    max_batch: int | None = None
 
 
 def run_build(options: argparse.Namespace) -> int:
@@ -103,7 +104,7 @@ def _failed(asked: Asked, screen: BuildScreen, code: int, *, as_json: bool) -> i
 
 def _asked(options: argparse.Namespace) -> Asked:
     overrides: dict[str, dict[str, object]] = {"engines": {}, "device": {}}
-    for name in ("precision", "placement", "backend"):
+    for name in ("precision", "placement", "backend", "max_batch"):
         if getattr(options, name) is not None:
             overrides["engines"][name] = getattr(options, name)
     if options.state is not None:
@@ -117,11 +118,12 @@ def _asked(options: argparse.Namespace) -> Asked:
     known = _pipeline_of(config, options.model)
     model = config.models[known[1]].path if known else options.model
     model = _here(model, Path(config.device.state_dir))
-    asked = Asked(config, model, _bundle(model), images, source)
+    own_batch = config.models[known[1]].max_batch if known and options.max_batch is None else None
+    asked = Asked(config, model, _bundle(model), images, source, max_batch=own_batch)
     if source is not None or images is not None or known is None:
         return _with_something_to_see(asked)
     name, _, camera = known
-    return Asked(config, model, asked.bundle, None, config.cameras[camera].source, camera, name)
+    return replace(asked, images=None, source=config.cameras[camera].source, camera=camera, pipeline=name)
 
 
 def _here(model: str, state_dir: Path) -> str:
@@ -221,7 +223,7 @@ async def _get(asked: Asked, screen: BuildScreen, clock: Clock) -> Ready | None:
 def _check_form(asked: Asked, site: Site) -> None:
     """A form that fits nothing here is a wrong request, told before anything is started."""
     try:
-        candidates_for(asked.config.engines, site, asked.bundle)
+        candidates_for(asked.config.engines, site, asked.bundle, asked.max_batch)
     except EngineError as error:
         if error.retry:
             return  # the desk tries again
@@ -230,7 +232,7 @@ def _check_form(asked: Asked, site: Site) -> None:
 
 def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
     size = asked.bundle.spec.input
-    name = calibration_name(asked.images, asked.camera, asked.source, size.width, size.height)
+    name = calibration_name(asked.images, [(asked.camera, asked.source)], size.width, size.height)
     return Wanted(
         pipeline=asked.pipeline,
         model=asked.model,
@@ -238,6 +240,7 @@ def _wanted(asked: Asked, state_dir: Path, ring_fd: int | None) -> Wanted:
         calibration=state_dir / "calibration" / name,
         ring_fd=ring_fd,
         images=asked.images,
+        max_batch=asked.max_batch,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,8 +47,11 @@ def ground_for(site: Site, bundle: ModelBundle) -> Ground:
     )
 
 
-def candidates_for(settings: EngineSettings, site: Site, bundle: ModelBundle) -> list[Candidate]:
-    """The forms to try, best first. Raises EngineError for a wish that fits nothing here."""
+def candidates_for(
+    settings: EngineSettings, site: Site, bundle: ModelBundle, max_batch: int | None = None
+) -> list[Candidate]:
+    """The forms to try, best first. `max_batch`: the model's own word. Raises EngineError for a wish that fits nothing
+    here."""
     try:
         ground = ground_for(site, bundle)
     except OSError as error:
@@ -59,6 +63,7 @@ def candidates_for(settings: EngineSettings, site: Site, bundle: ModelBundle) ->
         placement=settings.placement,
         dla_fallback=settings.dla_fallback,
         quantisation=settings.quantisation,
+        max_batch=settings.max_batch if max_batch is None else max_batch,
     )
     return list_candidates(wish, ground)
 
@@ -91,10 +96,11 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
     )
 
 
-def settings_mark(settings: EngineSettings, calibration: str) -> str:
+def settings_mark(settings: EngineSettings, calibration: str, max_batch: int | None = None) -> str:
     """Stands for all that a person may have changed after a build came to nothing: a setting, or the pictures in the
     directory, which are in the calibration set's name."""
-    return hashlib.sha256(f"{settings.model_dump_json()} {calibration}".encode()).hexdigest()[:16]
+    own = "" if max_batch is None else f" {max_batch}"
+    return hashlib.sha256(f"{settings.model_dump_json()} {calibration}{own}".encode()).hexdigest()[:16]
 
 
 def plugin_digests(settings: EngineSettings) -> dict[str, str]:
@@ -126,10 +132,13 @@ def engine_wish(
     )
 
 
-def calibration_name(images: str | None, camera: str, source: SourceSpec | None, width: int, height: int) -> str:
-    """The name of the calibration set: of a camera and its source, or of a directory and the files that are in it."""
+Cameras = Sequence[tuple[str, SourceSpec | None]]
+
+
+def calibration_name(images: str | None, cameras: Cameras, width: int, height: int) -> str:
+    """The name of the calibration set: of cameras, by name and source, or of a directory and the files in it."""
     if images is None:
-        return set_name(camera, describe_source(source) if source else "", width, height)
+        return _name_of_cameras(cameras, width, height)
     mark = hashlib.sha256(f"{width}x{height}\n".encode())
     for path in _pictures_in(Path(images)):
         with contextlib.suppress(OSError):
@@ -137,6 +146,15 @@ def calibration_name(images: str | None, camera: str, source: SourceSpec | None,
             name = os.path.relpath(path, images)
             mark.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return f"images-{mark.hexdigest()[:10]}"
+
+
+def _name_of_cameras(cameras: Cameras, width: int, height: int) -> str:
+    (first, _), *others = cameras
+    sources = [describe_source(source) if source else "" for _, source in cameras]
+    if not others:
+        return set_name(first, sources[0], width, height)
+    told = [f"{name} {source}" for (name, _), source in zip(cameras, sources, strict=True)]
+    return set_name(f"{len(cameras)}-cameras", "\n".join(sorted(told)), width, height)
 
 
 def _pictures_in(folder: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from edgeagent.errors import EdgeAgentError
 @dataclass(frozen=True)
 class Wanted:
     """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames; `trouble`: why
-    the model cannot be read, so that nothing can be made of it."""
+    the model cannot be read, so that nothing can be made of it; `max_batch`: frames at once where it is not for the
+    settings to say; `other_rings`: of the cameras that will share the engine."""
 
     pipeline: str
     model: str
@@ -23,6 +24,8 @@ class Wanted:
     ring_fd: int | None
     images: str | None = None
     trouble: EdgeAgentError | None = None
+    max_batch: int | None = None
+    other_rings: tuple[int, ...] = ()
 
 
 @dataclass

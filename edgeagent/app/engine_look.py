@@ -5,8 +5,9 @@ May take a while on a slow disk: every plan is read whole and compared with its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeagent.app.engine_forms import Site, builder_for, engine_wish
@@ -16,12 +17,13 @@ from edgeagent.engine.bundle import ModelBundle
 from edgeagent.engine.calibration import find_set
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.key import EngineWish, engine_facts, engine_key
-from edgeagent.engine.manifest import Agreement, Manifest
+from edgeagent.engine.manifest import Agreement, Manifest, batch_of
 from edgeagent.engine.store import EngineStore, Entry
 from edgeagent.engine.subject import subject_of, subject_of_facts
 from edgeagent.engine.variant import Variant
 from edgeagent.errors import EngineError
 
+MEANWHILE = "serves until another is ready"
 SAME_FACTS = ("key_schema", "graft_version", "shapes", "backend", "fingerprint")
 
 
@@ -129,15 +131,21 @@ class EngineLook:
                 code="engine_disagrees",
             )
 
-    def stand_in(self, pipeline: str) -> Ready | None:
-        """The engine that served this pipeline before, where it is one of this model on this very board.
+    def stand_in(self, pipeline: str, forms: Sequence[Candidate] = ()) -> Ready | None:
+        """The engine that served this pipeline before, where it is one of this model on this very board; else the first
+        of `forms` that is in the store.
 
         The model may have been another version: what the bundle holds now may never become an engine.
         """
         for key in (self._store.active(pipeline), self._store.previous(pipeline)):
             entry = self._store.find(key) if key and self._store.status(key) == "ready" else None
             if entry is not None and self._same_ground(entry.manifest):
-                return Ready(entry, "store", Candidate(_variant(entry.manifest), 0, "serves until another is ready"))
+                return Ready(entry, "store", Candidate(_variant(entry.manifest), 0, MEANWHILE))
+        digest = self.calibration_digest() if forms else ""
+        for form in forms:
+            with suppress(EngineError):
+                if (ready := self._usable(form, digest)) is not None:
+                    return replace(ready, candidate=replace(form, reason=MEANWHILE))
         return None
 
     def _same_ground(self, manifest: Manifest) -> bool:
@@ -149,4 +157,4 @@ class EngineLook:
 
 
 def _variant(manifest: Manifest) -> Variant:
-    return Variant(manifest.precision, manifest.quantisation, manifest.placement)
+    return Variant(manifest.precision, manifest.quantisation, manifest.placement, batch_of(manifest))

@@ -25,7 +25,7 @@ from edgeagent.config.schema import Config
 from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest, verified
 from edgeagent.engine.explain import explain_difference
 from edgeagent.engine.key import key_of_facts
-from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.manifest import Manifest, batch_of
 from edgeagent.engine.prune import Holding
 from edgeagent.engine.record import Record
 from edgeagent.engine.registry.signing import verify_signature
@@ -299,6 +299,7 @@ def _listed(one: Shelved) -> Facts:
         "precision": manifest.precision if manifest is not None else None,
         "quantisation": manifest.quantisation if manifest is not None else None,
         "placement": manifest.placement if manifest is not None else None,
+        "batch": batch_of(manifest) if manifest is not None else None,
         "backend": manifest.backend if manifest is not None else None,
         "agreement": manifest.agreement.value if manifest is not None and manifest.agreement is not None else None,
         "built_at_ms": manifest.built_at_ms if manifest is not None else None,

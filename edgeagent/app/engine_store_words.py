@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeagent.engine.manifest import Manifest
+from edgeagent.engine.manifest import Manifest, batch_of
 from edgeagent.engine.prune import Removal, State
 from edgeagent.engine.record import Record
 from edgeagent.engine.variant import Variant
@@ -53,7 +53,7 @@ class Shelved:
 
 
 def form_of(manifest: Manifest) -> str:
-    return Variant(manifest.precision, manifest.quantisation, manifest.placement).line()
+    return Variant(manifest.precision, manifest.quantisation, manifest.placement, batch_of(manifest)).line()
 
 
 def age(built_ms: int, now_ms: int) -> str:

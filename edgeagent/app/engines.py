@@ -7,7 +7,7 @@ engine that served before, where that is one of the same model on the same board
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.engine.build.gate import Go, decide_start, is_low
 from edgeagent.engine.build.ledger import Ledger
 from edgeagent.engine.calibration import sweep_sets
+from edgeagent.engine.choice import Candidate
 from edgeagent.engine.locks import try_lock
 from edgeagent.engine.record import FailureKind
 from edgeagent.engine.store import EngineStore, store_error
@@ -158,16 +159,16 @@ class EngineDesk:
             await on_ready(wanted, before)
 
     @staticmethod
-    async def _stand_in(look: EngineLook, pipeline: str) -> Ready | None:
-        """What served this pipeline before; None also where the store cannot tell."""
+    async def _stand_in(look: EngineLook, pipeline: str, forms: Sequence[Candidate] = ()) -> Ready | None:
+        """What served this pipeline before, else what can be had of `forms`; None also where the store cannot tell."""
         try:
-            return await anyio.to_thread.run_sync(look.stand_in, pipeline)
+            return await anyio.to_thread.run_sync(look.stand_in, pipeline, forms)
         except StoreError as error:
             log.warning("stand_in", reason=error.line())
             return None
 
     def _job(self, wanted: Wanted, words: EngineWords) -> Job:
-        candidates = candidates_for(self._settings, self._site, wanted.bundle)
+        candidates = candidates_for(self._settings, self._site, wanted.bundle, wanted.max_batch)
         plugins = plugin_digests(self._settings) if self._site.backend == "tensorrt" else {}
         builder = builder_for(self._settings, self._site, candidates[0], plugins)
         making = Making(
@@ -176,7 +177,7 @@ class EngineDesk:
             candidates=candidates,
             tunable=self._site.backend == "tensorrt",
             max_attempts=self._settings.max_attempts,
-            mark=settings_mark(self._settings, wanted.calibration.name),
+            mark=settings_mark(self._settings, wanted.calibration.name, wanted.max_batch),
         )
         if self._patient:
             making.recall()
@@ -206,10 +207,11 @@ class EngineDesk:
         return await self._built(job)
 
     async def _serve_meanwhile(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> None:
-        """Let the engine that served before serve on, where it is one of this model, in any version, on this board."""
+        """Let the engine that served before serve on, where it is one of this model, in any version, on this board;
+        else, while one for several frames is made, one for a single frame that is there already."""
         if job.serving:
             return
-        if (before := await self._stand_in(self._look(job), job.wanted.pipeline)) is not None:
+        if (before := await self._stand_in(self._look(job), job.wanted.pipeline, _for_one(job.making))) is not None:
             job.serving = before.entry.manifest.key
             job.words.serves_meanwhile(job.serving)
             await on_ready(job.wanted, before)
@@ -383,3 +385,9 @@ class EngineDesk:
         except StoreError as error:
             log.warning("store", reason=error.line())
             return False
+
+
+def _for_one(making: Making) -> list[Candidate]:
+    """The forms for one frame of those that come up to the one that is being made."""
+    batch = making.candidate.variant.batch
+    return [one for one in making.candidates if one.variant.batch == 1] if batch > 1 else []

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import structlog
+
 from edgeagent.app.after_engine import after_engine, with_first_track
 from edgeagent.app.cameras import Camera, Ring
 from edgeagent.app.looks import Looks
@@ -35,6 +37,8 @@ from edgeagent.inference.messages import (
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.supervisor import ChildState, Supervisor
+
+log = structlog.get_logger("infer")
 
 CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 CRASH_CODES = {"gpu_lost", "engine_stuck"}  # a child that has ended itself because of an engine, or of the GPU
@@ -285,6 +289,9 @@ class InferDesk:
                 served.before = served.running
             served.running = served.start
         self._publisher.note(self.name, "ok")
+        log.info(
+            "engine_loaded", pipeline=word.pipeline, key=word.engine, batch=word.batch, how=word.how, s=word.load_s
+        )
         self.on_loaded(served)
 
     def _load_failed(self, word: LoadFailed) -> None:

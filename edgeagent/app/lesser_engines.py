@@ -76,7 +76,7 @@ class LesserEngines:
 
     def _forms(self, settings: EngineSettings, wanted: Wanted) -> Sequence[Candidate]:
         try:
-            return candidates_for(settings, self._site, wanted.bundle)
+            return candidates_for(settings, self._site, wanted.bundle, wanted.max_batch)
         except EngineError as error:
             if settings.placement == self._settings.placement:
                 raise

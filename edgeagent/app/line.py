@@ -19,7 +19,7 @@ from edgeagent.app.argus import ArgusDesk
 from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.camera_row import CameraRow
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import Site, calibration_name
+from edgeagent.app.engine_forms import Site
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
@@ -31,6 +31,7 @@ from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.power import helper_for
+from edgeagent.app.shared_frames import frames_from
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
 from edgeagent.config.schema import Config
@@ -216,17 +217,17 @@ class Line:
     def wanted(self, served: Served, model: str) -> Wanted:
         """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
         trouble, bundle = self.lineup.broken.get(model) or (None, self.lineup.bundle(model))
-        size = bundle.spec.input
-        images = self.config.engines.calibration_images
-        name = calibration_name(images, served.camera.name, served.camera.source, size.width, size.height)
+        frames = frames_from(served, self.served, self.config, model)
         return Wanted(
             pipeline=served.name,
             model=self.lineup.model_path(model),
             bundle=bundle,
-            calibration=self.ground.state_dir / "calibration" / name,
-            ring_fd=served.ring.fd,
-            images=images,
+            calibration=self.ground.state_dir / "calibration" / frames.name,
+            ring_fd=frames.ring_fd,
+            images=self.config.engines.calibration_images,
             trouble=trouble,
+            max_batch=self.config.models[model].max_batch,
+            other_rings=frames.others,
         )
 
     async def serve(self, wanted: Wanted, ready: Ready) -> None:

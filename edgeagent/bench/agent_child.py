@@ -51,6 +51,7 @@ class Job(BaseModel):
     cameras: int
     fps: float
     subject: Subject
+    max_delay_ms: float = 0.0
 
     def link(self, client: str) -> LinkSettings:
         return LinkSettings(
@@ -99,7 +100,9 @@ class BenchAgent:
             for number in range(1, job.cameras + 1)
         ]
         self._served = [_served(camera, size, subject) for camera in self._cameras]
-        self._infer = InferDesk(self._served, subject.threads, self._publisher, clock, rng)
+        self._infer = InferDesk(
+            self._served, subject.threads, self._publisher, clock, rng, max_delay_ms=job.max_delay_ms
+        )
 
     async def run(self, tell: Callable[[Pids], None]) -> None:
         """Until SIGTERM."""

@@ -67,11 +67,17 @@ class EndToEnd:
 
 
 def measure_end_to_end(
-    subject: Subject, cameras: int, fps: float, seconds: float, named: Broker | None, meter: Meter
+    subject: Subject,
+    cameras: int,
+    fps: float,
+    seconds: float,
+    named: Broker | None,
+    meter: Meter,
+    max_delay_ms: float = 0.0,
 ) -> EndToEnd:
     """Raises LinkError without a broker, ChildError when a process ends or the results do not come."""
     with broker_for(named) as found:
-        job = _job(subject, cameras, fps, found)
+        job = _job(subject, cameras, fps, found, max_delay_ms)
         heard: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
         with _listening(job, heard):
             _wait_for_broker(heard)
@@ -85,7 +91,7 @@ def measure_end_to_end(
     return EndToEnd(found.name, cameras, fps, lasted_s, arrivals, spent, power)
 
 
-def _job(subject: Subject, cameras: int, fps: float, found: Found) -> Job:
+def _job(subject: Subject, cameras: int, fps: float, found: Found, max_delay_ms: float) -> Job:
     broker = found.broker
     return Job(
         host=broker.host,
@@ -100,6 +106,7 @@ def _job(subject: Subject, cameras: int, fps: float, found: Found) -> Job:
         cameras=cameras,
         fps=fps,
         subject=subject,
+        max_delay_ms=max_delay_ms,
     )
 
 

@@ -1,6 +1,6 @@
-"""The infer child alone, over a ring that is never empty: how fast the loop goes when no camera holds it back.
+"""The infer child alone, over rings that are never empty: how fast the loop goes when no camera holds it back.
 
-The ring is in lossless mode, so the child reads frame after frame; a thread here writes as fast as it reads. The
+The rings are in lossless mode, so the child reads frame after frame; a thread a ring writes as fast as it reads. The
 frames lie in the ring already, and writing one is a matter of its header: the CPU is the child's.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import anyio
 
@@ -33,19 +33,30 @@ POLL_S = 0.0002
 WARM_RESULTS = 30
 
 
-def measure_loop(subject: Subject, seconds: float) -> Rate:
-    """Raises EngineError when the engine does not load, ChildError when the child ends."""
-    return anyio.run(_measure, subject, seconds)
+def measure_loop(subject: Subject, seconds: float, cameras: int = 1) -> Rate:
+    """`cameras`: so many rings, whose frames share batches where the engine takes several. Raises EngineError when the
+    engine does not load, ChildError when the child ends."""
+    return anyio.run(_measure, subject, seconds, cameras)
 
 
-async def _measure(subject: Subject, seconds: float) -> Rate:
-    with _ring(subject) as (fd, wake_fd), _never_empty(fd, wake_fd, subject):
-        async with _child(subject, fd, wake_fd) as child:
-            results = _Results(child)
-            await results.count(at_least=WARM_RESULTS)
+async def _measure(subject: Subject, seconds: float, cameras: int) -> Rate:
+    with full_rings(subject, cameras) as rings:
+        async with infer_child(subject, rings) as child:
+            results = Results(child)
+            await results.count(at_least=WARM_RESULTS * cameras)
             began_s, began_cpu_s = time.monotonic(), used_by(child.pid)
             frames = await results.count(until_s=began_s + seconds)
             return Rate(frames, time.monotonic() - began_s, used_by(child.pid) - began_cpu_s)
+
+
+@contextmanager
+def full_rings(subject: Subject, count: int = 1) -> Iterator[list[tuple[int, int]]]:
+    """So many rings with a frame always there: the descriptors of each ring and of what wakes its reader."""
+    with ExitStack() as stack:
+        rings = [stack.enter_context(_ring(subject)) for _ in range(count)]
+        for fd, wake_fd in rings:
+            stack.enter_context(_never_empty(fd, wake_fd, subject))
+        yield rings
 
 
 @contextmanager
@@ -91,14 +102,17 @@ def _publish(writer: RingWriter, subject: Subject) -> None:
 
 
 @asynccontextmanager
-async def _child(subject: Subject, fd: int, wake_fd: int) -> AsyncIterator[Child]:
+async def infer_child(subject: Subject, rings: Sequence[tuple[int, int]]) -> AsyncIterator[Child]:
+    """An infer child with a pipeline for each ring."""
+    names = [f"{RING}{number}" for number in range(len(rings))]
     first = InferStart(
-        rings=[RingInput(id=RING, fd=fd, wake_fd=wake_fd)],
-        pipelines=[subject.pipeline("bench", RING)],
+        rings=[RingInput(id=name, fd=fd, wake_fd=wake_fd) for name, (fd, wake_fd) in zip(names, rings, strict=True)],
+        pipelines=[subject.pipeline(name, name) for name in names],
         threads=subject.threads,
     )
     environment = {"OMP_NUM_THREADS": str(subject.threads)}
-    child = Child(ChildSpec("infer", "edgeagent.inference.infer_child", first, [fd, wake_fd], environment=environment))
+    fds = [fd for pair in rings for fd in pair]
+    child = Child(ChildSpec("infer", "edgeagent.inference.infer_child", first, fds, environment=environment))
     try:
         await child.send(first)
         yield child
@@ -106,7 +120,7 @@ async def _child(subject: Subject, fd: int, wake_fd: int) -> AsyncIterator[Child
         child.close()  # kills it: it would first want to be rid of its results
 
 
-class _Results:
+class Results:
     """Counts what the child says."""
 
     def __init__(self, child: Child) -> None:

@@ -43,7 +43,7 @@ def run_bench(wish: Wish) -> Measured:
         _tell(f"{subject.name}: engine and session, {wish.seconds:g} s each")
         engine, session = measure_limits(subject, wish.seconds)
         _tell(f"the infer child alone, {wish.seconds:g} s")
-        loop = measure_loop(subject, wish.seconds)
+        loop = measure_loop(subject, wish.seconds, cameras=subject.batch)
         _tell(f"{wish.cameras} camera{'s' if wish.cameras > 1 else ''} to MQTT, {wish.seconds:g} s")
         meter = Meter(wish.root)
         whole = measure_end_to_end(subject, wish.cameras, wish.fps, wish.seconds, wish.broker, meter)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.engine.bundle import load_bundle
+from edgeagent.engine.manifest import batch_of
 from edgeagent.engine.store import EngineStore
 from edgeagent.errors import OperatorError
 from edgeagent.inference.messages import PipelineStart
@@ -18,7 +19,7 @@ MIN_SCORE, IOU, MOST = 0.35, 0.5, 100
 
 @dataclass(frozen=True)
 class Subject:
-    """An engine as an infer child is told of it. `name` is for people."""
+    """An engine as an infer child is told of it. `name` is for people. `batch`: frames that it takes at once."""
 
     name: str
     backend: str
@@ -31,6 +32,7 @@ class Subject:
     nms: bool = True
     dla_core: int | None = None
     threads: int = 1
+    batch: int = 1
 
     def pipeline(self, name: str, ring: str) -> PipelineStart:
         return PipelineStart(
@@ -97,9 +99,10 @@ def stored_subject(state_dir: Path, key: str, threads: int) -> Subject:
             "is damaged" if len(matches) == 1 else "is the beginning of several" if matches else "is not in the store"
         )
         raise OperatorError(f"the engine {key!r} {what}", mend="`edgeagent engine list` names what is there")
-    manifest, spec = entry.manifest, entry.manifest.model
+    manifest, spec, batch = entry.manifest, entry.manifest.model, batch_of(entry.manifest)
     return Subject(
-        name=f"{spec.name} {spec.version}, {manifest.precision} on {manifest.backend}, {manifest.placement}",
+        name=f"{spec.name} {spec.version}, {manifest.precision} on {manifest.backend}, {manifest.placement}"
+        + (f", {batch} frames at once" if batch > 1 else ""),
         backend=manifest.backend,
         plan=entry.plan_path,
         engine=manifest.key,
@@ -110,4 +113,5 @@ def stored_subject(state_dir: Path, key: str, threads: int) -> Subject:
         nms=manifest.network is None or manifest.network.nms,
         dla_core=0 if manifest.placement == "dla" else None,
         threads=threads,
+        batch=batch,
     )

@@ -227,11 +227,15 @@ class RingReader(_Mapped):
 
         A lossless ring's writer waits for its readers, so a frame there stays whole until it is consumed.
         """
-        _fence()
-        word = self._slot_word[meta.sequence % self.layout.slots]
-        whole = self._words[word + S_BEGIN] == meta.sequence
+        whole = self.lies_there(meta)
         self.torn += not whole
         return whole
+
+    def lies_there(self, meta: FrameMeta) -> bool:
+        """What `is_whole` would say, without counting it."""
+        _fence()
+        word = self._slot_word[meta.sequence % self.layout.slots]
+        return self._words[word + S_BEGIN] == meta.sequence
 
     def read_exactly(self, sequence: int, out: Frame) -> FrameMeta | None:
         """Copy that very frame; None when it is not written yet or already overwritten (`out` is torn then)."""

@@ -75,6 +75,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
     "engine": (
         "pipelines.*.model",
         "models.*.path",
+        "models.*.max_batch",
         "registry.**",
         "thermal.pace",
         "engines.precision",
@@ -97,6 +98,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
         "engines.calibration_interval_s",
         "engines.calibration_looks",
         "engines.min_agreement",
+        "engines.max_batch",
         "engines.build_threads",
         "engines.build_timeout_s",
         "engines.max_attempts",

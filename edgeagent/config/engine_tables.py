@@ -111,6 +111,15 @@ class EngineSettings(Table):
         default=None, ge=1, le=64, description="CPU threads of a build; not set: chosen for the board.", examples=[2]
     )
     infer_threads: int = Field(default=1, ge=1, le=64, description="CPU threads of inference where it runs on the CPU.")
+    max_batch: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Frames that an engine takes at once, at most: those of so many cameras go through together. More "
+        "is faster for several cameras on one GPU, and costs memory and a longer build; a DLA always computes a whole "
+        "batch. An engine of a network that takes one frame only is built for one, and its state says so.",
+        examples=[4],
+    )
     max_delay_ms: float = Field(
         default=0.0,
         ge=0,

@@ -107,6 +107,13 @@ class ModelSettings(Table):
         ),
         examples=["sample:conveyor"],
     )
+    max_batch: int | None = Field(
+        default=None,
+        ge=1,
+        le=32,
+        description="Frames that this model's engine takes at once, at most; not set: as engines.max_batch says.",
+        examples=[1],
+    )
 
 
 class PowerSettings(Table):

@@ -8,6 +8,8 @@ Which way INT8 comes about follows from TensorRT's release and from the placemen
 * a DLA before 10.8 takes INT8 by calibration only, and refuses Q/DQ nodes; from 11.4.1 on it takes nothing else;
 * on the GPU Q/DQ, which every release takes, and TensorRT 11 nothing else;
 * ONNX Runtime computes INT8 from Q/DQ nodes.
+
+Where several frames at once are wanted, each form is followed by itself for one frame: not every network takes more.
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ _DLA_BACK = (11, 4, 1)
 
 @dataclass(frozen=True)
 class FormWish:
-    """What the settings say: the keys of [engines] with these names."""
+    """What the settings say: the keys of [engines] with these names. `max_batch` may be a model's own."""
 
     precision: Precision = "int8"
     precision_fallback: Sequence[Precision] = ()
     placement: Literal["auto", "gpu", "dla", "dla0", "dla1"] = "auto"
     dla_fallback: Literal["gpu", "refuse"] = "gpu"
     quantisation: Literal["auto", "calibrator", "qdq"] = "auto"
+    max_batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,18 @@ class Candidate:
 
 def list_candidates(wish: FormWish, ground: Ground) -> list[Candidate]:
     """The forms to try, best first; never empty. Raises EngineError when the wish fits nothing that is here."""
-    if ground.backend == "onnxruntime":
-        return _on_the_cpu(wish, ground)
+    forms = _on_the_cpu(wish, ground) if ground.backend == "onnxruntime" else _on_the_board(wish, ground)
+    if wish.max_batch == 1:
+        return forms
+    return [sized for form in forms for sized in _sized(form, wish.max_batch)]
+
+
+def _sized(form: Candidate, batch: int) -> tuple[Candidate, Candidate]:
+    several = replace(form, variant=replace(form.variant, batch=batch))
+    return several, replace(form, reason=form.reason or f"one frame at once, instead of {batch}")
+
+
+def _on_the_board(wish: FormWish, ground: Ground) -> list[Candidate]:
     placements = _placements(wish, ground)
     precisions = list(dict.fromkeys([wish.precision, *wish.precision_fallback]))
     found = [

@@ -137,3 +137,9 @@ class Manifest(_Part):
     build: BuildRecord
     built_at_ms: int
     published: Published | None = None
+
+
+def batch_of(manifest: Manifest) -> int:
+    """How many frames the engine takes at once, at most."""
+    batch = manifest.facts.get("batch", 1)
+    return batch if isinstance(batch, int) and batch > 0 else 1

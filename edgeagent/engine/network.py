@@ -203,17 +203,26 @@ def _listed(values: list[onnx.ValueInfoProto]) -> str:
 
 def _check_input(model: onnx.ModelProto, spec: ModelSpec) -> None:
     inputs = list(model.graph.input)
+    _close_batch(inputs)
     wanted: list[int | str] = [1, 3, spec.input.height, spec.input.width]
     if len(inputs) != 1 or _shape(inputs[0]) != wanted:
         raise ModelError(
             f"the network takes {_listed(inputs)}, and model.toml says one input {wanted}",
-            mend="export with a fixed batch of 1 and the size that model.toml gives",
+            mend="export with the size that model.toml gives, and a batch of 1 or an open one",
             code="model_input",
         )
     if inputs[0].type.tensor_type.elem_type not in (TensorProto.FLOAT, TensorProto.FLOAT16):
         raise ModelError(
             "the network's input is neither float32 nor float16", mend="export it in float32", code="model_input"
         )
+
+
+def _close_batch(inputs: list[onnx.ValueInfoProto]) -> None:
+    """A network for any number of frames is looked at as one for a single frame; batching.py opens it again."""
+    for value in inputs:
+        sides = value.type.tensor_type.shape.dim
+        if len(sides) == 4 and not sides[0].HasField("dim_value"):
+            sides[0].dim_value = 1
 
 
 def _facts(model: onnx.ModelProto) -> list[OutputFact]:

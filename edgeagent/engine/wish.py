@@ -19,12 +19,12 @@ def wish_for(
     calibration_digest: str,
     backend: str,
     fingerprint: Mapping[str, str],
-    batch: int = 1,
     builder: Mapping[str, int | float | str | bool] | None = None,
     plugins: Mapping[str, str] | None = None,
 ) -> EngineWish:
     """The engine wanted for `bundle`. `calibration_digest` counts only where scales are measured."""
     size = bundle.spec.input
+    batch = variant.batch
     measured = variant.quantisation in ("calibrator", "qdq")
     return EngineWish(
         model_digest=bundle.digest,

@@ -129,7 +129,12 @@ class EngineRoom:
                 continue
             self._switch(start, engine)
             word = Loaded(
-                pipeline=start.pipeline, engine=start.engine, load_s=round(took_s, 3), canary=engine.known_answer
+                pipeline=start.pipeline,
+                engine=start.engine,
+                load_s=round(took_s, 3),
+                canary=engine.known_answer,
+                batch=engine.session.batch,
+                how=engine.session.how,
             )
             self._tell(word)
         self._let_go()

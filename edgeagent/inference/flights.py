@@ -30,7 +30,7 @@ class Flight:
 
 
 class Flights:
-    """`batches` and `unused` places in them count since the start."""
+    """`batches` count since the start, and `unused` places in them that the engine computes all the same."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
@@ -54,7 +54,8 @@ class Flights:
         if engine.session.copies:
             _check(seats)
         self.batches += bool(seats)
-        self.unused += engine.session.batch - len(seats) if seats else 0
+        if seats and engine.session.pads:
+            self.unused += engine.session.batch - len(seats)
 
     def land(self) -> Flight:
         """Wait for the oldest. There must be one."""
@@ -67,7 +68,7 @@ class Flights:
         ran_ns = self._now_ns()
         flight.times = Times(max(flight.submitted_ns, self._landed_ns), ran_ns)
         self._landed_ns = ran_ns
-        if not flight.engine.session.copies:
+        if flight.error is None and not flight.engine.session.copies:  # what has failed is counted as that
             _check(flight.seats)
         return flight
 

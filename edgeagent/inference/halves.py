@@ -8,18 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgeagent.inference.checks import check_depth, check_frames, closed, nothing_submitted
+from edgeagent.inference.checks import check_batch, check_depth, check_frames, closed, nothing_submitted
 from edgeagent.vision.detections import Candidates
 
 Frames = npt.NDArray[np.uint8]
 
 
 class Halves(ABC):
-    """A batch runs when it is collected. A batch of one is read where it lies, larger ones are put together in memory
-    of the session when they are submitted; places of it that are not used keep what was there."""
+    """A batch runs when it is collected. Where an engine takes one frame it is read where it lies; several are put
+    together in memory of the session when they are submitted. An engine that computes its whole batch always (`pads`)
+    finds in the other places what was there."""
 
     depth = 1
     batch: int
+    pads: bool
     width: int
     height: int
 
@@ -33,8 +35,15 @@ class Halves(ABC):
     def copies(self) -> bool:
         return self.batch > 1
 
+    def run(self, frames: Frames) -> list[Candidates]:
+        if self._closed:
+            raise closed()
+        check_batch(frames, (self.batch, self.height, self.width, 3))
+        return self._run(frames)
+
     @abstractmethod
-    def run(self, frames: Frames) -> list[Candidates]: ...
+    def _run(self, frames: Frames) -> list[Candidates]:
+        """The engine's answer to these; fewer than `batch` only where it does not pad."""
 
     def lend(self, memory: memoryview) -> None:
         """The CPU reads all memory alike."""
@@ -55,7 +64,7 @@ class Halves(ABC):
         if self._next is None:
             raise nothing_submitted()
         frames, self._next = self._next, None
-        return self.run(frames)[: self._count]
+        return self._run(frames)[: self._count]
 
     def close(self) -> None:
         self._closed = True
@@ -66,4 +75,4 @@ class Halves(ABC):
             self._batch = np.zeros((self.batch, self.height, self.width, 3), np.uint8)
         for place, frame in zip(self._batch, frames, strict=False):
             np.copyto(place, frame)
-        return self._batch
+        return self._batch if self.pads else self._batch[: len(frames)]

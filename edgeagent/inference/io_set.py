@@ -81,7 +81,7 @@ class IoSet:
     ) -> None:
         driver = self._driver = gpu.driver
         offsets, size = places(outputs)
-        self.graphs: dict[int, CudaGraph] = {}
+        self.graphs: dict[tuple[int, int], CudaGraph] = {}  # by where the frames lie and how many they are
         flags = driver.event_flags.DISABLE_TIMING
         with translated(driver):
             self._brought: Any = driver.Event(flags)

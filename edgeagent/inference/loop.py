@@ -14,7 +14,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import numpy as np
 
@@ -34,10 +34,12 @@ from edgeagent.inference.messages import (
     TakeSnapshot,
 )
 from edgeagent.inference.opener import Opener, Opens
+from edgeagent.inference.painter import Painter
 from edgeagent.inference.schedule import Room, Turns, Waiting
 from edgeagent.inference.stream import Feed, Seat, Stream
 from edgeagent.inference.trial import Outcome
 from edgeagent.inference.trouble import end_if_fatal
+from edgeagent.supervise.messages import Message
 from edgeagent.supervise.program import ControlChannel
 from edgeagent.vision.detections import Candidates
 
@@ -58,6 +60,7 @@ class Infer:
         self._feeds = feeds
         self._now_ns: Callable[[], int] = time.monotonic_ns
         self._opener = Opener(start.threads, opens)
+        self._painter = Painter()
         self._room = EngineRoom(feeds, self._opener, channel.send, start.canary_s)
         self._room.settle = self._settle
         self._room.on_gone = lambda stream: self._turns.forget(stream.number)
@@ -71,7 +74,7 @@ class Infer:
         self._next_report = time.monotonic()
         self._by_wake = {feed.wake_fd: feed for feed in feeds.values()}
         self._poller = select.poll()
-        for fd in (channel.fileno(), self._opener.wake_fd, *self._by_wake):
+        for fd in (channel.fileno(), self._opener.wake_fd, self._painter.wake_fd, *self._by_wake):
             self._poller.register(fd, select.POLLIN)
         for pace in start.paces:
             self.pace(pace)
@@ -84,12 +87,14 @@ class Infer:
             while going and not self._channel.stopping:
                 for fd, _ in self._poller.poll(self._patience_ms()):
                     if not self._wake(fd):
+                        self._send(self._painter.rest())
                         return 0
                 self._step()
                 self._report()
             return 0
         finally:
             self._room.close()
+            self._painter.close()
 
     def pace(self, pace: Pace) -> None:
         """A pipeline may do so much from now on, whether its engine is here yet or not."""
@@ -122,6 +127,8 @@ class Infer:
             feed.wake()
         elif fd == self._opener.wake_fd:
             self._room.take_opened()
+        elif fd == self._painter.wake_fd:
+            self._send(self._painter.take())
         else:
             return self._listen()
         return True
@@ -211,10 +218,14 @@ class Infer:
                     self._results += 1
                     if line is not None:
                         self._channel.send_line(line)
-                    if (picture := pipeline.picture(seat.frame, seat.meta, seat.still_whole)) is not None:
-                        self._channel.send(picture)
+                    if (sketch := pipeline.picture(seat.frame, seat.meta, seat.still_whole)) is not None:
+                        self._painter.paint(sketch)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
+
+    def _send(self, words: Iterable[Message]) -> None:
+        for word in words:
+            self._channel.send(word)
 
     def _lost(self, flight: Flight, error: EngineError) -> None:
         end_if_fatal(error)

@@ -152,13 +152,15 @@ class TakeSnapshot(Message):
 
 class Loaded(Message):
     """From the next frame on the pipeline runs on this engine. `canary`: what the engine said of its canary, empty
-    where it gave no numbers."""
+    where it gave no numbers. `batch`: frames that it takes at once; `how`: how it runs, for the log."""
 
     kind: Literal["loaded"] = "loaded"
     pipeline: str
     engine: str
     load_s: float
     canary: tuple[float, ...] = ()
+    batch: int = 1
+    how: str = ""
 
 
 class LoadFailed(Message):

@@ -38,6 +38,8 @@ class NullSession:
 
     depth = 2
     copies = True
+    how = "not at all"
+    pads = True  # as if: so that what a batch leaves empty can be seen
 
     def __init__(self, plan: Path) -> None:
         told = _read(plan)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import Frame, FrameMeta
 from edgeagent.inference.after import After
-from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, Snapshot, TakeSnapshot
+from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, TakeSnapshot
 from edgeagent.inference.pacing import Limit
+from edgeagent.inference.painter import Sketch
 from edgeagent.inference.result_line import detections_json, quoted, result_line
-from edgeagent.inference.snapshots import draw_snapshot
 from edgeagent.vision.detections import Candidates
 
 
@@ -72,8 +72,9 @@ class Pipeline:
         )
         return result_line(head, found)
 
-    def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Snapshot | None:
-        """The picture that the last result asks for; None where it asks for none, or the frame has gone meanwhile.
+    def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Sketch | None:
+        """What the picture that the last result asks for is made of; None where it asks for none, or the frame has gone
+        meanwhile.
 
         `is_whole` is asked after the frame was copied: its place in the ring is not ours.
         """
@@ -86,12 +87,12 @@ class Pipeline:
             return None  # one that was asked for is taken of the next frame
         self.asked = None
         drawn = asked.drawn if asked is not None else wish is not None and wish.drawn
-        return Snapshot(
+        return Sketch(
             pipeline=self.start.pipeline,
-            frame=meta.sequence,
-            capture_ms=meta.capture_ms,
+            frame=own,
+            meta=meta,
+            rows=rows,
+            classes=self.start.classes,
             drawn=drawn,
-            found=len(rows),
-            jpeg=draw_snapshot(own, meta.box, rows, self.start.classes, drawn=drawn),
             asked=asked.asked if asked is not None else 0,
         )

@@ -23,7 +23,8 @@ class InferenceSession(Protocol):
     hands over memory that others write to must look afterwards whether it was whole. `collect` waits for the oldest
     batch submitted and returns one Candidates a frame. Up to `depth` batches may be under way. `lend` names memory in
     which frames will lie for as long as the session is open (a ring), so that a GPU can read it without a copy; what
-    cannot be had that way is copied. `copies`: `submit` has read the frames when it returns, always.
+    cannot be had that way is copied. `copies`: `submit` has read the frames when it returns, always. `pads`: a batch
+    of fewer frames than `batch` costs as much as a whole one. `how`: how it runs, for the log.
 
     `run`, `submit` and `collect` raise EngineError for frames of another shape, when the engine fails, and after
     `close`; closing twice is allowed. The arrays that are returned belong to the caller.
@@ -33,6 +34,12 @@ class InferenceSession(Protocol):
     width: int
     height: int
     depth: int
+
+    @property
+    def how(self) -> str: ...
+
+    @property
+    def pads(self) -> bool: ...
 
     @property
     def copies(self) -> bool: ...

@@ -74,8 +74,8 @@ class Seat:
     torn: bool = False
 
     def still_whole(self) -> bool:
-        """Whether nobody has written over the frame yet."""
-        return self.own or self.stream.feed.ring.is_whole(self.meta)
+        """Whether nobody has written over the frame yet. Its result is sent: one that goes now is not torn."""
+        return self.own or self.stream.feed.ring.lies_there(self.meta)
 
     def check(self) -> None:
         """After the last look at the frame: whether it stayed whole."""

@@ -18,6 +18,7 @@ from edgeagent.inference.io_set import OUTPUTS, Tensor
 
 Trt = Any  # the module, which has no types
 LINES_KEPT = 5
+OPEN = -1  # TensorRT's word for a side that is not fixed
 
 
 class Words:
@@ -44,13 +45,15 @@ class Words:
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """`context` runs it; `input` is the name of its one input, `frames` that tensor, `outputs` the others."""
+    """`engine` is what makes the contexts that run it; `input` is the name of its one input, `frames` that tensor and
+    `outputs` the others, for a whole batch. `open`: it takes any number of frames up to that."""
 
-    context: Any
+    engine: Any
     input: str
     frames: Tensor
     outputs: Mapping[str, Tensor]
     words: Words
+    open: bool = False
 
 
 def load_plan(trt: Trt, plan: Path, dla_core: int | None, plugins: Sequence[Path]) -> LoadedPlan:
@@ -73,11 +76,10 @@ def load_plan(trt: Trt, plan: Path, dla_core: int | None, plugins: Sequence[Path
             code="engine_load",
         )
     name = _checked_input(trt, engine)
-    frames, outputs = _tensor(trt, engine, name), {output: _tensor(trt, engine, output) for output in OUTPUTS}
-    context = engine.create_execution_context()
-    if context is None:
-        raise _no_context(words)
-    return LoadedPlan(context, name, frames, outputs, words)
+    is_open = int(engine.get_tensor_shape(name)[0]) == OPEN
+    batch = _most_frames(engine, name) if is_open else int(engine.get_tensor_shape(name)[0])
+    outputs = {output: _tensor(trt, engine, output, batch) for output in OUTPUTS}
+    return LoadedPlan(engine, name, _tensor(trt, engine, name, batch), outputs, words, is_open)
 
 
 def import_tensorrt() -> Trt:
@@ -122,28 +124,31 @@ def _checked_input(trt: Trt, engine: Any) -> str:  # noqa: ANN401
     outputs = [name for name in names if engine.get_tensor_mode(name) == mode.OUTPUT]
     takes_frames = len(inputs) == 1 and engine.get_tensor_dtype(inputs[0]) == trt.DataType.UINT8
     shape = tuple(int(side) for side in engine.get_tensor_shape(inputs[0])) if takes_frames else ()
-    if len(shape) != 4 or min(shape) < 1 or shape[3] != 3:
+    if len(shape) != 4 or min(shape[1:]) < 1 or (shape[0] < 1 and shape[0] != OPEN) or shape[3] != 3:
         raise EngineError("the plan is no grafted engine: it does not take uint8 frames", code="engine_load")
     if set(outputs) != set(OUTPUTS):
         raise EngineError("the plan is no grafted engine: it does not give candidates", code="engine_load")
     return str(inputs[0])
 
 
-def _tensor(trt: Trt, engine: Any, name: str) -> Tensor:  # noqa: ANN401
+def _most_frames(engine: Any, name: str) -> int:  # noqa: ANN401
+    """Of an engine that takes any number of frames from one up. Raises EngineError where its profile says otherwise."""
+    least, _, most = engine.get_tensor_profile_shape(name, 0)
+    if int(least[0]) != 1 or int(most[0]) < 1:
+        raise EngineError("the plan is no grafted engine: it does not take a single frame", code="engine_load")
+    return int(most[0])
+
+
+def _tensor(trt: Trt, engine: Any, name: str, batch: int) -> Tensor:  # noqa: ANN401
+    """With `batch` where the side that counts the frames is open."""
     kinds = trt.DataType
     kind = {kinds.UINT8: np.uint8, kinds.FLOAT: np.float32, kinds.INT32: np.int32}.get(engine.get_tensor_dtype(name))
     if kind is None:
         raise EngineError(f"the plan is no grafted engine: {name} is of another type", code="engine_load")
-    return Tensor(tuple(int(side) for side in engine.get_tensor_shape(name)), kind)
-
-
-def _no_context(words: Words) -> EngineError:
-    return EngineError(
-        f"the engine does not start: {words.last}",
-        mend="stop what else uses the GPU: its memory may be full",
-        retry=True,
-        code="engine_load",
-    )
+    first, *rest = (int(side) for side in engine.get_tensor_shape(name))
+    if min(rest, default=0) < 1:
+        raise EngineError(f"the plan is no grafted engine: the size of {name} is open", code="engine_load")
+    return Tensor((batch if first == OPEN else first, *rest), kind)
 
 
 def _logger(trt: Trt, words: Words) -> Any:  # noqa: ANN401

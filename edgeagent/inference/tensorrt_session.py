@@ -4,10 +4,11 @@ Everything a frame needs is made once: streams, and for each batch that may be u
 While one batch runs, the next one's frames are brought; results are written by the engine itself into memory of the
 host. The Python in between costs the GPU nothing as long as it is done in time.
 
-The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, or else by TensorRT's
-own enqueue; `how` says which, and why. Frames of memory that was lent are copied by the GPU itself or, where it shares
-its memory with the CPU, read where they lie: then there is a graph for each place that a frame may lie in. A DLA wants
-a tensor's address never to change: there all batches share one set of tensors on the GPU and go one after the other.
+The engine itself is started by one launch of a CUDA graph, recorded when the session is opened, one for each number of
+frames that it takes (tensorrt_contexts.py), or else by TensorRT's own enqueue; `how` says which, and why. Frames of
+memory that was lent are copied by the GPU itself or, where it shares its memory with the CPU and one frame goes through
+alone, read where they lie: then there is a graph for each place that a frame may lie in. A DLA wants a tensor's address
+never to change: there all batches share one set of tensors on the GPU and go one after the other.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgeagent.inference.cuda import Gpu, open_gpu
 from edgeagent.inference.cuda_failure import is_sticky
 from edgeagent.inference.io_set import ALIGNED, IoSet, Streams
 from edgeagent.inference.lent_memory import Region
+from edgeagent.inference.tensorrt_contexts import Contexts
 from edgeagent.inference.tensorrt_plan import LoadedPlan, Trt, import_tensorrt, load_plan
 from edgeagent.vision.detections import Candidates
 
@@ -65,17 +67,17 @@ class TensorRtSession:
         self._plain = self._why_plain(graphs=graphs)
         self._not_lent = ""
         self._regions: list[Region] = []
-        self._bound: dict[str, int] = {}
         self._free: deque[IoSet] = deque()
         self._under_way: deque[tuple[IoSet, int, Sequence[Frames]]] = deque()
         self._all: list[IoSet] = []
         self._plan: LoadedPlan | None = None
+        self._lent_graphs = 0
         with self._gpu:
             self._streams = Streams(self._gpu, single=self._fixed)
         self._held.callback(self._streams.free)
         try:
             with self._gpu:
-                self._open(load_plan(trt, plan, dla_core, plugins))
+                self._open(trt, load_plan(trt, plan, dla_core, plugins))
         except BaseException:
             self._give_up()
             raise
@@ -88,6 +90,10 @@ class TensorRtSession:
         if self._not_lent:
             return f"{starts}, frames copied twice ({self._not_lent})"
         return f"{starts}, frames {'read in place' if self._in_place else 'copied by the GPU'} where they are lent"
+
+    @property
+    def pads(self) -> bool:
+        return self._plan is not None and not self._plan.open
 
     def run(self, frames: Frames) -> list[Candidates]:
         """It may run while batches are under way, as long as they are fewer than `depth`."""
@@ -124,7 +130,7 @@ class TensorRtSession:
         io = self._free[0]
         with self._gpu:
             try:
-                self._start(self._plan, io, self._bring(io, frames))
+                self._start(self._plan, io, self._bring(io, frames), len(frames))
                 io.fetch(self._streams)
             except self._errors as error:
                 raise self._failure(error, "engine_run") from error
@@ -147,7 +153,7 @@ class TensorRtSession:
         with self._gpu:
             try:
                 for _ in range(passes):
-                    self._start(self._plan, io, io.input.address)
+                    self._start(self._plan, io, io.input.address, self.batch)
                 self._streams.synchronize()
             except self._errors as error:
                 raise self._failure(error, "engine_run") from error
@@ -163,7 +169,7 @@ class TensorRtSession:
         """Start the frames on their way to the GPU; the address at which it will find them."""
         seen = [self._seen_at(frame) for frame in frames]
         first = seen[0]
-        if self._in_place and first is not None and first % ALIGNED == 0:
+        if self._in_place and len(frames) == 1 and first is not None and first % ALIGNED == 0:
             return first
         io.bring(self._streams, frames, [address is not None for address in seen])
         return io.input.address
@@ -174,40 +180,37 @@ class TensorRtSession:
                 return address
         return None
 
-    def _start(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
-        """One pass over the frames at `address`, behind what is on the stream."""
-        graph = io.graphs.get(address)
-        if graph is None and not self._plain and sum(len(one.graphs) for one in self._all) < GRAPHS_MOST:
-            self._record(plan, io, address)
-            graph = io.graphs.get(address)
+    def _start(self, plan: LoadedPlan, io: IoSet, address: int, count: int) -> None:
+        """One pass over the `count` frames at `address`, behind what is on the stream."""
+        count = self._contexts.passed(count)
+        graph = io.graphs.get((address, count))
+        if graph is None and not self._plain and self._lent_graphs < GRAPHS_MOST:
+            self._record(plan, io, address, count)
+            graph = io.graphs.get((address, count))
         if graph is not None:
             graph.launch()
         else:
-            self._enqueue(plan, io, address)
+            self._enqueue(plan, io, address, count)
 
-    def _enqueue(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
-        for name, where in ((plan.input, address), *io.addresses.items()):
-            if self._bound.get(name) != where:
-                if not plan.context.set_tensor_address(name, where):
-                    raise _Refused(f"it does not take {name} at this address")
-                self._bound[name] = where
-        plan.words.forget()
-        if not plan.context.execute_async_v3(self._streams.handle):
-            raise _Refused(plan.words.all or "it says nothing")
+    def _enqueue(self, plan: LoadedPlan, io: IoSet, address: int, count: int) -> None:
+        refused = self._contexts.enqueue(count, {plan.input: address, **io.addresses}, self._streams.handle)
+        if refused:
+            raise _Refused(refused)
 
-    def _record(self, plan: LoadedPlan, io: IoSet, address: int) -> None:
+    def _record(self, plan: LoadedPlan, io: IoSet, address: int, count: int) -> None:
         """A graph for these frames. Where none can be made, what has none runs by enqueue from now on."""
         bindings = self._gpu.bindings
         if bindings is None:
             return
         try:
-            graph = bindings.capture(self._streams.handle, lambda: self._enqueue(plan, io, address))
+            graph = bindings.capture(self._streams.handle, lambda: self._enqueue(plan, io, address, count))
         except self._errors as error:
             if is_sticky(str(error)):
                 raise
             self._plain = f"no graph can be made of it: {error}"
             return
-        io.graphs[address] = graph
+        io.graphs[address, count] = graph
+        self._lent_graphs += address != io.input.address
         self._held.callback(graph.free)
 
     def _finish(self, io: IoSet, count: int, frames: Sequence[Frames]) -> list[Candidates]:
@@ -230,10 +233,12 @@ class TensorRtSession:
             return NO_BINDINGS
         return "" if graphs else "as asked"
 
-    def _open(self, plan: LoadedPlan) -> None:
+    def _open(self, trt: Trt, plan: LoadedPlan) -> None:
         self._plan = plan
         self._shape = plan.frames.shape
-        self._in_place = self._gpu.integrated and self._shape[0] == 1 and not self._fixed
+        self._contexts = Contexts(trt, self._gpu, plan, self._streams.handle)
+        self._held.callback(self._contexts.free)
+        self._in_place = self._gpu.integrated and self._contexts.passed(1) == 1 and not self._fixed
         for _ in range(self.depth):
             shared = self._all[0] if self._fixed and self._all else None
             io = IoSet(self._gpu, plan.frames, plan.outputs, memory_of=shared, mapped=self._mapped, spin=self._spin)
@@ -247,12 +252,13 @@ class TensorRtSession:
 
     def _warm(self, plan: LoadedPlan) -> None:
         """What an engine does at its first run cannot be recorded, and no frame shall wait for it."""
-        self._enqueue(plan, self._all[0], self._all[0].input.address)
-        self._streams.synchronize()
-        for io in self._all:
-            self._start(plan, io, io.input.address)
-            io.fetch(self._streams)
-            io.wait()
+        for count in self._contexts.numbers:
+            self._enqueue(plan, self._all[0], self._all[0].input.address, count)
+            self._streams.synchronize()
+            for io in self._all:
+                self._start(plan, io, io.input.address, count)
+                io.fetch(self._streams)
+                io.wait()
 
     def _failure(self, error: Exception, code: str) -> EngineError:
         if isinstance(error, _Refused):

@@ -207,7 +207,7 @@ def test_no_more_graphs_than_are_good(tmp_path: Path) -> None:
         for value in [*range(slots), *range(slots)]:
             pages.frames[value][:] = value
             assert one(session, pages.frames[value]) == pytest.approx(value)
-        assert len(bench.cuda.graphs) == GRAPHS_MOST
+        assert len(bench.cuda.graphs) == GRAPHS_MOST + 1  # that of the session's own tensors
         session.close()
 
 

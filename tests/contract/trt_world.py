@@ -33,6 +33,9 @@ DTYPES = {
     TensorProto.INT64: "INT32", TensorProto.UINT8: "UINT8", TensorProto.BOOL: "BOOL",
 }  # fmt: skip
 MARK = b"stand-in plan "
+PROFILE = "stand-in profile"
+SHARED = "PROFILE_SHARING_0806"
+COMPUTES_IN = 4096
 
 
 @dataclass
@@ -112,6 +115,14 @@ class World:
             ("IBuilderConfig", "set_timing_cache"): self._set_timing_cache,
             ("IBuilderConfig", "get_timing_cache"): lambda me: me.__dict__.get("timing_cache"),
             ("ITimingCache", "serialize"): lambda me: self._new("IHostMemory", data=b"timings of " + self._id),
+            ("Builder", "create_optimization_profile"): lambda me: self._new("IOptimizationProfile", shapes={}),
+            ("IOptimizationProfile", "set_shape"): self._set_profile_shape,
+            ("IBuilderConfig", "add_optimization_profile"): self._add_profile,
+            ("IBuilderConfig", "set_calibration_profile"): lambda me, profile: bool(
+                me.__dict__.update(calibration_profile=profile) or True
+            ),
+            ("IBuilderConfig", "get_preview_feature"): lambda me, feature: not self.release.startswith("8."),
+            ("IBuilderConfig", "set_preview_feature"): self._set_preview,
             ("IBuilderConfig", "can_run_on_DLA"): lambda me, layer: self._fits_dla(layer),
             ("IBuilderConfig", "set_device_type"): lambda me, layer, device_type: me.__dict__["devices"].update(
                 {layer.name: device_type.name}
@@ -125,6 +136,11 @@ class World:
             ("ICudaEngine", "get_tensor_mode"): lambda me, name: self._tensor(me, name)[1],
             ("ICudaEngine", "get_tensor_dtype"): lambda me, name: self._tensor(me, name)[2],
             ("ICudaEngine", "get_tensor_shape"): lambda me, name: self._tensor(me, name)[3],
+            ("ICudaEngine", "create_execution_context_without_device_memory"): self._create_bare_context,
+            ("ICudaEngine", "get_tensor_profile_shape"): self._profile_of,
+            ("IExecutionContext", "set_device_memory"): self._lend_memory,
+            ("IExecutionContext", "set_input_shape"): self._set_input_shape,
+            ("IExecutionContext", "set_optimization_profile_async"): self._set_profile,
             ("IExecutionContext", "set_tensor_address"): self._set_address,
             ("IExecutionContext", "execute_async_v3"): self._execute,
         }
@@ -138,6 +154,9 @@ class World:
             ("INetworkDefinition", "num_inputs"): lambda me: len(me.__dict__["inputs"]),
             ("ILayer", "num_inputs"): lambda me: len(me.__dict__["inputs"]),
             ("ILayer", "num_outputs"): lambda me: len(me.__dict__["outputs"]),
+            ("ICudaEngine", "device_memory_size"): lambda me: COMPUTES_IN,
+            ("ICudaEngine", "device_memory_size_v2"): lambda me: COMPUTES_IN,
+            ("IExecutionContext", "active_optimization_profile"): lambda me: me.__dict__["profile"],
             ("ICudaEngine", "num_io_tensors"): lambda me: len(me.__dict__["tensors"]),
         }
 
@@ -171,7 +190,9 @@ class World:
         return self._new("INetworkDefinition", layers=[], inputs=[], flags_given=flags, model=None)
 
     def _config_values(self) -> dict[str, Any]:
-        return {"flag_names": {"TF32"}, "pools": {}, "devices": {}, "sources": 31}
+        return {
+            "flag_names": {"TF32"}, "pools": {}, "devices": {}, "sources": 31, "profiles": [], "previews": set(),
+        }  # fmt: skip
 
     def _set_pool(self, me: Any, pool: Any, pool_size: int) -> None:
         assert pool_size > 0
@@ -212,7 +233,7 @@ class World:
                     "ITensor",
                     name=name,
                     dtype=self._trt.DataType[DTYPES[kind.elem_type]],
-                    shape=tuple(dim.dim_value for dim in kind.shape.dim),
+                    shape=tuple(-1 if dim.dim_param else dim.dim_value for dim in kind.shape.dim),
                     is_shape_tensor=False,
                 )
             return tensors[name]
@@ -274,7 +295,7 @@ class World:
             say(severity.ERROR, reason)
             return None
         if "INT8" in record.flags and calibrator is not None:
-            self._calibrate(network, calibrator, record)
+            self._calibrate(network, config, calibrator, record)
         for level, text in self.lines:
             say(severity[level], text)
         timings = config.__dict__.get("timing_cache")
@@ -284,14 +305,21 @@ class World:
         if not self._go_on(held.get("progress_monitor")) or self.refuse:
             return None
         description = json.dumps(self._describe(network, record)).encode()
+        model = onnx.ModelProto.FromString(network.__dict__["model"].SerializeToString())
+        onnx.helper.set_model_props(model, {PROFILE: self._kept_profile(config)})
         head = MARK + self._id + b"\n" + struct.pack("<I", len(description))
-        return self._new("IHostMemory", data=head + description + network.__dict__["model"].SerializeToString())
+        return self._new("IHostMemory", data=head + description + model.SerializeToString())
 
     def _objection(self, network: Any, config: Any, record: Built, say: Any, severity: Any) -> str:
         operators = {layer.__dict__["operator"] for layer in network.__dict__["layers"]}
         explicit = "QuantizeLinear" in operators
         if "INT8" in record.flags and not explicit and not record.calibrator:
             return "Calibration failure occurred with no scaling factors detected"
+        if any(-1 in tensor.shape for tensor in network.__dict__["inputs"]):
+            if not config.__dict__["profiles"]:
+                return "Network has dynamic or shape inputs, but no optimization profile has been defined."
+            if record.device == "DLA":
+                return "DLA does not support dynamic shapes with a range"
         if record.device != "DLA":
             return ""
         if self.dla_cores == 0:
@@ -310,14 +338,17 @@ class World:
             )
         return ""
 
-    def _calibrate(self, network: Any, calibrator: Any, record: Built) -> None:
+    def _calibrate(self, network: Any, config: Any, calibrator: Any, record: Built) -> None:
         cache = calibrator.read_calibration_cache()
         if cache:
             record.cache = bytes(cache)
             return
         frames = network.get_input(0)
-        size = int(np.prod(frames.shape))
-        assert calibrator.get_batch_size() == frames.shape[0]
+        shape = frames.shape
+        if shape[0] == -1:
+            shape = config.__dict__["calibration_profile"].__dict__["shapes"][frames.name][1]
+        size = int(np.prod(shape))
+        assert calibrator.get_batch_size() == shape[0]
         while addresses := calibrator.get_batch([frames.name]):
             record.pictures.append(self.cuda.read(addresses[0], size))
         if not record.pictures:
@@ -375,6 +406,12 @@ class World:
         end_run()
         return found
 
+    def _kept_profile(self, config: Any) -> str:
+        """What a plan keeps of the profile that it was built for, in the metadata of the network that it is here."""
+        shapes = {name: sizes for one in config.__dict__["profiles"] for name, sizes in one.__dict__["shapes"].items()}
+        shared = not self.release.startswith("8.") or SHARED in config.__dict__["previews"]
+        return json.dumps({"shapes": shapes, "shared": shared})
+
     # -- running
 
     def _deserialize(self, me: Any, serialized_engine: bytes) -> Any:
@@ -409,14 +446,61 @@ class World:
         # the real one writes the control character as it is, which strict JSON does not allow
         return json.dumps({"Layers": layers, "Bindings": []}).replace("\\u001e", "\x1e")
 
-    def _create_context(self, me: Any, **options: Any) -> Any:
+    def _create_context(self, me: Any, **asked: Any) -> Any:
+        strategy = asked.get("strategy")
+        return self._context(me, own_memory=strategy is None or strategy.name == "STATIC")
+
+    def _create_bare_context(self, me: Any) -> Any:
+        return self._context(me, own_memory=False)
+
+    def _context(self, me: Any, *, own_memory: bool) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         model = me.__dict__["model"].SerializeToString()
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return self._new("IExecutionContext", session=session, addresses={}, engine_of=me, passes=0)
+        return self._new("IExecutionContext", session=session, addresses={}, engine_of=me, passes=0,
+                         own_memory=own_memory, shape=None, profile=self._first_profile(me))  # fmt: skip
+
+    def _first_profile(self, engine: Any) -> int:
+        """The first context takes the profile; the others are told to, and before 10 that must have been allowed."""
+        engine.__dict__["contexts"] = engine.__dict__.get("contexts", 0) + 1
+        return 0 if engine.__dict__["contexts"] == 1 or not self.release.startswith("8.") else -1
+
+    def _set_profile(self, me: Any, profile_index: int, stream_handle: int) -> bool:
+        assert stream_handle
+        kept = json.loads(_told(me.__dict__["engine_of"].__dict__["model"], PROFILE))
+        me.__dict__["profile"] = profile_index
+        return profile_index == 0 and kept["shared"]
+
+    def _profile_of(self, me: Any, name: str, profile_index: int) -> list[tuple[int, ...]]:
+        assert profile_index == 0
+        return [tuple(shape) for shape in json.loads(_told(me.__dict__["model"], PROFILE))["shapes"][name]]
+
+    def _set_preview(self, me: Any, feature: Any, enable: bool) -> None:
+        assert self.release.startswith("8."), "it is on and cannot be changed"
+        me.__dict__["previews"].add(feature.name)
+
+    def _lend_memory(self, me: Any, memory: int, size: int) -> None:
+        assert size >= COMPUTES_IN and memory % 256 == 0 and self.cuda.knows(memory)
+        me.__dict__["_values"]["device_memory"] = memory
+
+    def _set_input_shape(self, me: Any, name: str, shape: Any) -> bool:
+        if me.__dict__["profile"] != 0:
+            return False
+        least, _, most = self._profile_of(me.__dict__["engine_of"], name, 0)
+        me.__dict__["shape"] = tuple(shape)
+        return all(low <= side <= high for low, side, high in zip(least, shape, most, strict=True))
+
+    @staticmethod
+    def _set_profile_shape(me: Any, input: str, min: Any, opt: Any, max: Any) -> None:
+        me.__dict__["shapes"][input] = [tuple(min), tuple(opt), tuple(max)]
+
+    @staticmethod
+    def _add_profile(me: Any, profile: Any) -> int:
+        me.__dict__["profiles"].append(profile)
+        return len(me.__dict__["profiles"]) - 1
 
     def _set_address(self, me: Any, name: str, memory: int) -> bool:
         if self.runtime_core is not None and me.__dict__["addresses"].get(name, memory) != memory:
@@ -428,6 +512,11 @@ class World:
         assert stream_handle, "the default stream costs a synchronisation a frame"
         tensors = me.__dict__["engine_of"].__dict__["tensors"]
         if set(me.__dict__["addresses"]) != {tensor[0] for tensor in tensors}:
+            return False
+        lent = me.__dict__["_values"].get("device_memory")
+        if not me.__dict__["own_memory"] and not (lent and self.cuda.knows(lent)):
+            return False
+        if -1 in tensors[0][3] and me.__dict__["shape"] is None:
             return False
         if self.fails or self.cuda.lost:
             logger = me.__dict__["engine_of"].__dict__["logger"]
@@ -442,7 +531,7 @@ class World:
         return True
 
     def _compute(self, me: Any, tensors: Any, addresses: dict[str, int]) -> None:
-        name, _, _, shape = tensors[0]
+        name, shape = tensors[0][0], me.__dict__["shape"] or tensors[0][3]
         frames = np.frombuffer(self.cuda.read(addresses[name], int(np.prod(shape))), np.uint8).reshape(shape)
         names = [tensor[0] for tensor in tensors[1:]]
         for output, value in zip(names, me.__dict__["session"].run(names, {name: frames}), strict=True):
@@ -450,4 +539,8 @@ class World:
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    return tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+    return tuple(-1 if dim.dim_param else dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _told(model: onnx.ModelProto, key: str) -> str:
+    return next(entry.value for entry in model.metadata_props if entry.key == key)

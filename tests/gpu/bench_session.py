@@ -134,7 +134,7 @@ def stages(convolutions: int, session: TensorRtSession, frames: list[np.ndarray]
             mark()
             address = session._bring(io, frame)
             mark()
-            session._start(plan, io, address)
+            session._start(plan, io, address, 1)
             mark()
             io.fetch(session._streams)
             mark()

@@ -66,13 +66,15 @@ def pictures(count: int, side: int, seed: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model with both its networks on disk, and pictures."""
+    """A model with both its networks on disk, and pictures. `measured`: the network that scales are measured on, where
+    `plain` is one for several frames."""
 
     name: str
     plain: Path
     qdq: Path
     to_calibrate: list[np.ndarray]
     held_out: list[np.ndarray]
+    measured: Path | None = None
 
     def network(self, form: str) -> Path:
         return self.qdq if form == "qdq" else self.plain
@@ -177,7 +179,9 @@ def scales_of(subject: Subject) -> bytes:
     """A calibration cache as the build child makes one."""
     import tensorrt
 
-    scales = extreme_scales(onnx.load(str(subject.plain)), subject.to_calibrate, 4, lambda percent: None)
+    scales = extreme_scales(
+        onnx.load(str(subject.measured or subject.plain)), subject.to_calibrate, 4, lambda percent: None
+    )
     return write_cache(CalibrationCache(cache_version_line(tensorrt.__version__), scales=scales))
 
 

@@ -31,7 +31,8 @@ def main(plan: Path) -> None:
     frame = np.zeros((session.height, session.width, 3), np.uint8)
     session.run(frame[None])
     loaded = session._plan
-    assert loaded is not None and loaded.context.set_tensor_address(loaded.input, NOWHERE)
+    assert loaded is not None
+    assert session._contexts._of[1].object.set_tensor_address(loaded.input, NOWHERE)
     first, line = code_of(session, frame)
     after, _ = code_of(session, frame)
     session.close()

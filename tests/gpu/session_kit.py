@@ -25,6 +25,7 @@ from halves_kit import mean_network
 
 from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.ring_memory import create_ring, open_ring
+from edgeagent.engine.batching import with_batch
 from edgeagent.engine.graft import graft_bundle
 from edgeagent.inference.cuda import Gpu, open_gpu
 from edgeagent.vision.detections import Candidates
@@ -32,11 +33,12 @@ from edgeagent.vision.detections import Candidates
 SIDE = 640
 
 
-def detector_plan(folder: Path, convolutions: int) -> Path:
-    """The plan of a detector, 640x640, batch 1; built, or taken from EDGEAGENT_GPU_PLANS."""
+def detector_plan(folder: Path, convolutions: int, batch: int = 1) -> Path:
+    """The plan of a detector, 640x640, for 1 to `batch` frames; built, or taken from EDGEAGENT_GPU_PLANS."""
     kind = type(f"Detector{convolutions}", (Detector,), {"CONVS": convolutions})
     bundle = write_bundle(folder / f"bundle-{convolutions}", kind(width=SIDE, height=SIDE, strides=(8,)))
-    return built(folder, f"detector{convolutions}", graft_bundle(bundle), "fp16")
+    name = f"detector{convolutions}" + (f"x{batch}" if batch > 1 else "")
+    return built(folder, name, with_batch(graft_bundle(bundle), batch, fixed=False), "fp16", batch)
 
 
 def mean_plan(folder: Path, batch: int) -> Path:

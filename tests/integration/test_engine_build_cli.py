@@ -83,6 +83,19 @@ def test_for_a_script(family: Family, config: Path, tmp_path: Path, pictures: Pa
     assert told["manifest"]["agreement"]["value"] >= 0.99
 
 
+def test_an_engine_for_several_frames_at_once(family: Family, config: Path, tmp_path: Path, pictures: Path) -> None:
+    words = ("sample:conveyor", "--images", pictures, "--precision", "fp32")
+    told = json.loads(build(family, config, *words, "--max-batch", 3, "--json").stdout)
+    assert told["form"] == "FP32 on the CPU, 3 frames at once" and told["form_reason"] == ""
+    assert told["manifest"]["facts"]["batch"] == 3
+    one = json.loads(build(family, config, *words, "--json").stdout)
+    assert one["manifest"]["facts"]["batch"] == 1 and len(entries(tmp_path / "state")) == 2
+    shown = command_line("engine", "explain", told["key"], one["key"], "--config", str(config), family=family)
+    assert "batch differs: 3 and 1" in shown.stdout
+    refused = build(family, config, *words, "--max-batch", 33, code=2)
+    assert "engines.max_batch" in refused.stderr and "32" in refused.stderr
+
+
 def test_a_model_from_a_registry_is_named_by_its_digest(
     family: Family, config: Path, tmp_path: Path, pictures: Path
 ) -> None:

@@ -57,7 +57,8 @@ def _nothing(data: bytes) -> None:
 class BackendJob:
     """One engine to make.
 
-    `network` is the grafted ONNX on disk (graft.py), with Q/DQ nodes where the variant's quantisation says so.
+    `network` is the grafted ONNX on disk (graft.py), with Q/DQ nodes where the variant's quantisation says so; it takes
+    `batch` frames, or any number up to that where its first side is open (batching.py).
     `pictures` are uint8 (H, W, 3) BGR, the size of the network's input, to calibrate with; empty where nothing is
     calibrated. `calibration_cache` has scales that were measured before, in TensorRT's text form. The plan goes to
     `plan`, which lies in a staging directory of the store.

@@ -46,7 +46,7 @@ class Build:
     def run(self) -> None:
         bundle = load_bundle(self._start.model)
         collector = Collector(
-            self._start.calibration, self._start.ring_fd, self._report, lambda: self._check_network(bundle)
+            self._start.calibration, self._start.rings, self._report, lambda: self._check_network(bundle)
         )
         found = collector.calibration_set(bundle.spec.input)
         wish = self._wish(bundle, found.record.digest)
@@ -95,7 +95,9 @@ class Build:
     def _network_of(self, bundle: ModelBundle) -> Future[Prepared]:
         """The grafted network, being read in the background from the first call on."""
         if self._network is None:
-            self._network = self._pool.submit(prepare, bundle, self._start.quantisation, self._start.threads)
+            self._network = self._pool.submit(
+                prepare, bundle, self._start.quantisation, self._start.threads, self._start.batch
+            )
         return self._network
 
 

@@ -1,4 +1,4 @@
-"""The build's calibration set: the one that is there, or a new one from the camera's ring or from a directory.
+"""The build's calibration set: the one that is there, or a new one from cameras' rings or from a directory.
 
 Two builds for one camera collect it once. `network` is asked for now and then while frames come, so that a network
 that cannot be used is told at once and not after the last frame.
@@ -7,28 +7,63 @@ that cannot be used is told at once and not after the last frame.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
+from edgeagent.camera.ring import RingReader
 from edgeagent.engine.build.messages import CalibrationWish
 from edgeagent.engine.build.report import BuildReport
 from edgeagent.engine.bundle import InputSpec
 from edgeagent.engine.calibration import CalibrationSet, SetWriter, find_set, set_lock
 from edgeagent.errors import EngineError
 
+Frames = npt.NDArray[np.uint8]
 LOOK_EVERY_S = 0.02
 WAIT_FOR_OTHER_S = 0.5
 ENDED_S = 3.0  # without a frame
+
+
+class RingsInTurn:
+    """The newest frames of several rings of one size, in turn; a camera that gives none is passed over."""
+
+    def __init__(self, rings: Sequence[RingReader]) -> None:
+        self._rings = deque((ring, [0]) for ring in rings)
+        layout = rings[0].layout
+        self._frame = np.empty((layout.height, layout.width, 3), np.uint8)
+
+    def next(self) -> Frames | None:
+        """The next one, which is overwritten by the one after; None while there is none."""
+        for _ in range(len(self._rings)):
+            ring, last = self._rings[0]
+            self._rings.rotate(-1)
+            if (meta := ring.read_newest(self._frame, after=last[0])) is not None:
+                last[0] = meta.sequence
+                return self._frame
+        return None
+
+
+def _opened(ring_fd: int, size: InputSpec) -> RingReader:
+    ring = RingReader(ring_fd)
+    layout = ring.layout
+    if (layout.width, layout.height) != (size.width, size.height):
+        ring.close()
+        raise EngineError(f"the ring holds {layout.width}x{layout.height}, the model takes {size.width}x{size.height}")
+    return ring
 
 
 class Collector:
     """Gets one build its set. `check_network` raises when the network turned out to be unusable."""
 
     def __init__(
-        self, wish: CalibrationWish, ring_fd: int | None, report: BuildReport, check_network: Callable[[], None]
+        self, wish: CalibrationWish, rings: Sequence[int], report: BuildReport, check_network: Callable[[], None]
     ) -> None:
         self._wish = wish
-        self._ring_fd = ring_fd
+        self._rings = rings
         self._report = report
         self._check_network = check_network
 
@@ -65,7 +100,7 @@ class Collector:
             if self._wish.images is not None:
                 self._from_images(Path(self._wish.images), writer, size)
             else:
-                self._from_ring(writer, size)
+                self._from_rings(writer, size)
             return writer.commit(self._wish.holdout)
 
     def _from_images(self, images: Path, writer: SetWriter, size: InputSpec) -> None:
@@ -77,13 +112,9 @@ class Collector:
 
         collect_images(images, writer, size.width, size.height, self._wish.frames, self._wish.holdout, progress)
 
-    def _from_ring(self, writer: SetWriter, size: InputSpec) -> None:
+    def _from_rings(self, writer: SetWriter, size: InputSpec) -> None:
         """Look at frames, each `interval_s` after the last or later, and keep those that differ most."""
-        import numpy as np
-
-        from edgeagent.camera.ring import RingReader
-
-        if self._ring_fd is None:
+        if not self._rings:
             raise EngineError(
                 "there is nothing to calibrate with: no camera and no pictures",
                 mend="name a camera or a directory of pictures",
@@ -91,21 +122,16 @@ class Collector:
             )
         count = self._wish.frames + self._wish.holdout
         writer.choose(count, self._wish.looks)
-        with RingReader(self._ring_fd) as ring:
-            layout = ring.layout
-            if (layout.width, layout.height) != (size.width, size.height):
-                raise EngineError(
-                    f"the ring holds {layout.width}x{layout.height}, the model takes {size.width}x{size.height}"
-                )
-            frame = np.empty((layout.height, layout.width, 3), np.uint8)
-            last, taken_s = 0, time.monotonic()
+        with ExitStack() as stack:
+            frames = RingsInTurn([stack.enter_context(_opened(fd, size)) for fd in self._rings])
+            taken_s = time.monotonic()
             while True:
-                while (meta := ring.read_newest(frame, after=last)) is None:
+                while (frame := frames.next()) is None:
                     waited_s = time.monotonic() - taken_s
                     if writer.kept == count and waited_s > ENDED_S:
                         return  # a film that has ended: there are enough, if not as many to choose from
                     self._wait_for_frame(writer.offered, waited_s)
-                last, taken_s = meta.sequence, time.monotonic()
+                taken_s = time.monotonic()
                 writer.offer(frame)
                 self._tell_collected(writer, count)
                 self._check_network()
@@ -118,10 +144,14 @@ class Collector:
         return min(100.0, 100.0 * writer.offered / (count * self._wish.looks))
 
     def _tell_collected(self, writer: SetWriter, count: int) -> None:
-        text = f"{writer.kept} of {count} calibration frames from the camera"
+        text = f"{writer.kept} of {count} calibration frames from {self._cameras}"
         if writer.offered > count:
             text += f"; {writer.offered} looked at for those that differ most"
         self._report.tell("collecting", 100.0 if writer.settled else self._looked_at(writer, count), text)
+
+    @property
+    def _cameras(self) -> str:
+        return "the camera" if len(self._rings) == 1 else f"{len(self._rings)} cameras"
 
     def _wait_for_frame(self, offered: int, waited_s: float) -> None:
         if waited_s > self._wish.patience_s:

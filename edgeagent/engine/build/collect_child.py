@@ -19,7 +19,7 @@ def main(channel: ControlChannel) -> int:
     quiet_opencv()
     report = BuildReport(channel, "onnxruntime")
     try:
-        found = Collector(start.wish, start.ring_fd, report, lambda: None).new_set(start.width, start.height)
+        found = Collector(start.wish, start.rings, report, lambda: None).new_set(start.width, start.height)
     except Cancelled:
         return 0
     report.send(Collected(frames=len(found.record.files), digest=found.record.digest))

@@ -11,11 +11,11 @@ from edgeagent.supervise.messages import Message
 
 
 class CollectStart(Message):
-    """First message: a new set from that ring, in the place of the one that may be there."""
+    """First message: a new set from these rings, in the place of the one that may be there."""
 
     kind: Literal["collect_start"] = "collect_start"
     wish: CalibrationWish
-    ring_fd: int
+    rings: tuple[int, ...]
     width: int
     height: int
 

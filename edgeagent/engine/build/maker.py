@@ -90,14 +90,18 @@ class Maker:
         return network.result()
 
     def _job(self, wish: EngineWish, grafted: onnx.ModelProto, staging: Path, found: CalibrationSet) -> BackendJob:
+        from edgeagent.engine.batching import with_batch
+
         start = self._start
         self._store.write(staging, REFERENCE, grafted.SerializeToString(deterministic=True))
         shaped, own = self._quantised(grafted, found)
-        self._store.write(staging, NETWORK, shaped.SerializeToString(deterministic=True))
+        sized = with_batch(shaped, start.batch, fixed=start.variant.fixed_batch)
+        self._store.write(staging, NETWORK, sized.SerializeToString(deterministic=True))
         job = BackendJob(
             network=staging / NETWORK,
             variant=start.variant,
             plan=staging / PLAN,
+            batch=start.batch,
             pictures=found.to_calibrate() if start.quantisation == "calibrator" else (),
             calibration_cache=own or self._scales_before(wish) or self._scales_here(wish, shaped, found),
             timing_cache=self._store.load_timing_cache(start.fingerprint) if start.builder.timing_cache else None,
@@ -260,6 +264,7 @@ class Maker:
             nms=facts.nms,
             dla_core=self._start.builder.dla_core if self._start.placement == "dla" else None,
             plugins=self._start.builder.plugins,
+            min_agreement=self._start.min_agreement,
         )
         agreement = proof.judge(request, self._report.pause)
         if agreement.value < self._start.min_agreement:

@@ -66,14 +66,16 @@ class BuilderWish(_Part):
 
 class BuildStart(Message):
     """First message: the engine to make. `ring_fd` is the ring whose frames the engine will see, None where the
-    pictures come from a directory. `steps` tells what was tried before this form, `prepared` what was done to the board
-    before this build, `cancels` how many builds of it were ended for the board's sake."""
+    pictures come from a directory; `other_rings` are those of further cameras that it will see together with it.
+    `steps` tells what was tried before this form, `prepared` what was done to the board before this build, `cancels`
+    how many builds of it were ended for the board's sake."""
 
     kind: Literal["start"] = "start"
     model: str
     precision: Precision
     quantisation: Quantisation
     placement: Placement
+    batch: int = Field(default=1, ge=1)
     backend: str
     fingerprint: dict[str, str]
     builder: BuilderWish = Field(default_factory=BuilderWish)
@@ -81,6 +83,7 @@ class BuildStart(Message):
     registry: RegistryWish = Field(default_factory=RegistryWish)
     store: str
     ring_fd: int | None = None
+    other_rings: tuple[int, ...] = ()
     threads: int
     min_agreement: float
     attempt: int = 1
@@ -90,8 +93,13 @@ class BuildStart(Message):
     agent_version: str = ""
 
     @property
+    def rings(self) -> tuple[int, ...]:
+        """All rings that frames to calibrate with come from."""
+        return () if self.ring_fd is None else (self.ring_fd, *self.other_rings)
+
+    @property
     def variant(self) -> Variant:
-        return Variant(self.precision, self.quantisation, self.placement)
+        return Variant(self.precision, self.quantisation, self.placement, self.batch)
 
 
 class Conditions(Message):

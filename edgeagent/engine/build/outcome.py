@@ -11,6 +11,7 @@ The codes that a build ends with, and what each means for the next step (policy.
     no_calibration         nothing usable to calibrate with; scales_missing: some tensors got no scale
     precision_unsupported  this release has no such number format
     disagrees              built, and does not say what the FP32 network says
+    batch_unsupported      frames that go through the network together do not come out as they do one by one
     driver_error           CUDA or the driver failed
     refused                the builder gave up without naming a layer
     crash, hung, timeout   died, fell silent, took too long
@@ -29,7 +30,7 @@ from typing import Literal, get_args
 Kind = Literal[
     "out_of_memory", "unsupported_layer", "dla_refused", "no_calibration", "scales_missing", "precision_unsupported",
     "disagrees", "driver_error", "refused", "crash", "hung", "timeout", "disk_full", "store", "model", "quarantined",
-    "cancelled", "lost", "memory_falling", "too_hot", "held_back",
+    "cancelled", "lost", "memory_falling", "too_hot", "held_back", "batch_unsupported",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -43,6 +44,7 @@ KIND_OF_CODE: dict[str, Kind] = {
     "precision_unsupported": "precision_unsupported",
     "quantiser": "precision_unsupported",
     "engine_disagrees": "disagrees",
+    "batch_unsupported": "batch_unsupported",
     "reference_not_finite": "model",
     "no_frames": "no_calibration",
     "driver_error": "driver_error",

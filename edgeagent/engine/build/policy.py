@@ -16,22 +16,23 @@ from edgeagent.engine.build.outcome import Kind
 from edgeagent.engine.choice import Candidate
 
 Move = Literal[
-    "again", "smaller_workspace", "lower_level", "slower", "gpu_instead", "next_precision", "wait", "stop"
+    "again", "smaller_workspace", "lower_level", "slower", "one_frame", "gpu_instead", "next_precision", "wait", "stop"
 ]  # fmt: skip
 
 MOVES: dict[Kind, tuple[Move, ...]] = {
-    "out_of_memory": ("smaller_workspace", "lower_level", "wait"),
-    "memory_falling": ("smaller_workspace", "lower_level", "wait"),
+    "out_of_memory": ("smaller_workspace", "lower_level", "one_frame", "wait"),
+    "memory_falling": ("smaller_workspace", "lower_level", "one_frame", "wait"),
     "too_hot": ("slower", "lower_level", "wait"),
     "held_back": ("lower_level", "wait"),
-    "unsupported_layer": ("gpu_instead", "stop"),
+    "unsupported_layer": ("gpu_instead", "one_frame", "stop"),
     "dla_refused": ("gpu_instead", "stop"),
     "no_calibration": ("wait", "next_precision", "stop"),
     "scales_missing": ("gpu_instead", "next_precision", "stop"),
     "precision_unsupported": ("next_precision", "stop"),
     "disagrees": ("gpu_instead", "next_precision", "stop"),
+    "batch_unsupported": ("one_frame", "stop"),
     "driver_error": ("again", "wait"),
-    "refused": ("smaller_workspace", "lower_level", "gpu_instead", "next_precision", "wait"),
+    "refused": ("smaller_workspace", "lower_level", "one_frame", "gpu_instead", "next_precision", "wait"),
     "crash": ("again", "lower_level", "gpu_instead", "wait"),
     "hung": ("again", "lower_level", "gpu_instead", "wait"),
     "timeout": ("lower_level", "wait"),
@@ -43,6 +44,7 @@ MOVES: dict[Kind, tuple[Move, ...]] = {
     "lost": ("wait",),
 }
 
+FORMS: tuple[Move, ...] = ("one_frame", "gpu_instead", "next_precision")
 MOST_DIVIDED = 8
 START_LEVEL = 3  # TensorRT's default
 PAUSE_AFTER_DEATH_S = 1.0
@@ -120,7 +122,7 @@ def _changed(
         return course if course.tries < 2 else None
     if move in ("smaller_workspace", "lower_level", "slower"):
         return _lowered(course, move, tunable)
-    if move in ("gpu_instead", "next_precision"):
+    if move in FORMS:
         found = _other_form(course, move, candidates)
         return None if found is None else _with_form(course, found)
     if move == "wait":
@@ -148,10 +150,12 @@ def _with_form(course: Course, candidate: int) -> Course:
 
 
 def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> int | None:
-    """The index of the next form on the GPU with this precision, or of the next precision."""
+    """The index of this form for one frame, of the next on the GPU with this precision, or of the next precision."""
     now = candidates[course.candidate].variant
     for index in range(course.candidate + 1, len(candidates)):
         variant = candidates[index].variant
+        if move == "one_frame" and now.batch > 1 and variant == replace(now, batch=1):
+            return index
         if move == "gpu_instead" and now.placement == "dla" and variant.placement == "gpu":
             return index if variant.precision == now.precision else None
         if move == "next_precision" and variant.precision != now.precision:
@@ -162,7 +166,7 @@ def _other_form(course: Course, move: Move, candidates: Sequence[Candidate]) -> 
 def _pause_s(course: Course, move: Move, kind: Kind, max_attempts: int) -> float:
     if kind in HEAT and (course.tries == 0 or course.tries % max_attempts):
         return min(COOL_DOWN_S * 2.0 ** min(max(0, course.cancels - 1), 10), SPENT_PAUSE_S)
-    if move in ("smaller_workspace", "lower_level", "gpu_instead", "next_precision"):
+    if move in ("smaller_workspace", "lower_level", *FORMS):
         return PAUSE_AFTER_DEATH_S if kind in DEATHS else 0.0
     rounds, left = divmod(course.tries, max_attempts)
     if course.tries and left == 0:
@@ -179,7 +183,7 @@ def _text(move: Move, course: Course, candidates: Sequence[Candidate]) -> str:
         return f"again with optimisation level {course.level}"
     if move == "slower":
         return f"again with at most {course.ceiling:.0%} of the pace"
-    if move in ("gpu_instead", "next_precision"):
+    if move in FORMS:
         return f"goes on with {candidates[course.candidate].variant.line()}"
     return {"again": "tried again", "wait": "tried again after a pause"}[move]
 

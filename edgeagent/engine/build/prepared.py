@@ -20,8 +20,10 @@ class Prepared:
     facts: NetworkFacts
 
 
-def prepare(bundle: ModelBundle, quantisation: str, threads: int) -> Prepared:
-    """The bundle's network, and everything imported that comes next. Raises ModelError."""
+def prepare(bundle: ModelBundle, quantisation: str, threads: int, batch: int = 1) -> Prepared:
+    """The bundle's network, and everything imported that comes next. Raises ModelError, and EngineError
+    `batch_unsupported` where several frames are to go through at once and cannot."""
+    from edgeagent.engine.batching import check_batching
     from edgeagent.engine.graft import graft_network
     from edgeagent.engine.network import load_network
     from edgeagent.engine.ranges import RangeMeter
@@ -30,6 +32,8 @@ def prepare(bundle: ModelBundle, quantisation: str, threads: int) -> Prepared:
     grafted = graft_network(network)
     with RangeMeter(grafted, [], threads):
         pass
+    if batch > 1:
+        check_batching(grafted, batch, threads)
     if quantisation == "qdq":
         import onnxruntime.quantization  # noqa: F401
     facts = NetworkFacts(

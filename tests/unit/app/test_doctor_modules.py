@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from edgeagent.app.doctor_children import MODULES, Probe
+from edgeagent.app.doctor_children import BINDINGS, MODULES, Probe
 from edgeagent.app.doctor_facts import User
 from edgeagent.app.doctor_modules import System, check_modules
 from edgeagent.app.doctor_report import Check
@@ -26,6 +26,8 @@ WORKS = {
     "cv2": Probe("cv2", {"version": "4.8.0", "file": "/c/cv2.so", "gstreamer": "YES (1.20.3)"}),
     "tensorrt": Probe("tensorrt", {"version": "10.3.0", "file": "/t.py", "num_dla_cores": 2}),
     "pycuda": Probe("pycuda", {"built_for": "12.6", "gpu": "Orin", "compute_capability": "8.7", "devices": 1}),
+    BINDINGS: Probe(BINDINGS, {"version": "12.6.2", "file": "/b.so"}),
+    "lap": Probe("lap", {"version": "0.5.12", "file": "/l.so"}),
     "jtop": Probe("jtop", {"version": "4.3.2", "file": "/j.py"}),
 }
 NOTHING = {name: Probe(name, {"missing": name}, f"No module named {name!r}") for name in MODULES}
@@ -46,7 +48,16 @@ def check(
 
 def test_a_jetson_with_everything_is_fine() -> None:
     found = list(check_modules(ORIN_NX, WORKS, ANNA, jtop_socket=True, same_machine=True, system="jetson"))
-    assert [one.name for one in found] == ["cv2", "onnxruntime", "tensorrt", "DLA", "pycuda", "jtop"]
+    assert [one.name for one in found] == [
+        "cv2",
+        "onnxruntime",
+        "tensorrt",
+        "DLA",
+        "pycuda",
+        "cuda-bindings",
+        "lap",
+        "jtop",
+    ]
     assert {one.state for one in found} == {"ok"}
     assert check("cv2").text == "4.8.0 (/c/cv2.so) with GStreamer 1.20.3"
     assert check("tensorrt").text == "10.3.0 (/t.py), built for CUDA 12.5"
@@ -82,6 +93,18 @@ def test_a_laptop_with_none_of_them_misses_opencv_alone() -> None:
         ("pycuda", {"pycuda": NOTHING["pycuda"]}, "warning", "TensorRT cannot be used without it"),
         ("pycuda", {"pycuda": Probe("pycuda", {}, "cuInit failed: no CUDA-capable device")}, "warning", "cuInit"),
         ("pycuda", {"pycuda": Probe("pycuda", {"compute_capability": "7.2"})}, "warning", "expected 8.7"),
+        ("cuda-bindings", {BINDINGS: NOTHING[BINDINGS]}, "warning", "without CUDA graphs"),
+        ("cuda-bindings", {BINDINGS: Probe(BINDINGS, {"missing": "cuda"}, "none")}, "warning", "not installed"),
+        ("cuda-bindings", {BINDINGS: Probe(BINDINGS, {"missing": "cud"}, "none")}, "warning", "does not work"),
+        ("cuda-bindings", {BINDINGS: Probe(BINDINGS, {}, "ImportError: libcuda")}, "warning", "libcuda"),
+        (
+            "cuda-bindings",
+            {BINDINGS: NOTHING[BINDINGS], "tensorrt": NOTHING["tensorrt"]},
+            "ok",
+            "not needed without TensorRT",
+        ),
+        ("lap", {"lap": NOTHING["lap"]}, "ok", "pipelines with tracking"),
+        ("lap", {"lap": Probe("lap", {}, "ImportError: numpy")}, "warning", "nothing can be tracked"),
         ("jtop", {"jtop": NOTHING["jtop"]}, "ok", "optional"),
         ("jtop", {"jtop": Probe("jtop", {}, "ModuleNotFoundError")}, "warning", "does not work"),
     ],

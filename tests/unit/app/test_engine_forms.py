@@ -88,7 +88,7 @@ def test_plugins_count_by_their_bytes(tmp_path: Path) -> None:
 
 
 def name_of(folder: Path, width: int = 320, height: int = 320) -> str:
-    return calibration_name(str(folder), "camera", None, width, height)
+    return calibration_name(str(folder), [("camera", None)], width, height)
 
 
 @pytest.fixture
@@ -138,8 +138,16 @@ def test_a_directory_that_the_build_will_refuse_has_a_name_all_the_same(tmp_path
 
 def test_a_cameras_set_follows_its_source() -> None:
     one, other = parse_source("synthetic"), parse_source("/dev/video0")
-    names = {calibration_name(None, "belt", source, 320, 320) for source in (one, other, None)}
+    names = {calibration_name(None, [("belt", source)], 320, 320) for source in (one, other, None)}
     assert len(names) == 3 and not any(name.startswith("images-") for name in names)
+
+
+def test_cameras_that_share_an_engine_share_a_set_whoever_asks_first() -> None:
+    belt, gate = ("belt", parse_source("synthetic")), ("gate", parse_source("/dev/video0"))
+    both = calibration_name(None, [belt, gate], 320, 320)
+    assert both == calibration_name(None, [gate, belt], 320, 320) and both.startswith("2-cameras-")
+    others = {calibration_name(None, cameras, 320, 320) for cameras in ([belt], [gate], [belt, ("gate", None)])}
+    assert both not in others and len(others) == 3
 
 
 # the registry

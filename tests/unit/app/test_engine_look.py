@@ -16,7 +16,7 @@ from edgeagent.config.engine_tables import EngineSettings
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.key import engine_facts, engine_key
-from edgeagent.engine.manifest import Agreement
+from edgeagent.engine.manifest import Agreement, batch_of
 from edgeagent.engine.store import EngineStore
 from edgeagent.errors import EngineError
 
@@ -164,3 +164,28 @@ def test_no_stand_in_that_would_report_something_else(
 def stand_in(store: EngineStore, tmp_path: Path, bundle: ModelBundle = SAMPLE) -> str:
     found = look(store, tmp_path, bundle=bundle).stand_in("parts")
     return found.entry.manifest.key if found is not None else ""
+
+
+def test_the_same_form_for_fewer_frames_stands_in(store: EngineStore, tmp_path: Path) -> None:
+    """First the engine that served before, also where that was of another batch; else what the store has for one."""
+    four = look(store, tmp_path, settings=SETTINGS.model_copy(update={"max_batch": 4}))
+    assert four.stand_in("parts", [INT8, FP32]) is None
+    key = put(store, FP32)
+    found = four.stand_in("parts", [INT8, FP32])
+    assert found is not None and found.entry.manifest.key == key
+    assert found.candidate.reason == "serves until another is ready"
+    assert four.stand_in("parts") is None, "it has not served this pipeline, and nobody asked for such a form"
+    store.set_active("parts", key)
+    assert (before := four.stand_in("parts")) is not None and before.entry.manifest.key == key
+
+
+def test_a_forms_batch_is_in_its_key(store: EngineStore, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"max_batch": 4, "precision": "fp32", "precision_fallback": ()})
+    four, one = candidates_for(settings, SITE, SAMPLE)
+    assert (four.variant.batch, one.variant.batch) == (4, 1)
+    key = put(store, four)
+    assert put(store, one) != key
+    found = look(store, tmp_path, settings=settings).find([four])
+    assert found is not None and found.entry.manifest.key == key and batch_of(found.entry.manifest) == 4
+    assert [c.variant.batch for c in candidates_for(settings, SITE, SAMPLE, max_batch=2)] == [2, 1]
+    assert len(candidates_for(settings, SITE, SAMPLE, max_batch=1)) == 1, "a model's own word counts before all models'"

@@ -149,7 +149,9 @@ def test_a_frame_stays_whole_until_the_writer_comes_round_again(fd: int) -> None
         write(writer, writer.layout.slots - 1)
         assert reader.is_whole(meta) and (reader.view(meta) == 1).all()
         writer.start()  # in the very memory
-        assert not reader.is_whole(meta)
+        torn = reader.torn
+        assert not reader.lies_there(meta) and reader.torn == torn, "a look that counts nothing"
+        assert not reader.is_whole(meta) and reader.torn == torn + 1
         assert reader.torn == 1, "counted"
         assert reader.peek_exactly(1) is None
 

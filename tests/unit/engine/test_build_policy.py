@@ -56,11 +56,44 @@ def after(kind: Kind, course: Course = FIRST, candidates: list[Candidate] = ALL,
         ("memory_falling", "smaller_workspace", 0),
         ("too_hot", "slower", 0),
         ("held_back", "lower_level", 0),
+        ("batch_unsupported", "stop", 0),
     ],
 )
 def test_the_first_move_of_each_kind(kind: Kind, move: str, form: int) -> None:
     decision = after(kind)
     assert (decision.move, decision.course.candidate) == (move, form)
+
+
+SEVERAL = [
+    sized
+    for one in ALL
+    for sized in (replace(one, variant=replace(one.variant, batch=4)), one)
+]  # fmt: skip
+
+
+def test_a_network_that_takes_no_several_frames_is_built_for_one() -> None:
+    decision = after("batch_unsupported", candidates=SEVERAL)
+    assert (decision.move, decision.course.candidate) == ("one_frame", 1)
+    assert decision.text == "goes on with INT8 on a DLA, calibrated"
+    assert "INT8 on a DLA, calibrated, 4 frames at once: batch unsupported" in decision.course.steps[0]
+    assert after("batch_unsupported", decision.course, SEVERAL).stop, "it is for one frame already"
+
+
+def test_another_place_or_precision_is_tried_with_several_frames_first() -> None:
+    for start in (0, 1):
+        course = Course(candidate=start, attempts=1, tries=1)
+        assert after("dla_refused", course, SEVERAL).course.candidate == 2
+        assert after("precision_unsupported", course, SEVERAL).course.candidate == 4
+
+
+def test_what_does_not_fit_in_memory_is_made_for_one_frame_in_the_end() -> None:
+    course, moves = Course(attempts=1, tries=1), []
+    while not moves or moves[-1] not in ("wait", "stop"):
+        decision = after("out_of_memory", course, SEVERAL)
+        moves.append(decision.move)
+        course = begin_attempt(decision.course)
+    assert moves.index("one_frame") > moves.index("lower_level")
+    assert SEVERAL[course.candidate].variant.batch == 1
 
 
 def test_every_kind_has_moves_and_every_code_a_kind() -> None:

@@ -54,6 +54,23 @@ def test_fallbacks_come_after_everything_of_the_wanted_precision() -> None:
     ]
 
 
+def test_several_frames_at_once_and_each_form_for_one_behind_it() -> None:
+    assert lines({}, max_batch=4, precision_fallback=("fp16",)) == [
+        "INT8 on a DLA, calibrated, 4 frames at once",
+        "INT8 on a DLA, calibrated",
+        "INT8 on the GPU, Q/DQ, 4 frames at once",
+        "INT8 on the GPU, Q/DQ",
+        "FP16 on a DLA, 4 frames at once",
+        "FP16 on a DLA",
+        "FP16 on the GPU, 4 frames at once",
+        "FP16 on the GPU",
+    ]
+    ground = Ground(backend="onnxruntime")
+    four, one = list_candidates(FormWish(max_batch=4), ground)
+    assert four.reason == "" and one.reason == "one frame at once, instead of 4"
+    assert [one.variant.batch for one in list_candidates(FormWish(), ground)] == [1]
+
+
 def test_a_dla_computes_no_fp32() -> None:
     assert lines({}, precision="fp32") == ["FP32 on the GPU"]
     error = refused({}, precision="fp32", placement="dla", dla_fallback="refuse")

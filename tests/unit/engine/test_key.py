@@ -109,9 +109,9 @@ def bundle(tmp_path: Path) -> ModelBundle:
     return write_bundle(tmp_path / "model", Net())
 
 
-def wish_of(bundle: ModelBundle, form: str = "int8 qdq cpu", **values: object) -> EngineWish:
+def wish_of(bundle: ModelBundle, form: str = "int8 qdq cpu", batch: int = 1, **values: object) -> EngineWish:
     common = {"calibration_digest": "d", "backend": "onnxruntime", "fingerprint": {"soc": "x"}}
-    return wish_for(bundle, Variant(*form.split()), **{**common, **values})
+    return wish_for(bundle, Variant(*form.split(), batch=batch), **{**common, **values})
 
 
 def key_of(bundle: ModelBundle, form: str = "int8 qdq cpu", **values: object) -> str:

@@ -99,7 +99,7 @@ def test_an_opset_too_old_or_too_new(tmp_path: Path, opset: int) -> None:
         ([1, 3, 64, 32], TensorProto.FLOAT, "[1, 3, 64, 32]"),
         ([1, 3, 32, 64], TensorProto.FLOAT, "[1, 3, 32, 64]"),
         ([2, 3, 32, 32], TensorProto.FLOAT, "[2, 3, 32, 32]"),
-        (["batch", 3, 32, 32], TensorProto.FLOAT, "['batch', 3, 32, 32]"),
+        (["batch", 3, 32, 64], TensorProto.FLOAT, "[1, 3, 32, 64]"),
         ([1, 3, "height", "width"], TensorProto.FLOAT, "[1, 3, 'height', 'width']"),
         ([1, 3, 32, 32], TensorProto.DOUBLE, "float32"),
     ],

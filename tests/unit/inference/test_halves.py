@@ -10,13 +10,15 @@ from edgeagent.errors import EngineError
 from edgeagent.inference.halves import Halves
 from edgeagent.vision.detections import Candidates
 
+NONE = np.zeros(1, np.int32)
+
 
 class Means(Halves):
     """The one score of a frame is its mean."""
 
-    batch, width, height = 2, 4, 3
+    batch, width, height, pads = 2, 4, 3, True
 
-    def run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
+    def _run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
         assert frames.shape == (2, 3, 4, 3)
         empty = np.zeros((1, 4), np.float32)
         return [Candidates(empty, np.array([f.mean()], np.float32), np.zeros(1, np.int32)) for f in frames]
@@ -49,7 +51,7 @@ def test_a_batch_of_one_is_not_copied() -> None:
     class One(Means):
         batch = 1
 
-        def run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
+        def _run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
             assert frames.base is given
             return []
 
@@ -73,3 +75,29 @@ def test_halves_come_in_pairs() -> None:
     session.submit([frame(1)])
     with pytest.raises(EngineError, match="1 of 1 batches are under way"):
         session.submit([frame(1)])
+
+
+def test_a_session_that_takes_any_number_computes_no_more_than_there_are() -> None:
+    class Open(Means):
+        pads = False
+
+        def _run(self, frames: npt.NDArray[np.uint8]) -> list[Candidates]:
+            counts.append(len(frames))
+            return [Candidates(np.zeros((1, 4), np.float32), np.array([f.mean()], np.float32), NONE) for f in frames]
+
+    counts: list[int] = []
+    session = Open()
+    for values in ([3, 8], [5], [7, 1]):
+        session.submit([frame(value) for value in values])
+        assert means(session) == values
+    assert counts == [2, 1, 2]
+
+
+def test_a_run_is_a_whole_batch() -> None:
+    session = Means()
+    assert len(session.run(np.zeros((2, 3, 4, 3), np.uint8))) == 2
+    with pytest.raises(EngineError, match="takes uint8"):
+        session.run(np.zeros((1, 3, 4, 3), np.uint8))
+    session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.run(np.zeros((2, 3, 4, 3), np.uint8))

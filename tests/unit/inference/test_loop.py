@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, depth: int, batch: int = 1) -> None:
         self.batch, self.width, self.height, self.depth = batch, SIDE, SIDE, depth
-        self.copies = False
+        self.copies, self.pads, self.how = False, True, ""
         self.log: list[str] = []
         self.errors: dict[int, EngineError] = {}
         self.does_not_open: EngineError | None = None
@@ -250,5 +250,26 @@ def test_a_frame_that_is_overwritten_while_it_is_looked_at_is_not_reported() -> 
         while (stats := hall.stats()).frames < 1:
             pass
         assert stats.torn == 1
+    finally:
+        hall.close()
+
+
+def test_a_frame_of_a_batch_that_failed_is_failed_and_not_torn_as_well() -> None:
+    class Slow(Session):
+        def collect(self) -> list[Candidates]:
+            if len(self.log) == 1:
+                for byte in range(11, 16):
+                    hall.put(byte)
+            return super().collect()
+
+    hall = Hall(Slow(1), lossless=False)
+    hall.session.errors = {byte: EngineError("no", code="engine_run") for byte in (10, *range(11, 15))}
+    try:
+        hall.begin()
+        hall.put(10)
+        assert hall.result() == 15
+        while (stats := hall.stats()).frames < 1:
+            pass
+        assert (stats.failed, stats.torn) == (1, 0)
     finally:
         hall.close()

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from edgeagent.engine.build.tensorrt.callbacks import TrtObject
-from edgeagent.engine.build.tensorrt.capabilities import Capabilities, Trt
+from edgeagent.engine.build.tensorrt.capabilities import Capabilities, Trt, members
 from edgeagent.engine.build.tensorrt.journal import Journal
+from edgeagent.engine.build.tensorrt.network import FRAMES, Parsed
 from edgeagent.engine.build.tensorrt.settings import FOREIGN_SOURCES, Settings
 from edgeagent.errors import EngineError
 
 # "own": no kernels of cuBLAS and cuDNN, for a machine that has TensorRT without these libraries.
 TACTICS_VARIABLE = "EDGEAGENT_TENSORRT_TACTICS"
+SHARING = "PROFILE_SHARING_0806"  # one profile for the contexts of all numbers of frames
 TimingUse = Literal["none", "used", "refused"]
 
 
@@ -69,6 +71,29 @@ def make_config(trt: Trt, capabilities: Capabilities, builder: TrtObject, settin
     if os.environ.get(TACTICS_VARIABLE) == "own":
         _use_own_tactics(trt, capabilities, config)
     return config
+
+
+def give_profile(trt: Trt, builder: TrtObject, config: TrtObject, parsed: Parsed, *, calibrates: bool = False) -> None:
+    """For a network that leaves open how many frames there are: any number up to `batch`, tuned for all of them.
+    `calibrates`: the build is made for its scales, and is shown whole batches. Raises EngineError `build_refused`."""
+    if not parsed.open:
+        return
+    profile = builder.create_optimization_profile()
+    whole = parsed.frames(parsed.batch)
+    profile.set_shape(FRAMES, parsed.frames(1), whole, whole)
+    taken = config.add_optimization_profile(profile) >= 0
+    if calibrates:
+        taken = taken and config.set_calibration_profile(profile)
+    if not taken:
+        raise EngineError(
+            f"TensorRT does not take 1 to {parsed.batch} frames for this network",
+            mend="set max_batch = 1 for this model",
+            code="batch_unsupported",
+        )
+    if SHARING in members(trt, "PreviewFeature"):
+        feature = getattr(trt.PreviewFeature, SHARING)
+        if not config.get_preview_feature(feature):  # off in 8.6; from 10 on nobody can change it
+            config.set_preview_feature(feature, True)
 
 
 def _use_own_tactics(trt: Trt, capabilities: Capabilities, config: TrtObject) -> None:

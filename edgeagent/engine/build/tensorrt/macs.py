@@ -11,7 +11,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def count_macs(model: onnx.ModelProto) -> dict[str, int]:
-    """Multiply-adds a frame by node name, of convolutions and matrix products; nodes of unknown shape are left out."""
+    """Multiply-adds a frame by node name, of convolutions and matrix products; nodes of unknown shape are left out. An
+    open number of frames counts as one."""
     shapes = _shapes(shape_inference.infer_shapes(model))
     batch = _batch(model)
     found = {}
@@ -30,7 +31,7 @@ def _batch(model: onnx.ModelProto) -> int:
 def _shapes(model: onnx.ModelProto) -> Shapes:
     graph = model.graph
     shapes = {
-        value.name: tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
+        value.name: tuple(1 if dim.dim_param else int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     shapes.update({tensor.name: tuple(tensor.dims) for tensor in graph.initializer})

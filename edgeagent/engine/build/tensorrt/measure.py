@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgeagent.engine.build.tensorrt.bench import Bench
 from edgeagent.engine.build.tensorrt.board import Abandoned
 from edgeagent.engine.build.tensorrt.callbacks import PictureFeed, make_calibrator, make_monitor
-from edgeagent.engine.build.tensorrt.configure import make_config
+from edgeagent.engine.build.tensorrt.configure import give_profile, make_config
 from edgeagent.engine.build.tensorrt.network import Parsed
 from edgeagent.engine.build.tensorrt.progress import PhaseProgress
 from edgeagent.engine.build.tensorrt.settings import CALIBRATION_LEVEL
@@ -49,7 +49,7 @@ def measure_scales(bench: Bench, parsed: Parsed) -> bytes:
     from edgeagent.inference.cuda import DeviceBuffer
 
     # the calibrator keeps it for longer than the build: pinned memory would be freed on some other thread
-    buffer = DeviceBuffer(bench.gpu, (parsed.batch, parsed.height, parsed.width, 3), "uint8", pinned=False)
+    buffer = DeviceBuffer(bench.gpu, parsed.frames(parsed.batch), "uint8", pinned=False)
     try:
         feed = PictureFeed(
             job.pictures,
@@ -70,6 +70,7 @@ def _calibrating_build(bench: Bench, parsed: Parsed, feed: PictureFeed) -> bool:
     flags = tuple(flag for flag in settings.builder_flags if flag != "GPU_FALLBACK")
     level = None if settings.level is None else CALIBRATION_LEVEL
     config = make_config(bench.trt, bench.can, bench.builder, replace(settings, builder_flags=flags, level=level))
+    give_profile(bench.trt, bench.builder, config, parsed, calibrates=True)
     calibrator = make_calibrator(bench.trt, feed)
     config.int8_calibrator = calibrator
     monitor = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 FRAMES = "frames"
+OPEN = -1  # TensorRT's word for a side that is not fixed
 # From opset 18 on these take their axes as an input, which the parser of 8.6 leaves unread: it reduces over all axes
 # and says nothing (seen with 8.6.0). ReduceSum has had them as an input since 13, and is read.
 AXES_UNREAD = frozenset(
@@ -25,13 +26,19 @@ AXES_READ_FROM = (10,)
 
 @dataclass(frozen=True)
 class Parsed:
-    """A parsed network. The parser holds the weights, so it lives as long as the network."""
+    """A parsed network. The parser holds the weights, so it lives as long as the network. `open`: it takes any number
+    of frames up to `batch`."""
 
     network: TrtObject
     parser: TrtObject
     batch: int
     height: int
     width: int
+    open: bool = False
+
+    def frames(self, count: int) -> tuple[int, int, int, int]:
+        """The shape of so many frames."""
+        return count, self.height, self.width, 3
 
 
 def create_network(trt: Trt, builder: TrtObject, flags: Sequence[str]) -> TrtObject:
@@ -51,21 +58,21 @@ def parse_network(
     batch: int,
 ) -> Parsed:
     """Parse `model` into `network`. Raises EngineError `unsupported_layer`, which names the layer, and
-    `build_refused` where the network does not take uint8 frames of a fixed size."""
+    `build_refused` where the network does not take `batch` uint8 frames of a fixed size, or any number of them."""
     _check_axes(capabilities, model)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
         raise _not_parsed(capabilities, parser, model)
     frames = network.get_input(0) if network.num_inputs == 1 else None
     shape = () if frames is None else tuple(int(side) for side in frames.shape)
-    fits = frames is not None and frames.dtype == trt.DataType.UINT8 and len(shape) == 4 and min(shape) > 0
-    if not fits or shape[0] != batch or shape[3] != 3:
+    fits = frames is not None and frames.dtype == trt.DataType.UINT8 and len(shape) == 4 and min(shape[1:]) > 0
+    if not fits or shape[0] not in (batch, OPEN) or shape[3] != 3:
         raise EngineError(
             f"the network does not take uint8 frames ({batch}, height, width, 3) of a fixed size",
             mend="this is a fault of ours; report it with the model",
             code="build_refused",
         )
-    return Parsed(network, parser, *shape[:3])
+    return Parsed(network, parser, batch, height=shape[1], width=shape[2], open=shape[0] == OPEN)
 
 
 def _check_axes(capabilities: Capabilities, model: onnx.ModelProto) -> None:

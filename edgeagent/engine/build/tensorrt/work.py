@@ -21,6 +21,7 @@ from edgeagent.engine.build.tensorrt.callbacks import (
 from edgeagent.engine.build.tensorrt.capabilities import Trt, read_capabilities
 from edgeagent.engine.build.tensorrt.configure import (
     TimingUse,
+    give_profile,
     give_timings,
     load_plugins,
     make_builder,
@@ -123,6 +124,7 @@ def _built(bench: Bench, parsed: Parsed, scales: bytes | None, found: _Found) ->
     """The plan's bytes. Raises EngineError for the reason that the log tells, `Abandoned` where it was unwanted."""
     trt, board = bench.trt, bench.board
     config = make_config(trt, bench.can, bench.builder, bench.settings)
+    give_profile(trt, bench.builder, config, parsed)
     calibrator = None
     if scales is not None:  # a calibrator that has all scales is asked for no picture
         calibrator = make_calibrator(trt, PictureFeed((), bench.job.batch, lambda pictures: 0, cache=scales))
