@@ -11,6 +11,7 @@ from edgeagent import __version__
 from edgeagent import cli_commands as commands
 from edgeagent.cli_bench import add_bench
 from edgeagent.cli_engine import add_engine
+from edgeagent.cli_fleet import add_fleet
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -26,6 +27,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_doctor(every)
     _add_power(every)
     add_engine(every)
+    add_fleet(every)
     _add_simulate(every)
     add_bench(every)
     return parser

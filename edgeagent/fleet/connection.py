@@ -158,7 +158,7 @@ class Connection:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.client_id,
-            clean_session=None if self._protocol == "5" else False,
+            clean_session=None if self._protocol == "5" else self._settings.session_expiry_s == 0,
             protocol=_VERSIONS[self._protocol],
             reconnect_on_failure=False,
             manual_ack=True,
