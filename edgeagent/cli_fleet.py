@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Every = argparse._SubParsersAction[argparse.ArgumentParser]
 
+MOST_SIMULATED = 10_000
 LONGEST_S = 7 * 24 * 3600.0
 EXAMPLES = "KEY=VALUE is TOML, such as pipelines.people.min_score=0.4; null takes a key away. Options go first."
 
@@ -95,6 +96,37 @@ def _add_cmd(actions: Every, common: argparse.ArgumentParser) -> None:
     cmd.add_argument("--args", metavar="JSON", help="arguments as an object, in place of KEY=VALUE")
     cmd.add_argument("--deadline", type=_seconds, metavar="S", help="it must be done within (default: an hour)")
     cmd.set_defaults(command=_cmd)
+
+
+def add_simulated_fleet(actions: Every) -> None:
+    """`edgeagent simulate fleet`: the other side, for trying."""
+    fleet = actions.add_parser("fleet", help="many light devices on a broker, which speak the real protocol")
+    fleet.add_argument("--devices", type=_count, default=10, metavar="N", help="default: 10")
+    fleet.add_argument("--broker", default="mqtt://127.0.0.1:1883", metavar="URL", help="default: this machine's")
+    fleet.add_argument("--fleet", default="default", metavar="NAME", help="default: default")
+    fleet.add_argument("--seconds", type=_seconds, metavar="S", help="default: until Ctrl-C")
+    fleet.add_argument("--rate", type=_rate, default=4.0, metavar="R", help="messages a second and device (default: 4)")
+    fleet.add_argument(
+        "--per-process", type=_count, default=250, metavar="N", help="devices in one process (default 250)"
+    )
+    fleet.add_argument("--connects", type=_rate, default=100.0, metavar="R", help="devices that connect a second (100)")
+    fleet.set_defaults(command=_simulate_fleet)
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MOST_SIMULATED:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"wants a whole number from 1 to {MOST_SIMULATED}")
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if 0.1 <= value <= 1000:
+        return value
+    raise argparse.ArgumentTypeError("wants a number from 0.1 to 1000")
 
 
 def _waiting() -> argparse.ArgumentParser:
@@ -258,3 +290,20 @@ def _targets(words: list[str], address: Address) -> list[Topics]:
     from edgeagent.console.targets import parse_targets
 
     return parse_targets(words, address.fleet_or_default)
+
+
+def _simulate_fleet(options: argparse.Namespace) -> int:
+    from edgeagent.app.logs import configure_logs
+    from edgeagent.simulate.fleet import FleetOptions, run_fleet
+
+    configure_logs("error")
+    fleet = FleetOptions(
+        devices=options.devices,
+        broker=options.broker,
+        fleet=options.fleet,
+        rate=options.rate,
+        per_process=options.per_process,
+        connects=options.connects,
+        seconds=options.seconds,
+    )
+    return run_fleet(fleet, _say)

@@ -24,9 +24,9 @@ HOT_HEADROOM_C: Final = 5.0
 
 @dataclass(frozen=True)
 class Column:
-    """`order` gives what sorts first: the worst or the largest. `width`: what it takes; the last one takes the rest.
+    """`order` gives what sorts first: the worst or the largest.
 
-    `need`: the terminal's columns from which on it is shown.
+    `width`: what it takes at most; the last one takes the rest. `need`: the terminal's columns from which on it is shown.
     """
 
     name: str
@@ -105,18 +105,18 @@ def _age(device: Device, now_s: float) -> str:
 
 
 COLUMNS: Final = (
-    Column("device", lambda d, now: d.key, _none, lambda d, now: "bold", 22),
-    Column("state", lambda d, now: d.state, _state_order, lambda d, now: STYLES[d.state], 8),
+    Column("device", lambda d, now: d.key, _none, lambda d, now: "bold", 36),
+    Column("state", lambda d, now: d.state, _state_order, lambda d, now: STYLES[d.state], 9),
     Column("age", _age, _largest_of(Device.age_s), _plain, 6, 60, True),
     Column("temp C", _number(Device.temp_c, 0), _largest_of(Device.temp_c), _temp_style, 6, 0, True),
     Column("W", _number(Device.power_w, 1), _largest_of(Device.power_w), _plain, 5, 80, True),
     Column("fps", _number(Device.fps, 1), _largest_of(Device.fps), _plain, 6, 0, True),
-    Column("engine", lambda d, now: d.engine, _engine_order, _engine_style, 14, 72),
-    Column("alarms", lambda d, now: d.alarm, lambda d, now: -len(d.alarms), lambda d, now: "red", 14, 100),
-    Column("config", lambda d, now: d.config_word, _none, _config_style, 10, 112),
-    Column("module", lambda d, now: d.module, _none, _plain, 16, 132),
-    Column("agent", lambda d, now: d.version, _none, _plain, 9, 150),
-    Column("why", lambda d, now: d.reason, lambda d, now: float(not d.reason), lambda d, now: "dim", 12, 84),
+    Column("engine", lambda d, now: d.engine, _engine_order, _engine_style, 22, 64),
+    Column("alarms", lambda d, now: d.alarm, lambda d, now: -len(d.alarms), lambda d, now: "red", 24, 100),
+    Column("config", lambda d, now: d.config_word, _none, _config_style, 15, 112),
+    Column("module", lambda d, now: d.module, _none, _plain, 20, 132),
+    Column("agent", lambda d, now: d.version, _none, _plain, 12, 150),
+    Column("why", lambda d, now: d.reason, lambda d, now: float(not d.reason), lambda d, now: "dim", 12, 76),
 )
 BY_NAME: Final = {column.name: column for column in COLUMNS}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 MOST_BARS: Final = 20
-"""More devices than these get lines."""
+"""More devices than these get a count of those that have ended."""
+COUNT_S: Final = 2.0
 
 
 class Screen:
@@ -24,6 +26,9 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, str] = {}
         self._quiet = quiet
+        self._count = count
+        self._ended: set[str] = set()
+        self._counted_s = 0.0
         has_rich = importlib.util.find_spec("rich") is not None
         self._wants_bars = not quiet and count <= MOST_BARS and sys.stderr.isatty() and has_rich
 
@@ -53,10 +58,19 @@ class Screen:
         line = clip(line)
         if self._bars is not None:
             self._bar(device, line, percent, ended=ended)
+        elif not self._quiet and self._count > MOST_BARS:
+            self._tally(device, ended=ended)
         elif not self._quiet and self._said.get(device) != _tens(line):
             self._said[device] = _tens(line)
-            sys.stderr.write(f"{device}: {line}\n")
-            sys.stderr.flush()
+            _write(f"{device}: {line}")
+
+    def _tally(self, device: str, *, ended: bool) -> None:
+        if ended:
+            self._ended.add(device)
+        now_s = time.monotonic()
+        if now_s - self._counted_s >= COUNT_S:
+            self._counted_s = now_s
+            _write(f"{len(self._ended)} of {self._count} devices have ended")
 
     def _bar(self, device: str, line: str, percent: float | None, *, ended: bool) -> None:
         from rich.markup import escape
@@ -68,6 +82,11 @@ class Screen:
         self._bars.update(
             self._tasks[device], total=None if done is None else 100, completed=done or 0, line=escape(line)
         )
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _tens(line: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeagent.console.columns import STYLES, Column, age_text, shown_columns
-from edgeagent.console.device import Device, clip
+from edgeagent.console.device import STALE_S, Device, clip
 from edgeagent.console.plain import totals_text
 from edgeagent.console.view import Totals, View
 
@@ -26,7 +26,7 @@ HELP: Final = (
     ("Esc", "show all again"),
     ("q", "quit"),
 )
-_LEAST_WHY: Final = 12
+_LEAST_LAST: Final = 6
 _DETAIL_LINES: Final = 14
 
 
@@ -40,12 +40,19 @@ class Scene:
     line: str
     trouble: str
     now_s: float
+    one_fleet: bool = False
+    seen: dict[str, int] = field(default_factory=dict)
+    """The widest text of each column so far: columns may grow, and never jump back and forth."""
 
 
 def page_rows(height: int, view: View) -> int:
     """How many devices fit on a terminal of that many lines."""
-    below = len(HELP) + 2 if view.help else _DETAIL_LINES if view.detail else 0
-    return max(1, height - 4 - below)
+    below = len(HELP) + 2 if view.help else _detail_lines(height) if view.detail else 0
+    return max(1, height - 3 - below)
+
+
+def _detail_lines(height: int) -> int:
+    return min(_DETAIL_LINES, max(5, height // 2))
 
 
 def draw(scene: Scene, width: int, height: int) -> RenderableType:
@@ -55,7 +62,7 @@ def draw(scene: Scene, width: int, height: int) -> RenderableType:
     if view.help:
         parts.append(_help())
     elif view.detail and scene.listed:
-        parts.append(_detail(scene.listed[min(view.cursor, len(scene.listed) - 1)], scene.now_s))
+        parts.append(_detail(scene.listed[min(view.cursor, len(scene.listed) - 1)], scene.now_s, _detail_lines(height)))
     parts.append(_bottom(scene, rows))
     return Group(*parts)
 
@@ -71,28 +78,33 @@ def _top(scene: Scene) -> Text:
 
 def _table(scene: Scene, width: int, rows: int) -> RenderableType:
     columns = shown_columns(width)
-    grid = Table.grid(padding=(0, 1), expand=False)
-    for column, room in zip(columns, _widths(columns, width), strict=True):
-        grid.add_column(justify="right" if column.right else "left", width=room, no_wrap=True, overflow="ellipsis")
-    grid.add_row(*(_title(column, scene.view) for column in columns))
     top = scene.view.top
     shown = scene.listed[top : top + rows]
-    for place, device in enumerate(shown, start=top):
-        style = "reverse" if place == scene.view.cursor else ""
-        grid.add_row(*(_cell(column, device, scene.now_s) for column in columns), style=style)
+    texts = [[_text(column, device, scene) for column in columns] for device in shown]
+    grid = Table.grid(padding=(0, 1), expand=False)
+    for column, room in zip(columns, _widths(scene, columns, texts, width), strict=True):
+        grid.add_column(justify="right" if column.right else "left", width=room, no_wrap=True, overflow="ellipsis")
+    grid.add_row(*(_title(column, scene.view) for column in columns))
+    for place, (device, row) in enumerate(zip(shown, texts, strict=True), start=top):
+        cells = (_cell(column, text, device, scene.now_s) for column, text in zip(columns, row, strict=True))
+        grid.add_row(*cells, style="reverse" if place == scene.view.cursor else "")
     if not shown:
         return Group(grid, Text(_nobody(scene), style="dim"), *(Text("") for _ in range(rows - 1)))
     return Group(grid, *(Text("") for _ in range(rows - len(shown))))
 
 
-def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """The fixed widths, and the rest for `why` and, where it is long, for the device's name."""
-    used = sum(column.width + 1 for column in columns)
-    spare = max(0, width - used)
-    name = min(spare // 3, 12)
-    return [
-        c.width + (name if c.name == "device" else spare - name if c.name == columns[-1].name else 0) for c in columns
-    ]
+def _text(column: Column, device: Device, scene: Scene) -> str:
+    return device.name if column.name == "device" and scene.one_fleet else column.text(device, scene.now_s)
+
+
+def _widths(scene: Scene, columns: Sequence[Column], texts: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Each as wide as its texts, up to its most; the last one gets the rest."""
+    for place, column in enumerate(columns):
+        widest = max((len(row[place]) for row in texts), default=0)
+        scene.seen[column.name] = max(widest, scene.seen.get(column.name, len(column.name) + 1))
+    widths = [min(scene.seen[column.name], column.width) for column in columns]
+    rest = width - sum(widths[:-1]) - len(widths)
+    return [*widths[:-1], max(_LEAST_LAST, rest)]
 
 
 def _title(column: Column, view: View) -> Text:
@@ -101,11 +113,9 @@ def _title(column: Column, view: View) -> Text:
     return Text(f"{column.name}{mark}", style="bold underline" if sorted_by else "underline")
 
 
-def _cell(column: Column, device: Device, now_s: float) -> Text:
+def _cell(column: Column, text: str, device: Device, now_s: float) -> Text:
     away = "dim" if not device.present and column.name not in ("device", "state", "alarms", "why") else ""
-    return Text(
-        column.text(device, now_s), style=away or column.style(device, now_s), no_wrap=True, overflow="ellipsis"
-    )
+    return Text(text, style=away or column.style(device, now_s), no_wrap=True, overflow="ellipsis")
 
 
 def _nobody(scene: Scene) -> str:
@@ -136,7 +146,7 @@ def _help() -> Panel:
     return Panel(grid, title="keys", title_align="left", border_style="dim")
 
 
-def _detail(device: Device, now_s: float) -> Panel:
+def _detail(device: Device, now_s: float, height: int) -> Panel:
     """What the row has no room for; at most as many lines as the page leaves."""
     lines = [_first_line(device, now_s), *_component_lines(device), *_pipeline_lines(device, now_s)]
     lines += [
@@ -145,7 +155,7 @@ def _detail(device: Device, now_s: float) -> Panel:
         )
         for kind, alarm in sorted(device.alarms.items())
     ]
-    most = _DETAIL_LINES - 2
+    most = height - 2
     if len(lines) > most:
         lines = [*lines[: most - 1], Text(f"... and {len(lines) - most + 1} lines more", style="dim")]
     lines += [Text("")] * (most - len(lines))
@@ -164,7 +174,9 @@ def _first_line(device: Device, now_s: float) -> Text:
         text.append(f", groups {', '.join(info.groups)}" if info.groups else "")
     if config is not None and config.reason:
         text.append(f"  config {device.config_word}: {clip(config.reason)}")
-    return text.append(f"  last heard {age_text(device.age_s(now_s))} ago", style="dim")
+    age_s = device.age_s(now_s)
+    heard = "not heard since this table is open" if age_s is None else f"heard {age_text(age_s)} ago"
+    return text.append(f"  {heard}", style="dim")
 
 
 def _component_lines(device: Device) -> list[Text]:
@@ -179,16 +191,21 @@ def _component_lines(device: Device) -> list[Text]:
         )
         for part in wrong
     ]
-    return lines if wrong or not parts else [Text(f"{len(parts)} components, all well", style="green")]
+    return lines if wrong or not parts else [Text(f"all of its {len(parts)} components are well", style="green")]
 
 
 def _pipeline_lines(device: Device, now_s: float) -> list[Text]:
     lines = []
     for name, engine in sorted(device.engines.items()):
-        sums = [each for (_, pipeline), each in device.summaries.items() if pipeline == name]
-        fps = sum(each.fps for each in sums)
-        p95 = max((each.lat_p95_ms or 0.0 for each in sums), default=0.0)
-        words = f"{name}: {fps:.1f} fps, p95 {p95:.0f} ms, engine {engine.state}"
+        words = f"{name}: {_speed(device, name, now_s)}engine {engine.state}"
         words += "" if engine.state == "ready" else f" {engine.percent:.0f}% {clip(engine.phase or engine.reason)}"
         lines.append(Text(words, no_wrap=True, overflow="ellipsis"))
     return lines
+
+
+def _speed(device: Device, pipeline: str, now_s: float) -> str:
+    sums = [s for (_, name), s in device.summaries.items() if name == pipeline and now_s - s.at_s <= STALE_S]
+    if not sums:
+        return ""
+    p95_ms = max(each.lat_p95_ms or 0.0 for each in sums)
+    return f"{sum(each.fps for each in sums):.1f} fps, p95 {p95_ms:.0f} ms, "

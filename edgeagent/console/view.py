@@ -17,7 +17,7 @@ _MOST_TYPED: Final = 60
 @dataclass(frozen=True)
 class View:
     """`cursor` is a place in the list of what is shown, `top` the first row on the screen. `typing`: keys go into the
-    filter's text."""
+    filter's text. `moved`: the cursor was, since the last drawing."""
 
     sort: str = "device"
     reverse: bool = False
@@ -28,6 +28,7 @@ class View:
     typing: bool = False
     detail: bool = False
     help: bool = False
+    moved: bool = False
     done: bool = False
 
 
@@ -75,7 +76,7 @@ def press(view: View, key: str, count: int, page: int) -> View:
     if view.typing:
         return _typed(view, key)
     if key in _MOVES:
-        return scroll(replace(view, cursor=view.cursor + _MOVES[key](count, page)), count, page)
+        return scroll(replace(view, cursor=view.cursor + _MOVES[key](count, page), moved=True), count, page)
     return _command(view, key)
 
 

@@ -6,6 +6,7 @@ than one drawing.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import time
@@ -46,13 +47,22 @@ def run_watch(wish: Wish, say: Say) -> int:
     try:
         if wish.once:
             return _once(ear, book, wish, say)
-        if not (wish.as_json or wish.plain) and sys.stdout.isatty() and sys.stdin.isatty():
+        if not (wish.as_json or wish.plain) and _can_draw():
             from edgeagent.console.watch_screen import show
 
             return show(ear, book, wish.view, f"{wish.address.broker}")
         return _lines(ear, book, wish, say)
     finally:
         ear.stop()
+
+
+def _can_draw() -> bool:
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return False
+    if importlib.util.find_spec("rich") is None:
+        sys.stderr.write("edgeagent: lines instead of a table (pip install 'edgeagent[demo]' brings rich)\n")
+        return False
+    return True
 
 
 def read_mail(ear: FleetEar, book: FleetBook, now_s: float) -> dict[str, Headline]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rich.console import Console
 from rich.live import Live
 
+from edgeagent.console.device import Device
 from edgeagent.console.fleet_book import FleetBook
 from edgeagent.console.fleet_ear import FleetEar
 from edgeagent.console.keys import Keyboard
@@ -36,39 +37,66 @@ class _Pace:
         return self.rate
 
 
+class _Screen:
+    """Draws, and remembers what a drawing leaves for the next one."""
+
+    def __init__(self, live: Live, ear: FleetEar, book: FleetBook, broker: str) -> None:
+        self._live = live
+        self._ear = ear
+        self._book = book
+        self._broker = broker
+        self._pace = _Pace(time.monotonic())
+        self._seen: dict[str, int] = {}
+        self._under = ""
+        self.listed = 0
+
+    def page(self, view: View) -> int:
+        return page_rows(self._live.console.size.height, view)
+
+    def draw(self, view: View) -> View:
+        """Returns the view with cursor and page within what there is."""
+        now_s = time.monotonic()
+        devices = self._book.devices
+        listed = pick(devices.values(), view, now_s)
+        self.listed = len(listed)
+        view = scroll(self._follow(view, listed), len(listed), self.page(view))
+        self._under = listed[view.cursor].key if listed else ""
+        scene = Scene(
+            listed,
+            total(devices.values(), now_s),
+            view,
+            f"{self._broker}  {self._pace.update(self._ear.mailbox.received, now_s):.0f} messages/s",
+            _trouble(self._ear),
+            now_s,
+            one_fleet=len({device.fleet for device in devices.values()}) == 1,
+            seen=self._seen,
+        )
+        width, height = self._live.console.size
+        self._live.update(draw(scene, width, height), refresh=True)
+        return view
+
+    def _follow(self, view: View, listed: list[Device]) -> View:
+        """While its detail is open the cursor stays on its device, wherever the order takes that."""
+        if not view.detail or view.moved:
+            return replace(view, moved=False)
+        place = next((i for i, device in enumerate(listed) if device.key == self._under), view.cursor)
+        return replace(view, cursor=place)
+
+
 def show(ear: FleetEar, book: FleetBook, view: View, broker: str) -> int:
     """Until q. The terminal is as it was afterwards."""
-    console = Console()
-    pace = _Pace(time.monotonic())
-    with Keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
+    with Keyboard() as keyboard, Live(console=Console(), screen=True, auto_refresh=False) as live:
+        screen = _Screen(live, ear, book, broker)
         due_s = 0.0
         while not view.done:
-            now_s = time.monotonic()
-            read_mail(ear, book, now_s)
-            if now_s >= due_s:
-                view = _draw(
-                    live, ear, book, view, f"{broker}  {pace.update(ear.mailbox.received, now_s):.0f} messages/s"
-                )
+            read_mail(ear, book, time.monotonic())
+            if time.monotonic() >= due_s:
+                view = screen.draw(view)
                 due_s = time.monotonic() + DRAW_S
             for key in keyboard.wait(min(LOOK_S, max(0.0, due_s - time.monotonic()))):
-                view = press(view, key, _listed(book, view, now_s), page_rows(console.size.height, view))
+                view = press(view, key, screen.listed, screen.page(view))
                 due_s = 0.0
     return 0
-
-
-def _listed(book: FleetBook, view: View, now_s: float) -> int:
-    return len(pick(book.devices.values(), view, now_s)) if view.only or view.trouble else len(book.devices)
-
-
-def _draw(live: Live, ear: FleetEar, book: FleetBook, view: View, line: str) -> View:
-    """Returns the view with cursor and page within what there is."""
-    now_s = time.monotonic()
-    width, height = live.console.size
-    listed = pick(book.devices.values(), view, now_s)
-    view = scroll(view, len(listed), page_rows(height, view))
-    scene = Scene(listed, total(book.devices.values(), now_s), view, line, _trouble(ear), now_s)
-    live.update(draw(scene, width, height), refresh=True)
-    return view
 
 
 def _trouble(ear: FleetEar) -> str:
