@@ -57,6 +57,7 @@ class Address:
             password=self.password,
             session_expiry_s=0,
             queue_limit=20_000,
+            drain_s=0.2,  # what is published here is waited for anyway
         )
 
 

@@ -26,7 +26,8 @@ HOT_HEADROOM_C: Final = 5.0
 class Column:
     """`order` gives what sorts first: the worst or the largest.
 
-    `width`: what it takes at most; the last one takes the rest. `need`: the terminal's columns from which on it is shown.
+    `width`: what it takes at most; the last one takes the rest. `need`: the terminal's least
+    width for it.
     """
 
     name: str

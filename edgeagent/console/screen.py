@@ -13,6 +13,7 @@ from rich.text import Text
 
 from edgeagent.console.columns import STYLES, Column, age_text, shown_columns
 from edgeagent.console.device import STALE_S, Device, clip
+from edgeagent.console.lines import Lines, fit
 from edgeagent.console.plain import totals_text
 from edgeagent.console.view import Totals, View
 
@@ -81,16 +82,17 @@ def _table(scene: Scene, width: int, rows: int) -> RenderableType:
     top = scene.view.top
     shown = scene.listed[top : top + rows]
     texts = [[_text(column, device, scene) for column in columns] for device in shown]
-    grid = Table.grid(padding=(0, 1), expand=False)
-    for column, room in zip(columns, _widths(scene, columns, texts, width), strict=True):
-        grid.add_column(justify="right" if column.right else "left", width=room, no_wrap=True, overflow="ellipsis")
-    grid.add_row(*(_title(column, scene.view) for column in columns))
+    widths = _widths(scene, columns, texts, width)
+    lines = [[_title(column, room, scene.view) for column, room in zip(columns, widths, strict=True)]]
     for place, (device, row) in enumerate(zip(shown, texts, strict=True), start=top):
-        cells = (_cell(column, text, device, scene.now_s) for column, text in zip(columns, row, strict=True))
-        grid.add_row(*cells, style="reverse" if place == scene.view.cursor else "")
+        under = " reverse" if place == scene.view.cursor else ""
+        cells = zip(columns, widths, row, strict=True)
+        lines.append(
+            [(fit(text, room, right=c.right), _style(c, device, scene.now_s) + under) for c, room, text in cells]
+        )
     if not shown:
-        return Group(grid, Text(_nobody(scene), style="dim"), *(Text("") for _ in range(rows - 1)))
-    return Group(grid, *(Text("") for _ in range(rows - len(shown))))
+        lines.append([(_nobody(scene), "dim")])
+    return Lines(lines, rows + 1)
 
 
 def _text(column: Column, device: Device, scene: Scene) -> str:
@@ -107,15 +109,15 @@ def _widths(scene: Scene, columns: Sequence[Column], texts: Sequence[Sequence[st
     return [*widths[:-1], max(_LEAST_LAST, rest)]
 
 
-def _title(column: Column, view: View) -> Text:
-    sorted_by = column.name == view.sort
-    mark = ("▲" if view.reverse else "▼") if sorted_by else ""
-    return Text(f"{column.name}{mark}", style="bold underline" if sorted_by else "underline")
+def _title(column: Column, room: int, view: View) -> tuple[str, str]:
+    mark = ("▲" if view.reverse else "▼") if column.name == view.sort else ""
+    return fit(f"{column.name}{mark}", room, right=column.right), "bold underline" if mark else "underline"
 
 
-def _cell(column: Column, text: str, device: Device, now_s: float) -> Text:
-    away = "dim" if not device.present and column.name not in ("device", "state", "alarms", "why") else ""
-    return Text(text, style=away or column.style(device, now_s), no_wrap=True, overflow="ellipsis")
+def _style(column: Column, device: Device, now_s: float) -> str:
+    if not device.present and column.name not in ("device", "state", "alarms", "why"):
+        return "dim"
+    return column.style(device, now_s)
 
 
 def _nobody(scene: Scene) -> str:

@@ -65,8 +65,17 @@ def _can_draw() -> bool:
     return True
 
 
-def read_mail(ear: FleetEar, book: FleetBook, now_s: float) -> dict[str, Headline]:
-    """Take in what has come. The devices that it is about, each as it was before."""
+def read_mail(ear: FleetEar, book: FleetBook, now_s: float) -> int:
+    """Take in what has come, and ask on. How many messages it was."""
+    letters = ear.mailbox.take(MOST_AT_ONCE)
+    for letter in letters:
+        book.take(letter.topic, letter.payload, now_s, retained=letter.retained)
+    ear.mind(now_s)
+    return len(letters)
+
+
+def _read_news(ear: FleetEar, book: FleetBook, now_s: float) -> dict[str, Headline]:
+    """The same; the devices that it is about, each as it was before."""
     before: dict[str, Headline] = {}
     for letter in ear.mailbox.take(MOST_AT_ONCE):
         key = "/".join(letter.topic.split("/", 4)[2:4])
@@ -82,7 +91,7 @@ def _once(ear: FleetEar, book: FleetBook, wish: Wish, say: Say) -> int:
     """Everything that the broker keeps, and a number of each device that is there, if it comes in time."""
     until_s = time.monotonic() + wish.wait_s
     while (now_s := time.monotonic()) < until_s:
-        busy = bool(read_mail(ear, book, now_s))
+        busy = read_mail(ear, book, now_s) > 0
         if ear.settled and not busy and book.devices and not _expects_numbers(book):
             break
         if not busy:
@@ -105,7 +114,7 @@ def _lines(ear: FleetEar, book: FleetBook, wish: Wish, say: Say) -> int:
     told = ""
     while True:
         now_s = time.monotonic()
-        before = read_mail(ear, book, now_s)
+        before = _read_news(ear, book, now_s)
         for key, headline_before in before.items():
             _tell(book, key, headline_before, wish, say, now_s)
         told = _tell_link(ear, told)

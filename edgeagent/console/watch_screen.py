@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,6 +19,9 @@ from edgeagent.console.view import View, pick, press, scroll, total
 from edgeagent.console.watch import read_mail
 
 DRAW_S: Final = 0.5
+SWITCH_S: Final = 0.0002
+"""The link's thread gives the interpreter away with each of its many short reads, and must soon get it back while a
+drawing goes on: with Python's 5 ms it falls behind a thousand devices."""
 LOOK_S: Final = 0.1
 """How often the mail is read: often in small heaps, so that no heap makes a key wait."""
 
@@ -85,6 +89,7 @@ class _Screen:
 
 def show(ear: FleetEar, book: FleetBook, view: View, broker: str) -> int:
     """Until q. The terminal is as it was afterwards."""
+    sys.setswitchinterval(SWITCH_S)
     with Keyboard() as keyboard, Live(console=Console(), screen=True, auto_refresh=False) as live:
         screen = _Screen(live, ear, book, broker)
         due_s = 0.0

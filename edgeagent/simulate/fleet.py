@@ -7,6 +7,7 @@ They speak the real protocol through the agent's own link, messages and parsers;
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -69,6 +70,7 @@ def run_fleet(options: FleetOptions, say: Say) -> int:
     """Until Ctrl-C or for so many seconds. Raises ChildError when a process ends that should not."""
     parse_broker_url(options.broker, allow_credentials=True)
     check_id(options.fleet, "fleet")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     children = [_start(share) for share in shares(options)]
     try:
         _watch(children, options, say)
