@@ -34,12 +34,14 @@ from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.groups import Group, first_error
+from edgeagent.app.inbox import Inbox
 from edgeagent.app.inference import InferDesk, Served
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk, helper_for
+from edgeagent.app.presence import Presence
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.shed_words import ShedWords
@@ -52,7 +54,7 @@ from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import LinkEvent
+from edgeagent.fleet.link_types import LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
@@ -82,6 +84,9 @@ class Agent:
         self._link = MqttLink(link_settings(config, self._topics, self._stamp), self._deliver, clock, rng)
         self._publisher = Publisher(self._link, self._topics, self._stamp, clock, config.mqtt.results_qos)
         self._heard = LinkNews(self._publisher)
+        self._inbox = Inbox(self._topics, config.device.groups)
+        self._inbox.on("status", Presence(self._publisher.status_again).take)
+        self._link.subscribe(self._inbox.filters)
         self._backend, no_backend = self._chosen_backend()
         self._lineup = Lineup(config, no_backend)
         self._cameras = self._lineup.cameras(self._publisher, clock, rng)
@@ -379,7 +384,11 @@ class Agent:
 
     def _deliver(self, event: LinkEvent) -> None:
         """On the link's thread: hand over to the loop, nothing else."""
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None or self._loop.is_closed():
+            return
+        if isinstance(event, Message):
+            self._inbox.deliver(event, self._link, self._loop)
+        else:
             self._loop.call_soon_threadsafe(self._heard.take, event)
 
 

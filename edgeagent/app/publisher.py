@@ -140,6 +140,12 @@ class Publisher:
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
 
+    def status_again(self) -> None:
+        """Say the status once more: something else has written over it."""
+        topic = self._topics.status
+        if (message := self._retained.get(topic)) is not None:
+            self._keep(topic, message.model_copy(update=dict(self._stamp.header(topic))))
+
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
         topic = self._topics.result(camera, pipeline)

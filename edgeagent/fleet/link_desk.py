@@ -69,6 +69,7 @@ class Line:
     heard_ns: int
     in_flight: dict[int, Outgoing] = field(default_factory=dict)
     wire: Wire | None = None
+    broker: str = ""
 
     @property
     def room(self) -> int:
@@ -273,6 +274,7 @@ class Desk:
             return LinkStats(
                 connected=line is not None,
                 protocol=None if line is None else line.protocol,
+                broker=None if line is None else line.broker,
                 waiting=len(self._queue),
                 in_flight=0 if line is None else len(line.in_flight),
                 heard_age_s=None if line is None else (self._clock.monotonic_ns() - line.heard_ns) / NS,

@@ -94,17 +94,10 @@ def test_a_device_without_an_id_says_so():
 
 
 @pytest.mark.parametrize(
-    ("url", "host", "port", "tls"),
-    [
-        ("mqtt://broker", "broker", 1883, False),
-        ("mqtts://broker", "broker", 8883, True),
-        ("mqtts://10.0.0.1:443/", "10.0.0.1", 443, True),
-        ("mqtt://[::1]:1884", "::1", 1884, False),
-    ],
+    "url", ["mqtt://broker", "mqtts://10.0.0.1:443/", "ws://[::1]:1884", "wss://broker:8084/a/b-c"]
 )
-def test_a_broker_url_comes_apart(url, host, port, tls):
-    mqtt = MqttSettings(url=url)
-    assert (mqtt.host, mqtt.port, mqtt.tls) == (host, port, tls)
+def test_a_broker_url_is_taken_as_it_is(url):
+    assert MqttSettings(url=url).url == url
 
 
 @pytest.mark.parametrize(
@@ -119,6 +112,9 @@ def test_a_broker_url_comes_apart(url, host, port, tls):
         "mqtt://h:x",
         "mqtt://h/topic",
         "mqtt://a b",
+        "mqtt://fd00::1",
+        "wss://broker?token=x",
+        "ws://broker/a b",
     ],
 )
 def test_a_wrong_broker_url_is_refused(url):
