@@ -32,6 +32,7 @@ def add_fleet(every: Every) -> None:
     _add_watch(actions, common)
     _add_config(actions, common)
     _add_cmd(actions, common)
+    _add_contract(actions)
 
 
 def _common() -> argparse.ArgumentParser:
@@ -40,7 +41,9 @@ def _common() -> argparse.ArgumentParser:
     where = common.add_argument_group(
         "the broker", "also EDGEAGENT_BROKER and so on, or ~/.config/edgeagent/fleet.toml"
     )
-    where.add_argument("--broker", metavar="URL", help="mqtt[s]://[USER:PASSWORD@]HOST[:PORT] (default: this machine)")
+    where.add_argument(
+        "--broker", metavar="URL", help="mqtt[s]:// or ws[s]://[USER:PASSWORD@]HOST[:PORT] (default: this machine)"
+    )
     where.add_argument("--fleet", metavar="NAME", help="default: `default`; watch: all fleets")
     where.add_argument("--username", metavar="NAME")
     where.add_argument("--password-file", metavar="FILE", help="its first line is the password")
@@ -96,6 +99,16 @@ def _add_cmd(actions: Every, common: argparse.ArgumentParser) -> None:
     cmd.add_argument("--args", metavar="JSON", help="arguments as an object, in place of KEY=VALUE")
     cmd.add_argument("--deadline", type=_seconds, metavar="S", help="it must be done within (default: an hour)")
     cmd.set_defaults(command=_cmd)
+
+
+def _add_contract(actions: Every) -> None:
+    schema = actions.add_parser("schema", help="JSON Schema of what devices say and are told")
+    schema.add_argument("name", nargs="?", metavar="NAME", help="only this one, such as status")
+    schema.add_argument("--asyncapi", action="store_true", help="the AsyncAPI 3 document")
+    schema.set_defaults(command=_schema)
+    integration = actions.add_parser("integration", help="files for Telegraf, Grafana, Node-RED and others")
+    integration.add_argument("name", nargs="?", metavar="NAME", help="print this one (default: which there are)")
+    integration.set_defaults(command=_integration)
 
 
 def add_simulated_fleet(actions: Every) -> None:
@@ -290,6 +303,22 @@ def _targets(words: list[str], address: Address) -> list[Topics]:
     from edgeagent.console.targets import parse_targets
 
     return parse_targets(words, address.fleet_or_default)
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from edgeagent.fleet.schemas import command_schema  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    code, text = command_schema(options.name, asyncapi=options.asyncapi)
+    _say(text)
+    return int(code)
+
+
+def _integration(options: argparse.Namespace) -> int:
+    from edgeagent.fleet.integrations import command_integration  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    code, text = command_integration(options.name)
+    _say(text)
+    return int(code)
 
 
 def _simulate_fleet(options: argparse.Namespace) -> int:

@@ -53,6 +53,7 @@ class Address:
             port=self.broker.port,
             client_id=client_id,
             tls=self.tls,
+            path=self.broker.path,
             username=self.username,
             password=self.password,
             session_expiry_s=0,
@@ -118,6 +119,7 @@ def _tls(broker: Broker, given: Mapping[str, str]) -> TlsSettings | None:
         return TlsSettings(**files)
     if any(files.values()):
         raise OperatorError(
-            f"certificates are given, and {broker} is not encrypted", mend="write mqtts:// in front of the host"
+            f"certificates are given, and {broker} is not encrypted",
+            mend="write mqtts:// or wss:// in front of the host",
         )
     return None

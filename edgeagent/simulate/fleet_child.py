@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from edgeagent.clock import SystemClock
-from edgeagent.fleet.link_types import LinkEvent, LinkSettings
+from edgeagent.fleet.link_types import LinkEvent, LinkSettings, TlsSettings
 from edgeagent.fleet.url import parse_broker_url
 from edgeagent.simulate.fleet_device import SimulatedDevice
 from edgeagent.simulate.fleet_values import character
@@ -63,7 +63,14 @@ class Crowd:
         self._events: queue.SimpleQueue[tuple[SimulatedDevice, LinkEvent]] = queue.SimpleQueue()
         broker = parse_broker_url(share.broker, allow_credentials=True)
         base = LinkSettings(
-            broker.host, broker.port, "", username=broker.username, password=broker.password, session_expiry_s=30
+            broker.host,
+            broker.port,
+            "",
+            tls=TlsSettings() if broker.tls else None,
+            path=broker.path,
+            username=broker.username,
+            password=broker.password,
+            session_expiry_s=30,
         )
         clock = SystemClock()
         self._devices = [

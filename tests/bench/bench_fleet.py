@@ -15,7 +15,6 @@ import json
 import os
 import pty
 import re
-import select
 import shutil
 import socket
 import statistics
@@ -136,7 +135,9 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median_s": round(statistics.median(ordered), 3), "worst_s": round(ordered[-1], 3), "count": len(ordered)}
 
 
-def measure(port: int, options: argparse.Namespace, broker_pid: int, simulation: subprocess.Popen[str]) -> dict[str, object]:
+def measure(
+    port: int, options: argparse.Namespace, broker_pid: int, simulation: subprocess.Popen[str]
+) -> dict[str, object]:
     address = f"mqtt://127.0.0.1:{port}"
     terminal = Terminal(address)
     terminal.wait_for("messages/s")
