@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edgeagent.console import config_course
@@ -22,11 +22,13 @@ from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.inbound import Desired, desired_topic, parse_desired
 from edgeagent.fleet.link_types import Message
 from edgeagent.fleet.messages import parse_message
+from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
 
 READ_S: Final = 2.0
 LISTEN_S: Final = 0.25
 Say = Callable[[str], None]
+Courses = dict[str, Course]
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,14 @@ def command_set(
                 mend="check the name, or publish the wish nevertheless with --unseen",
                 code="unknown-device",
             )
-        courses = {}
+        courses: Courses = {}
         for topics in targets:
             wish = next_wish(known[key_of(topics)], change)
             link.publish(desired_topic(topics), encode_said(wish), retain=True)
             courses[key_of(topics)] = Course(key_of(topics), wish.version)
         if patience.wait:
             with Screen(len(courses), quiet=as_json) as screen:
-                _follow(link, targets, courses, patience, screen)
+                _follow(link, targets, known, patience, courses, screen)
     _tell_end(list(courses.values()), as_json, say)
     return config_course.exit_code(list(courses.values())) if patience.wait else 0
 
@@ -84,7 +86,7 @@ def command_set(
 def _read(link: OperatorLink, targets: Sequence[Topics]) -> dict[str, Known]:
     """What the broker keeps on the two topics of each device."""
     known = {key_of(topics): Known() for topics in targets}
-    link.subscribe(topic for topics in targets for topic in (topics.config_reported, desired_topic(topics)))
+    link.subscribe(t for each in targets for t in (each.status, each.config_reported, desired_topic(each)))
     until_s = time.monotonic() + READ_S
     while (left_s := until_s - time.monotonic()) > 0:
         complete = all(each.reported is not None for each in known.values())
@@ -97,25 +99,22 @@ def _read(link: OperatorLink, targets: Sequence[Topics]) -> dict[str, Known]:
 
 
 def _note(known: dict[str, Known], targets: Sequence[Topics], message: Message) -> None:
-    for topics, answer in _answers(targets, message):
+    for topics in targets:
         old = known[key_of(topics)]
-        known[key_of(topics)] = Known(answer, old.wish)
-    for topics in targets:
         if message.topic == desired_topic(topics):
-            old = known[key_of(topics)]
-            known[key_of(topics)] = Known(old.reported, _wish(message.payload))
+            known[key_of(topics)] = replace(old, wish=_wish(message.payload))
+        elif message.topic == topics.status and isinstance(status := _read_message(message), Status):
+            known[key_of(topics)] = replace(old, state=status.state)
+        elif message.topic == topics.config_reported and isinstance(answer := _read_message(message), ConfigReported):
+            known[key_of(topics)] = replace(old, reported=answer)
 
 
-def _answers(targets: Sequence[Topics], message: Message) -> Iterator[tuple[Topics, ConfigReported]]:
-    """The device and its answer, when the message is one. What cannot be read is as if it had not come."""
-    for topics in targets:
-        if message.topic == topics.config_reported:
-            try:
-                answer = parse_message(message.topic, message.payload)
-            except MessageError:
-                return
-            if isinstance(answer, ConfigReported):
-                yield topics, answer
+def _read_message(message: Message) -> object:
+    """None for what cannot be read: it is as if it had not come."""
+    try:
+        return parse_message(message.topic, message.payload)
+    except MessageError:
+        return None
 
 
 def _wish(payload: bytes) -> Desired | None:
@@ -126,19 +125,27 @@ def _wish(payload: bytes) -> Desired | None:
 
 
 def _follow(
-    link: OperatorLink, targets: Sequence[Topics], courses: dict[str, Course], patience: Patience, screen: Screen
+    link: OperatorLink,
+    targets: Sequence[Topics],
+    known: dict[str, Known],
+    patience: Patience,
+    courses: Courses,
+    screen: Screen,
 ) -> None:
     """Listens until every device has said its last word, or is given up."""
     since_s = time.monotonic()
     while any(course.open for course in courses.values()):
         message = link.hear(LISTEN_S)
         if message is not None:
-            for topics, answer in _answers(targets, message):
-                courses[key_of(topics)] = config_course.hear(courses[key_of(topics)], answer)
+            _note(known, targets, message)
         waited_s = time.monotonic() - since_s
         for key, course in courses.items():
-            courses[key] = config_course.wait(course, waited_s, patience.answer_s, patience.deadline_s)
-            screen.tell(key, config_course.line(courses[key]), None, ended=not courses[key].open)
+            reported, state = known[key].reported, known[key].state
+            heard = course if reported is None else config_course.hear(course, reported)
+            courses[key] = now = config_course.wait(
+                heard, waited_s, patience.answer_s, patience.deadline_s, state=state
+            )
+            screen.tell(key, config_course.line(now), None, ended=not now.open)
 
 
 def _tell_end(courses: list[Course], as_json: bool, say: Say) -> None:

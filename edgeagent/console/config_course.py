@@ -65,10 +65,11 @@ def hear(course: Course, reported: ConfigReported) -> Course:
     )
 
 
-def wait(course: Course, waited_s: float, answer_s: float, deadline_s: float) -> Course:
-    """The course after so long without a last word."""
+def wait(course: Course, waited_s: float, answer_s: float, deadline_s: float, *, state: str = "") -> Course:
+    """The course after so long without a last word; `state` is the device's status."""
     if course.word == "sent" and waited_s >= min(answer_s, deadline_s):
-        return replace(course, word="no_answer", reason="the wish stays on the broker until the device comes")
+        away = f"the device is {state}; " if state in ("lost", "stopped") else ""
+        return replace(course, word="no_answer", reason=f"{away}the wish stays on the broker until it comes")
     if course.word == "trial" and waited_s >= deadline_s:
         return replace(course, word="timed_out", reason="still on trial; ask again with `fleet config get`")
     return course

@@ -8,7 +8,6 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from edgeagent.console.columns import STYLES, Column, age_text, shown_columns
@@ -48,7 +47,7 @@ class Scene:
 
 def page_rows(height: int, view: View) -> int:
     """How many devices fit on a terminal of that many lines."""
-    below = len(HELP) + 2 if view.help else _detail_lines(height) if view.detail else 0
+    below = _detail_lines(height) if view.detail else 0
     return max(1, height - 3 - below)
 
 
@@ -59,13 +58,12 @@ def _detail_lines(height: int) -> int:
 def draw(scene: Scene, width: int, height: int) -> RenderableType:
     view = scene.view
     rows = page_rows(height, view)
-    parts: list[RenderableType] = [_top(scene), _table(scene, width, rows)]
     if view.help:
-        parts.append(_help())
-    elif view.detail and scene.listed:
+        return Group(_top(scene), _help(width, height - 3), _bottom(scene, rows))
+    parts: list[RenderableType] = [_top(scene), _table(scene, width, rows)]
+    if view.detail and scene.listed:
         parts.append(_detail(scene.listed[min(view.cursor, len(scene.listed) - 1)], scene.now_s, _detail_lines(height)))
-    parts.append(_bottom(scene, rows))
-    return Group(*parts)
+    return Group(*parts, _bottom(scene, rows))
 
 
 def _top(scene: Scene) -> Text:
@@ -141,11 +139,10 @@ def _bottom(scene: Scene, rows: int) -> Text:
     return text.append("   q quit  s sort  r reverse  t trouble  / filter  Enter detail  ? keys", style="dim")
 
 
-def _help() -> Panel:
-    grid = Table.grid(padding=(0, 2))
-    for keys, what in HELP:
-        grid.add_row(Text(keys, style="bold"), what)
-    return Panel(grid, title="keys", title_align="left", border_style="dim")
+def _help(width: int, height: int) -> Lines:
+    keys = max(len(keys) for keys, _ in HELP)
+    lines = [[(fit(each, keys), "bold"), (fit(what, width - keys - 2), "none")] for each, what in HELP]
+    return Lines(lines[:height], height)
 
 
 def _detail(device: Device, now_s: float, height: int) -> Panel:

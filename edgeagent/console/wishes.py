@@ -18,10 +18,11 @@ from edgeagent.fleet.inbound import Desired
 
 @dataclass(frozen=True)
 class Known:
-    """What the broker has of a device: its newest answer, and the wish that waits for it."""
+    """What the broker has of a device: its newest answer, the wish that waits for it, and its status."""
 
     reported: ConfigReported | None = None
     wish: Desired | None = None
+    state: str = ""
 
     @property
     def version(self) -> int:
