@@ -117,7 +117,7 @@ COLUMNS: Final = (
     Column("config", lambda d, now: d.config_word, _none, _config_style, 15, 112),
     Column("module", lambda d, now: d.module, _none, _plain, 20, 132),
     Column("agent", lambda d, now: d.version, _none, _plain, 12, 150),
-    Column("why", lambda d, now: d.reason, lambda d, now: float(not d.reason), lambda d, now: "dim", 12, 76),
+    Column("why", lambda d, now: d.reason, lambda d, now: float(not d.reason), _plain, 12, 76),
 )
 BY_NAME: Final = {column.name: column for column in COLUMNS}
 

@@ -27,7 +27,7 @@ HELP: Final = (
     ("q", "quit"),
 )
 _LEAST_LAST: Final = 6
-_DETAIL_LINES: Final = 14
+_DETAIL_LINES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def _table(scene: Scene, width: int, rows: int) -> RenderableType:
     widths = _widths(scene, columns, texts, width)
     lines = [[_title(column, room, scene.view) for column, room in zip(columns, widths, strict=True)]]
     for place, (device, row) in enumerate(zip(shown, texts, strict=True), start=top):
-        under = " reverse" if place == scene.view.cursor else ""
         cells = zip(columns, widths, row, strict=True)
+        under = place == scene.view.cursor
         lines.append(
-            [(fit(text, room, right=c.right), _style(c, device, scene.now_s) + under) for c, room, text in cells]
+            [(fit(text, room, right=c.right), _style(c, device, scene.now_s, under)) for c, room, text in cells]
         )
     if not shown:
         lines.append([(_nobody(scene), "dim")])
@@ -112,7 +112,9 @@ def _title(column: Column, room: int, view: View) -> tuple[str, str]:
     return fit(f"{column.name}{mark}", room, right=column.right), "bold underline" if mark else "underline"
 
 
-def _style(column: Column, device: Device, now_s: float) -> str:
+def _style(column: Column, device: Device, now_s: float, under: bool) -> str:
+    if under:
+        return "reverse"  # without the colours: an empty cell would be a block of red
     if not device.present and column.name not in ("device", "state", "alarms", "why"):
         return "dim"
     return column.style(device, now_s)
@@ -179,7 +181,7 @@ def _first_line(device: Device, now_s: float) -> Text:
 
 
 def _component_lines(device: Device) -> list[Text]:
-    parts = device.health.components if device.health is not None else ()
+    parts = device.health.components if device.health is not None and device.present else ()
     wrong = [part for part in parts if part.health != "ok"]
     lines = [
         Text.assemble(
@@ -190,7 +192,7 @@ def _component_lines(device: Device) -> list[Text]:
         )
         for part in wrong
     ]
-    return lines if wrong or not parts else [Text(f"all of its {len(parts)} components are well", style="green")]
+    return lines if wrong or not parts else [Text(f"every component is well ({len(parts)})", style="green")]
 
 
 def _pipeline_lines(device: Device, now_s: float) -> list[Text]:

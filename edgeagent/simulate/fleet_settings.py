@@ -18,7 +18,7 @@ from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.inbound import Desired, parse_desired
 from edgeagent.simulate.fleet_values import CAMERA, Character
 
-TRIAL_S: Final = 2.0
+TRIAL_S: Final = 1.0
 Values = dict[str, Any]
 
 
