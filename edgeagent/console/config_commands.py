@@ -25,7 +25,7 @@ from edgeagent.fleet.messages import parse_message
 from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
 
-READ_S: Final = 2.0
+READ_S: Final = 3.0
 LISTEN_S: Final = 0.25
 Say = Callable[[str], None]
 Courses = dict[str, Course]

@@ -16,6 +16,7 @@ from edgeagent.console.device import clip
 from edgeagent.console.job_course import Course
 from edgeagent.console.operator_link import OperatorLink
 from edgeagent.console.progress import Screen
+from edgeagent.console.result_text import result_lines
 from edgeagent.console.said import encode_said
 from edgeagent.console.targets import key_of
 from edgeagent.errors import LinkError
@@ -164,22 +165,8 @@ def _tell_end(job: str, courses: list[Course], as_json: bool, say: Say) -> None:
         return
     for course in sorted(courses, key=lambda each: each.device):
         say(f"{course.device}: {clip(job_course.line(course))}")
-        for line in _result_lines(course.result):
+        for line in result_lines(course.result):
             say(f"  {line}")
     if len(courses) > 1:
         good = sum(course.word == job_course.GOOD for course in courses)
         say(f"{good} of {len(courses)} devices succeeded (job {job})")
-
-
-def _result_lines(result: Mapping[str, Any] | None) -> list[str]:
-    """Text as it is, line by line; everything else as JSON."""
-    lines: list[str] = []
-    for key, value in (result or {}).items():
-        if isinstance(value, str):
-            text = value.splitlines() or [""]
-            lines += [f"{key}: {text[0]}"] if len(text) == 1 else [f"{key}:", *(f"  {each}" for each in text)]
-        elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
-            lines += [f"{key}:", *(f"  {each}" for each in value)]
-        else:
-            lines.append(f"{key}: {json.dumps(value, ensure_ascii=False)}")
-    return ["".join(c if c.isprintable() else "?" for c in line) for line in lines]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from console_kit import job, reported
 
 from edgeagent.console import config_course, job_course
+from edgeagent.console.result_text import DEPTH, LINES, result_lines
 from edgeagent.console.said import encode_said
 from edgeagent.console.settings_text import merge_patch, patch_of, read_settings, split_words, value_of
 from edgeagent.console.targets import key_of, parse_targets
@@ -199,3 +201,47 @@ def test_patience_with_a_job() -> None:
 def test_a_command_succeeded_where_it_succeeded_everywhere() -> None:
     good, bad = job_course.Course("a", "succeeded"), job_course.Course("b", "refused")
     assert [job_course.exit_code(courses) for courses in ([good], [good, bad], [])] == [0, 1, 1]
+
+
+def test_a_result_is_lines_for_a_person() -> None:
+    result = {
+        "ok": True,
+        "level": "debug",
+        "text": "one\ntwo",
+        "report": {"summary": "all well", "checks": [{"name": "board", "state": "ok", "text": "an Orin", "mend": ""}]},
+        "settings": {
+            "device.id": {"value": "gate-07", "layer": "file"},
+            "mqtt.port": {"value": 1883, "layer": "default"},
+        },
+        "empty": {},
+    }
+    assert result_lines(result) == [
+        "ok: true",
+        "level: debug",
+        "text:",
+        "  one",
+        "  two",
+        "report:",
+        "  summary: all well",
+        "  checks:",
+        "    board  ok  an Orin",
+        "settings:",
+        "  device.id: gate-07  file",
+        "  mqtt.port: 1883  default",
+        "empty: {}",
+    ]
+
+
+def test_times_of_day_in_a_result() -> None:
+    (_, line) = result_lines({"lines": [{"ts": 1_760_000_000_000, "level": "info", "text": "begun"}]})
+    assert re.fullmatch(r"  2025-10-\d\d \d\d:\d\d:20\.000\S+  info  begun", line)
+
+
+def test_a_result_cannot_steer_the_terminal_nor_flood_it() -> None:
+    assert result_lines({"a": "\x1b[2Jx"}) == ["a: ?[2Jx"]
+    assert len(result_lines({"a": list(range(10 * LINES))})) == LINES + 1
+    deep: dict[str, Any] = {}
+    for _ in range(10 * DEPTH):
+        deep = {"a": deep, "b": 1}
+    assert len(result_lines(deep)) < 10 * DEPTH
+    assert result_lines(None) == []
