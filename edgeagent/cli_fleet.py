@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_SIMULATED = 10_000
 LONGEST_S = 7 * 24 * 3600.0
-EXAMPLES = "KEY=VALUE is TOML, such as pipelines.people.min_score=0.4; null takes a key away. Options go first."
+EXAMPLES = "KEY=VALUE is TOML, such as pipelines.people.min_score=0.4; null takes a key away. Options go first or last."
 
 
 def add_fleet(every: Every) -> None:

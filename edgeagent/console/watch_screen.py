@@ -18,7 +18,9 @@ from edgeagent.console.screen import Scene, draw, page_rows
 from edgeagent.console.view import View, pick, press, scroll, total
 from edgeagent.console.watch import read_mail
 
-DRAW_S: Final = 0.5
+DRAW_S: Final = 0.25
+REST: Final = 4
+"""After a drawing comes a rest of so many times its length, so that a busy machine gets fewer of them."""
 SWITCH_S: Final = 0.0002
 """The link's thread gives the interpreter away with each of its many short reads, and must soon get it back while a
 drawing goes on: with Python's 5 ms it falls behind a thousand devices."""
@@ -95,9 +97,9 @@ def show(ear: FleetEar, book: FleetBook, view: View, broker: str) -> int:
         due_s = 0.0
         while not view.done:
             read_mail(ear, book, time.monotonic())
-            if time.monotonic() >= due_s:
+            if (begun_s := time.monotonic()) >= due_s:
                 view = screen.draw(view)
-                due_s = time.monotonic() + DRAW_S
+                due_s = max(begun_s + DRAW_S, time.monotonic() + REST * (time.monotonic() - begun_s))
             for key in keyboard.wait(min(LOOK_S, max(0.0, due_s - time.monotonic()))):
                 view = press(view, key, screen.listed, screen.page(view))
                 due_s = 0.0

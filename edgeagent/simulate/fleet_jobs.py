@@ -103,7 +103,7 @@ class FleetJobs:
                 told.append(self._keep({**running.last, "ended_ts": wall_ms}))
             elif int(10 * share) > running.told:
                 running.told = int(10 * share)
-                phase = PHASES[int(share * len(PHASES))]
+                phase = PHASES[int(share * len(PHASES))] if running.values["name"] == "build" else ""
                 told.append(
                     self._keep({**running.values, "state": "running", "percent": 10.0 * running.told, "phase": phase})
                 )
