@@ -38,7 +38,7 @@ def _of_object(values: Mapping[str, Any], depth: int) -> Iterator[str]:
 def _of_table(key: str, value: Mapping[str, Any], depth: int) -> Iterator[str]:
     """One line for an object of simple values within another; several for a larger one."""
     if depth < DEPTH and _is_flat(value):
-        yield f"{key}: {_flat(value)}"
+        yield f"{key}: {_pairs(value)}"
         return
     yield f"{key}:"
     yield from (_INDENT + line for line in _of_object(value, depth - 1))
@@ -46,6 +46,14 @@ def _of_table(key: str, value: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 def _is_flat(value: Mapping[str, Any]) -> bool:
     return len(value) <= 3 and not any(isinstance(each, (dict, list)) and each for each in value.values())
+
+
+def _pairs(value: Mapping[str, Any]) -> str:
+    """`camera=yard, model=yolo11n`; a value with what is said about it: `0.4  (desired)`."""
+    about = {key: each for key, each in value.items() if key != "value"}
+    if "value" in value and about:
+        return f"{_scalar('', value['value'])}  ({_flat(about)})"
+    return ", ".join(f"{key}={_scalar(key, each)}" for key, each in value.items())
 
 
 def _flat(value: object) -> str:

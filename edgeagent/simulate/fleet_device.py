@@ -58,7 +58,7 @@ class SimulatedDevice:
         self._topics = Topics(fleet, who.name)
         self._stamp = Stamp(session, clock.wall_ms)
         self._settings = FleetSettings(file_layer(who, fleet))
-        self._jobs = FleetJobs(who, lambda: self._settings.effective)
+        self._jobs = FleetJobs(who, self._settings.by_layer)
         self._numbers = cycle(NUMBERS)
         self._frames = 0
         self._percent = -1

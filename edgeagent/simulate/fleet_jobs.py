@@ -39,7 +39,7 @@ class FleetJobs:
     """The commands of one simulated device. The methods return the values of `job/<id>` messages."""
 
     who: Character
-    effective: Callable[[], Values]
+    settings: Callable[[], Values]
     _answered: OrderedDict[str, Values] = field(default_factory=OrderedDict)
     _running: dict[str, _Running] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class FleetJobs:
 
     def _result(self, name: str) -> Values:
         if name == "config":
-            return {"effective": self.effective()}
+            return {"settings": self.settings()}
         if name == "snapshot":
             return {"topic": f"snap/yard/{self.who.pipelines[0]}"}
         return {"ready": self.who.kind == "well", "lines": [f"board: {self.who.module.name}", "tensorrt: 10.3.0"]}

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgeagent.config.check import find_mistakes
-from edgeagent.config.layers import merge
+from edgeagent.config.layers import leaves, merge
+from edgeagent.config.toml_text import dotted
 from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.inbound import Desired, parse_desired
 from edgeagent.simulate.fleet_values import CAMERA, Character
@@ -45,6 +46,14 @@ class FleetSettings:
     @property
     def effective(self) -> dict[str, Any]:
         return merge(self.file, self.desired)
+
+    def by_layer(self) -> dict[str, Any]:
+        """Each setting's value with the layer that it comes from, as the command `config` tells it."""
+        wished = {dotted(path) for path, _ in leaves(self.desired)}
+        return {
+            (name := dotted(path)): {"value": value, "layer": "desired" if name in wished else "file"}
+            for path, value in leaves(self.effective)
+        }
 
     def first(self) -> Values:
         """What is said before any wish has come."""

@@ -78,7 +78,7 @@ def test_a_good_wish_is_committed_on_both_devices_and_shown(ops: Operator) -> No
     assert (code, shown["reported"]["state"], shown["pending"]) == (0, "committed", None)
     assert shown["reported"]["desired"] == {"pipelines": {"people": {"min_score": 0.4}}}
     assert f"{MIN_SCORE} = 0.4" in ops.fleet("config", "get", WELL).stdout
-    assert '"min_score": 0.4' in ops.fleet("config", "get", "--effective", WELL).stdout
+    assert f"{MIN_SCORE}: 0.4  (desired)" in ops.fleet("config", "get", "--effective", WELL).stdout
 
 
 def test_settings_add_up_and_are_taken_back(ops: Operator) -> None:

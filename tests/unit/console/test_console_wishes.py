@@ -213,6 +213,7 @@ def test_a_result_is_lines_for_a_person() -> None:
             "device.id": {"value": "gate-07", "layer": "file"},
             "mqtt.port": {"value": 1883, "layer": "default"},
         },
+        "models": {"parts": {"path": "sample:conveyor", "size": 3}},
         "empty": {},
     }
     assert result_lines(result) == [
@@ -226,8 +227,10 @@ def test_a_result_is_lines_for_a_person() -> None:
         "  checks:",
         "    board  ok  an Orin",
         "settings:",
-        "  device.id: gate-07  file",
-        "  mqtt.port: 1883  default",
+        "  device.id: gate-07  (file)",
+        "  mqtt.port: 1883  (default)",
+        "models:",
+        "  parts: path=sample:conveyor, size=3",
         "empty: {}",
     ]
 
