@@ -39,10 +39,16 @@ def why_not(address: Address, event: Refused | Lost) -> LinkError:
         )
     return LinkError(
         f"the broker {address.broker} cannot be reached: {event.reason}",
-        mend="check --broker, and that the broker runs",
+        mend=_mend(event.reason),
         retry=True,
         code="broker-unreachable",
     )
+
+
+def _mend(reason: str) -> str:
+    if "certificate" in reason.lower():
+        return "name the authority with --ca-file, and the broker as its certificate does"
+    return "check --broker, and that the broker runs"
 
 
 class OperatorLink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pty
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from fleet_cli_kit import Operator, simulated
-from test_link_kit import WAIT_S, Ear, free_port, mosquitto, needs_mosquitto, program
+from test_link_kit import WAIT_S, Ear, needs_mosquitto, program
 
 from edgeagent.fleet.inbound import parse_desired
 
@@ -273,46 +272,3 @@ def test_the_live_table_ends_with_ctrl_c(ops: Operator) -> None:
     screen.see(rf"of {DEVICES}\b")
     screen.press("\x03")
     assert screen.end() == 130
-
-
-def test_no_broker_is_said_in_plain_words(tmp_path: Path) -> None:
-    operator = Operator(free_port(), tmp_path)
-    for words in (("watch",), ("watch", "--once"), ("config", "get", WELL), ("cmd", "doctor", WELL)):
-        done = operator.fleet(*words)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith(f"edgeagent: the broker {operator.url} cannot be reached: Connection refused (")
-
-
-def test_a_broker_that_refuses_is_said_in_plain_words(tmp_path: Path) -> None:
-    passwords = tmp_path / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "ops", "right"], check=True)
-    passwords.chmod(0o644)
-    (tmp_path / "secret").write_text("wrong\n")
-    operator = Operator(free_port(), tmp_path)
-    with mosquitto(
-        tmp_path, operator.port, "allow_anonymous false", f"password_file {passwords}", f"user {getpass.getuser()}"
-    ):
-        anonymous = operator.fleet("config", "get", WELL)
-        wrong = operator.fleet("watch", "--once", "--username", "ops", "--password-file", str(tmp_path / "secret"))
-        (tmp_path / "secret").write_text("right\n")
-        right = operator.fleet(
-            "watch", "--once", "--username", "ops", "--password-file", str(tmp_path / "secret"), "--wait", "1"
-        )
-    assert (anonymous.returncode, wrong.returncode, right.returncode) == (1, 1, 0), right.stderr
-    assert "refuses a client without a user name: " in anonymous.stderr
-    assert "refuses user ops: " in wrong.stderr
-    assert "wrong\n" not in wrong.stderr.replace("edgeagent", "")
-
-
-def test_a_guest_leaves_no_session_behind(tmp_path: Path) -> None:
-    operator = Operator(free_port(), tmp_path)
-    with mosquitto(tmp_path, operator.port, "persistence true", f"persistence_location {tmp_path}/") as log:
-        operator.fleet("watch", "--once", "--wait", "0.5")
-        log.wait(lambda line: "edgeagent-ops-" in line and "disconnected" in line)
-        count = subprocess.run(
-            ["mosquitto_sub", "-p", str(operator.port), "-t", "$SYS/broker/clients/total", "-C", "1", "-W", "15"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert int(count.stdout) <= 1  # the one that asks
