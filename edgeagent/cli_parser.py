@@ -11,6 +11,7 @@ from edgeagent import __version__
 from edgeagent import cli_commands as commands
 from edgeagent.cli_bench import add_bench
 from edgeagent.cli_engine import add_engine
+from edgeagent.cli_fleet import add_fleet, add_simulated_fleet
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_doctor(every)
     _add_power(every)
     add_engine(every)
+    add_fleet(every)
     _add_simulate(every)
     add_bench(every)
     return parser
@@ -192,6 +194,7 @@ def _add_simulate(every: Every) -> None:
     matrix.set_defaults(command=commands.command_simulate_matrix)
     _add_heat(actions)
     _add_memory(actions)
+    add_simulated_fleet(actions)
     video = actions.add_parser("video", help="write a video file of the synthetic camera")
     video.add_argument("--out", type=Path, required=True, metavar="FILE")
     video.add_argument("--frames", type=_count, default=300)

@@ -114,7 +114,13 @@ class Connection:
         self._answer = self._guarded(self._on_publish)
 
     def _make_client(self) -> Client:
-        client = make_client(self._settings, self._address, self._protocol, self._settings.client_id, clean=False)
+        client = make_client(
+            self._settings,
+            self._address,
+            self._protocol,
+            self._settings.client_id,
+            clean=self._settings.session_expiry_s == 0,
+        )
         if self._settings.will is not None:
             set_will(client, self._settings.will, self._protocol)
         client.on_connect = self._guarded(self._on_connect)
@@ -134,7 +140,14 @@ class Connection:
 
     def open(self) -> None:
         """Blocks for DNS, TCP and TLS, then sends CONNECT. A failure becomes the ending."""
-        ending = connect_client(self._client, self._settings, self._address, self._protocol, self._clock, clean=False)
+        ending = connect_client(
+            self._client,
+            self._settings,
+            self._address,
+            self._protocol,
+            self._clock,
+            clean=self._settings.session_expiry_s == 0,
+        )
         if ending is not None:
             self.ending = ending
             return

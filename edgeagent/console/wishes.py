@@ -1,0 +1,67 @@
+"""The next wish for a device: its version, and what it is built upon. Pure.
+
+A wish is sent whole unless a patch is asked for: what the broker keeps is then all that a device needs, even one whose
+state was lost. Two operators at once do not mix their wishes up: both choose the same version, and the device ignores
+the one that comes second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeagent.console.settings_text import merge_patch
+from edgeagent.fleet.answers import ConfigReported
+from edgeagent.fleet.inbound import Desired
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the broker has of a device: its newest answer, the wish that waits for it, and its status."""
+
+    reported: ConfigReported | None = None
+    wish: Desired | None = None
+    state: str = ""
+
+    @property
+    def version(self) -> int:
+        """The newest that anybody has used."""
+        answered = 0 if self.reported is None else max(self.reported.version, self.reported.in_force)
+        return max(answered, 0 if self.wish is None else self.wish.version)
+
+    @property
+    def pending(self) -> Desired | None:
+        """The wish that the device has not answered yet."""
+        answered = 0 if self.reported is None else self.reported.version
+        return self.wish if self.wish is not None and self.wish.version > answered else None
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        """The desired layer as it is, or will be once the pending wish is committed."""
+        committed = dict(self.reported.desired) if self.reported is not None else {}
+        if self.pending is None:
+            return committed
+        if self.pending.patch is not None:
+            return merge_patch(committed, self.pending.patch)
+        return dict(self.pending.config or {})
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the operator wants: exactly one of the two. `on_device`: the device merges the patch, not we."""
+
+    whole: Mapping[str, Any] | None = None
+    patch: Mapping[str, Any] | None = None
+    on_device: bool = False
+    trial_s: float | None = None
+    by: str = ""
+
+
+def next_wish(known: Known, change: Change) -> Desired:
+    common: dict[str, Any] = {"version": known.version + 1, "trial_s": change.trial_s, "by": change.by}
+    if change.patch is not None and change.on_device:
+        base = 0 if known.reported is None else known.reported.in_force
+        return Desired(**common, base=base, patch=dict(change.patch))
+    whole = change.whole if change.patch is None else merge_patch(known.layer, change.patch)
+    return Desired(**common, config=dict(whole or {}))
