@@ -148,6 +148,8 @@ class Publisher:
             fresh = message.model_copy(update=dict(self._stamp.header(topic)))
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
+        for kind in sorted(self._quiet):  # a broker that came back with an old memory may still have the alarm
+            self._link.publish(self._topics.alarm(kind), b"", qos=1, retain=True)
 
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
