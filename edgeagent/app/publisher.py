@@ -181,6 +181,8 @@ class Publisher:
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
         for _, again in self._listeners:
             again()
+        for kind in sorted(self._quiet):  # a broker that came back with an old memory may still have the alarm
+            self._link.publish(self._topics.alarm(kind), b"", qos=1, retain=True)
 
     def status_again(self) -> None:
         """Say the status once more: something else has written over it."""

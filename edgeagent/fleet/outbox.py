@@ -157,5 +157,7 @@ class Outbox:
             if not self._opened.done():
                 self._opened.set_result(())
             mail, self._mail = self._mail, _Mail()
-        self._round(mail)
-        self._keeper.close()
+        try:
+            self._round(mail)
+        finally:
+            self._keeper.close()

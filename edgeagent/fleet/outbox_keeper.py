@@ -117,10 +117,12 @@ class Keeper:
 
     def close(self) -> None:
         """Writes what is left."""
-        if self._file is not None:
-            self._wrote_ns = -round(DELETE_WITHIN_S * _NS)  # deletions are due
-            self._guarded(lambda: self._write(online=False, sync=bool(self._rows)))
-        self._drop_file()
+        self._wrote_ns = -round(DELETE_WITHIN_S * _NS)  # deletions are due
+        try:
+            if self._file is not None:
+                self._guarded(lambda: self._write(online=False, sync=bool(self._rows)))
+        finally:
+            self._drop_file()
 
     def _write(self, *, online: bool, sync: bool) -> tuple[Entry, ...]:
         file, now_ns = self._opened(), self._clock.monotonic_ns()

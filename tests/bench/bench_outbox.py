@@ -70,7 +70,7 @@ class Bench:
         if online:
             self.link.start()
             await self.up.wait()
-        await asyncio.sleep(7.0)  # what starting costs is over: the cleared alarms are said and deleted
+        await asyncio.sleep(12.0)  # what starting costs is over: the cleared alarms are said and deleted
         mark("begin")
         began, cpu_s, events = own_write_bytes(), time.process_time(), 0
         end = time.monotonic() + seconds

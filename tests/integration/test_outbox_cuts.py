@@ -40,6 +40,7 @@ IN_CI = 30
 AT_ONCE = 5
 BACKOFF_CAP_S = 0.5
 STUCK_S = 20.0
+SLOW_S = 3.0
 
 
 @dataclass
@@ -225,7 +226,7 @@ def healed(one: World) -> Report:
     one.device.said.wait(lambda line: line == f"kept {last.split()[2]}")
     one.back_end.wait(lambda: not one.missing(), STUCK_S)
     drained_s = time.monotonic() - began
-    assert not (missing := one.missing()), f"lost or stuck: {[one.told[number] for number in missing]}"
+    assert not (missing := one.missing()), f"lost or stuck: {[one.told[number] for number in missing]} {one.faults}"
     one.check()
     words = one.device.stop()
     assert words == {"faults": 0, "waiting": 0, "lost": 0}
@@ -262,6 +263,8 @@ def attempt(seed: int, nursery: Nursery, reports: list[Report], failed: list[int
     folder = Path(tempfile.mkdtemp(prefix="outbox-cuts-"))
     try:
         reports.append(sequence(seed, folder, nursery))
+        if reports[-1].drained_s > SLOW_S:
+            print(f"sequence {seed} was slow: {reports[-1]}", flush=True)
         shutil.rmtree(folder)
     except AssertionError:
         failed.append(seed)

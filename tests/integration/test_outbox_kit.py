@@ -250,11 +250,11 @@ class Subscriber:
     def _take(self, first: int, body: bytes) -> None:
         if first >> 4 == 3:
             end = 2 + int.from_bytes(body[:2], "big")
-            topic, rest = body[2:end].decode().removeprefix(BRANCH), body[end:]
-            qos = first >> 1 & 3
-            with self._changed:
-                self.heard.append((topic, rest[2 if qos else 0 :]))
-                self._changed.notify_all()
+            topic, rest, qos = body[2:end].decode().removeprefix(BRANCH), body[end:], first >> 1 & 3
+            if not first & 1:  # otherwise the broker's memory, which may be older than what it has passed on
+                with self._changed:
+                    self.heard.append((topic, rest[2 if qos else 0 :]))
+                    self._changed.notify_all()
             if qos:
                 self._send(0x40, rest[:2])
         elif first >> 4 == 9:
