@@ -6,6 +6,7 @@ block is a child process or a worker thread with an owner that waits for it.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import anyio
 import anyio.abc
@@ -26,25 +28,33 @@ from edgeagent.app.config_applier import ConfigApplier
 from edgeagent.app.config_desk import ConfigDesk
 from edgeagent.app.dashboards import Dashboards
 from edgeagent.app.governor import GovernorDesk
+from edgeagent.app.gpu_trouble import GpuTrouble
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, first_error
+from edgeagent.app.home_assistant import topics_of_others
+from edgeagent.app.inbox import Inbox
+from edgeagent.app.jobs_wiring import Commands
 from edgeagent.app.line import Line
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
+from edgeagent.app.outbox_desk import OutboxDesk
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
+from edgeagent.app.presence import Presence
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
-from edgeagent.app.wiring import inbound_filters, module_facts, pipeline_info
+from edgeagent.app.wiring import module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError
 from edgeagent.fleet.envelope import Stamp
-from edgeagent.fleet.link_types import LinkEvent, Message
+from edgeagent.fleet.link_types import Connected, LinkEvent
 from edgeagent.fleet.messages import schema_names
+from edgeagent.fleet.outbox import Outbox
+from edgeagent.fleet.sender import Sender
 from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
 
@@ -52,6 +62,9 @@ if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
 log = structlog.get_logger("agent")
+
+Follows = Literal["nothing", "agent", "process"]
+"""What comes after an agent: another one in this process, or this process begun anew."""
 
 SECOND_S = 1.0
 SETTLE_S = 3.0  # how long starting may take before `status` stops saying init
@@ -66,21 +79,36 @@ class Agent:
         self._desk = desk
         self._clock = clock
         topics = Topics(config.device.fleet, config.device_id)
-        stamp = Stamp(next_session(self._state_dir), clock.wall_ms)
-        keeper = LinkKeeper(config, topics, stamp, clock, rng, inbound_filters(config))
-        self._publisher = Publisher(keeper.seat, topics, stamp, clock, config.mqtt.results_qos)
+        session = next_session(self._state_dir)
+        stamp = Stamp(session, clock.wall_ms)
+        self._inbox = Inbox(topics, config.device.groups, topics_of_others(config))
+        keeper = LinkKeeper(config, topics, stamp, clock, rng, self._inbox)
+        outbox = Outbox(self._state_dir / "outbox.db", session.partition("-")[0], clock)
+        self._sender = Sender(keeper.link, outbox, clock, config.outbox.max_bytes)
+        keeper.on_link = self._sender.attach
+        self._publisher = Publisher(
+            self._sender, topics, stamp, clock, config.mqtt.results_qos, config.mqtt.results_expiry_s
+        )
+        self._outbox = OutboxDesk(outbox, self._sender, self._publisher, clock)
         self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
             root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
         )
         self._line = Line(config, self._ground)
-        boards = Dashboards(config, self._publisher, keeper.seat, topics, clock)
-        self._parts = Parts(config, self._publisher, keeper, self._ground, self._board, self._line, boards)
+        boards = Dashboards(config, self._publisher, self._sender, topics, clock)
+        self._parts = Parts(
+            config, self._publisher, self._sender, keeper, self._ground, self._board, self._line, boards
+        )
         self._news = LinkNews(self._publisher)
+        self._gpu = GpuTrouble(
+            self._publisher, clock, lambda: any(one.running for one in self._line.served), self._ground.power.reboot
+        )
+        self._commands = Commands(self._parts, desk, stamp.session, self._restart)
         self._wire()
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._fetching = Crew()
+        self.restart = False  # set when the process is to begin anew
         self.again = False  # set when everything is to be set up anew: a model has come, another id
 
     def _new_ground(self, config: Config, root: Path, rng: Random) -> Ground:
@@ -102,8 +130,13 @@ class Agent:
         ground.governor.read = self._board.quick
         self._board.on_reading = self._look
         self._parts.keeper.take = self._heard
+        self._inbox.on("status", Presence(self._publisher.status_again).take)
+        self._inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
+        self._inbox.on("command", self._commands.hears)
+        self._inbox.on("other", lambda said: self._parts.dashboards.take(said.topic, said.payload))
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info
+        line.on_gpu_lost = self._gpu.lost
         self._parts.models_wanted = self._fetch_anew
         self._desk.bind(self._publisher, ConfigApplier(self._parts, self._set_up_anew))
 
@@ -117,6 +150,7 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._line.sweep()
+        await self._outbox.open()
         self._parts.keeper.start()
         self._parts.dashboards.start()
         reason = "ended by an error"
@@ -141,6 +175,8 @@ class Agent:
             self._fetch_anew()
             tasks.start_soon(self._ask_dla)
             tasks.start_soon(self._desk.run)
+            tasks.start_soon(self._commands.run)
+            tasks.start_soon(self._gpu.run)
 
     async def _hear_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -170,6 +206,10 @@ class Agent:
         await self._stop_parts()
         self._end()
 
+    def _restart(self) -> None:
+        self.restart = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _fetch_anew(self) -> None:
         """Look for models that pipelines wait for, whatever was looked for before."""
         if self._tasks is not None:
@@ -195,6 +235,7 @@ class Agent:
             self._board.close()
             self._parts.dashboards.stop()
             await self._parts.keeper.stop(self._publisher.last_words(reason))
+            await self._outbox.close()
             self._line.cameras.close()
             log.info("stopped", reason=reason)
 
@@ -224,8 +265,9 @@ class Agent:
     def _second(self) -> None:
         self._line.measure()
         self._parts.dashboards.tick()
+        self._outbox.second()
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._parts.keeper.seat.stats()
+        stats = self._sender.stats()
         values = {
             "rss_mb": rss_mb,
             "cpu_percent": cpu_percent,
@@ -234,6 +276,7 @@ class Agent:
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
             "restarts": self._line.restarts,
+            **self._outbox.measure(),
         }
         self._publisher.measurement("agent", values)
 
@@ -253,17 +296,16 @@ class Agent:
                 "cameras": [camera.info() for camera in self._line.cameras.by_name.values()],
                 "pipelines": [pipeline_info(served) for served in self._line.served],
                 "schemas": schema_names(),
+                **self._commands.facts(),
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
         )
 
     def _heard(self, event: LinkEvent) -> None:
-        if isinstance(event, Message) and self._parts.dashboards.take(event.topic, event.payload):
-            return
-        if isinstance(event, Message):
-            self._desk.take(event.payload, self._parts.keeper.acknowledger(event.ack))
-        else:
-            self._news.take(event)
+        if isinstance(event, Connected):
+            self._commands.connected(event)
+        self._news.take(event)  # first: after a connection the status goes before the backlog
+        self._sender.take(event)
 
 
 def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:
@@ -272,20 +314,24 @@ def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:
     try:
         with ExitStack() as stack:
             stack.enter_context(only_agent(Path(desk.config.device.run_dir)))
-            again = True
-            while again:
-                again = anyio.run(_one_agent, desk, clock, rng)
+            follows: Follows = "agent"
+            while follows == "agent":
+                follows = anyio.run(_one_agent, desk, clock, rng)
     except BaseExceptionGroup as group:
         raise first_error(group) from group
+    if follows == "process":
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the same command line, with another release if there is one
 
 
-async def _one_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> bool:
-    """The life of one agent. True when another is to begin."""
+async def _one_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> Follows:
+    """The life of one agent, and what follows it."""
     try:
         agent = Agent(desk, clock, rng)
     except EdgeAgentError as error:
         if desk.could_not_start(error):
-            return True
+            return "agent"
         raise
     await agent.run()
-    return agent.again
+    if agent.restart:
+        return "process"
+    return "agent" if agent.again else "nothing"

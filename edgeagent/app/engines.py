@@ -88,6 +88,7 @@ class EngineDesk:
         self._maker = BuildMaker(settings, registry, state_dir, site)
         self.surroundings = Surroundings(state_dir)
         self.on_built: Callable[[str], None] = lambda key: None
+        self.on_failed: Callable[[str, str], None] = lambda code, text: None
 
     def sweep(self, pipelines: set[str] | None = None) -> None:
         """Clean up after builds that were killed, and after pipelines that are none of these any more (None: any may
@@ -102,6 +103,12 @@ class EngineDesk:
         if self._store is None:
             self._store = EngineStore(self._state_dir / "engines")
         return self._store
+
+    def stand_in_for(self, wanted: Wanted) -> Ready | None:
+        """What served the pipeline before, where that is an engine of this model on this very board. Raises StoreError;
+        may take a while."""
+        look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
+        return look.stand_in(wanted.pipeline)
 
     def words(self, pipeline: str) -> EngineWords:
         return EngineWords(pipeline, self._teller, self._settings.precision, self._site.backend)
@@ -326,6 +333,7 @@ class EngineDesk:
         self, job: Job, error: EdgeAgentError, on_ready: Callable[[Wanted, Ready], Awaitable[None]]
     ) -> bool:
         """Tell it, decide, wait. False when only a person or a new setting can help."""
+        self.on_failed(error.error_code, error.line())
         low = is_low(self.surroundings.have())
         kind = kind_of(error, oom_kills=self.surroundings.oom_kills_since(), memory_low=low)
         digest = await anyio.to_thread.run_sync(self._look(job).calibration_digest)

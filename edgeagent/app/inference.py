@@ -30,6 +30,7 @@ from edgeagent.inference.messages import (
     RunFailed,
     SetPace,
     Snapshot,
+    TakeSnapshot,
 )
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
@@ -94,10 +95,13 @@ class InferDesk:
         self._publisher = publisher
         self._clock = clock
         self._torn = 0
+        self._asked: dict[int, Callable[[Snapshot], None]] = {}
+        self._asked_last = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
         self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
         self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self.on_crash: Callable[[str, str], None] = lambda engine, text: None
+        self.on_gpu_lost: Callable[[str], None] = lambda text: None
         self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
         self._measured_ns = clock.monotonic_ns()
         self.name = "infer/cpu"
@@ -190,6 +194,20 @@ class InferDesk:
         """With what the engine said of its canary when it was first loaded, by whichever child."""
         return start.model_copy(update={"canary": self._canaries.get(start.engine, ())})
 
+    async def renew(self) -> list[Served]:
+        """End the child between two pieces of its work and start it again; the pipelines that it loads anew."""
+        again = [served for served in self._pipelines.values() if served.start is not None]
+        for served in again:
+            served.loaded = False
+        await self.supervisor.renew()
+        return again
+
+    async def ask_snapshot(self, pipeline: str, *, drawn: bool, on_taken: Callable[[Snapshot], None]) -> None:
+        """A picture of the next frame that the pipeline looks at; it is published, and told to who asked."""
+        self._asked_last += 1
+        self._asked = {**dict(list(self._asked.items())[-15:]), self._asked_last: on_taken}
+        await self.supervisor.send(TakeSnapshot(pipeline=pipeline, drawn=drawn, asked=self._asked_last))
+
     async def pace(self, pace: Pace) -> None:
         """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
         self._pipelines[pace.pipeline].pace = pace
@@ -245,6 +263,8 @@ class InferDesk:
         values = {"frame": word.frame, "capture_ts": word.capture_ms, "drawn": word.drawn, "found": word.found}
         camera = self._pipelines[word.pipeline].camera.name
         self._publisher.snapshot(camera, word.pipeline, {**values, "jpeg": word.jpeg})
+        if (on_taken := self._asked.pop(word.asked, None)) is not None:
+            on_taken(word)
 
     def _stats(self, word: InferStats) -> None:
         self._dropped = dict(word.dropped)
@@ -297,6 +317,8 @@ class InferDesk:
     def _child_changed(self, child: ChildState) -> None:
         if child.state in ("waiting", "failing", "refused"):
             self._suspect(child)
+            if child.code == "gpu_lost":
+                self.on_gpu_lost(child.reason)
             for served in self._pipelines.values():
                 served.loaded, served.running, served.before = False, None, None
             self._publisher.note(self.name, "failed", child.reason)

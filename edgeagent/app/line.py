@@ -19,7 +19,7 @@ from edgeagent.app.argus import ArgusDesk
 from edgeagent.app.backends import Backend, choose_backend
 from edgeagent.app.camera_row import CameraRow
 from edgeagent.app.cameras import Camera
-from edgeagent.app.engine_forms import calibration_name
+from edgeagent.app.engine_forms import Site, calibration_name
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engine_publish import publish_engine
@@ -72,6 +72,7 @@ class Line:
             canary_s=config.engines.canary_interval_s,
         )
         self.on_info: Callable[[], None] = lambda: None
+        self.on_gpu_lost: Callable[[str], None] = lambda text: None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._providing: dict[str, anyio.CancelScope] = {}
         self.make_engines()
@@ -95,6 +96,7 @@ class Line:
             pacing=config.thermal.pace,
         )
         self.engines.on_built = self._publish_engine
+        self.engines.on_failed = lambda code, text: self.on_gpu_lost(text) if code == "gpu_lost" else None
         self.crew = Crew()
         self.troubles = EngineTroubles(self.engines, self.infer, ground.publisher, self.provide)
 
@@ -105,7 +107,7 @@ class Line:
         self.shedding = SheddingDesk(
             self.served,
             self.infer,
-            LesserEngines(self.engines.store, config.engines, site, self._wanted),
+            LesserEngines(self.engines.store, config.engines, site, self.wanted),
             ground.power,
             ground.governor.streams,
             ShedWords(ground.publisher, ground.clock),
@@ -116,6 +118,11 @@ class Line:
         )
         self.shedding.on_engine = self._tell_info
         self._unsubscribe = ground.governor.subscribe(self.shedding.take)
+
+    @property
+    def site(self) -> Site:
+        """The device as engines see it."""
+        return self.ground.site(chosen_backend(self.config)[0])
 
     # life
 
@@ -131,6 +138,7 @@ class Line:
         self.cameras.on_change = self._tell_info
         self.cameras.on_argus_trouble = self.argus.ask
         self.infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
+        self.infer.on_gpu_lost = self.on_gpu_lost
         self.infer.on_idle = self.ground.governor.streams.forget
         self.cameras.start(tasks)
         self._argus_group = Group()
@@ -193,9 +201,9 @@ class Line:
             other.cancel()  # the newest counts
         with anyio.CancelScope() as scope:
             self._providing[served.name], served.given_up = scope, False
-            wish = partial(self._wanted, served, served.model)
+            wish = partial(self.wanted, served, served.model)
             wanted = await anyio.to_thread.run_sync(wish)  # it may look through thousands of pictures
-            if not await self.engines.provide(wanted, self._serve):
+            if not await self.engines.provide(wanted, self.serve):
                 served.given_up = True
                 self._begin_when_ready(served.camera)
         if self._providing.get(served.name) is scope:
@@ -205,7 +213,7 @@ class Line:
         """Whether an engine is being looked for or made for it."""
         return pipeline in self._providing
 
-    def _wanted(self, served: Served, model: str) -> Wanted:
+    def wanted(self, served: Served, model: str) -> Wanted:
         """The wish for an engine of that model, the pipeline's own or another, for this pipeline. Raises ModelError."""
         trouble, bundle = self.lineup.broken.get(model) or (None, self.lineup.bundle(model))
         size = bundle.spec.input
@@ -221,7 +229,8 @@ class Line:
             trouble=trouble,
         )
 
-    async def _serve(self, wanted: Wanted, ready: Ready) -> None:
+    async def serve(self, wanted: Wanted, ready: Ready) -> None:
+        """Let the pipeline run on that engine."""
         await self.shedding.serve(wanted.pipeline, ready)
         self.troubles.serves(ready.entry.manifest.key)
 

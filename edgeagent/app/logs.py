@@ -9,7 +9,13 @@ import sys
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from edgeagent.app.log_memory import LogLevel, LogMemory
+from edgeagent.clock import SystemClock
+
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+MEMORY = LogMemory(SystemClock().wall_ms)
+LEVEL = LogLevel()
 
 
 def configure_logs(level: str = "info") -> None:
@@ -18,12 +24,14 @@ def configure_logs(level: str = "info") -> None:
     stamp = [] if under_journal else [structlog.processors.TimeStamper(fmt="iso", utc=True)]
     keys = ["level", "event"] if under_journal else ["timestamp", "level", "event"]
     render = structlog.processors.LogfmtRenderer(key_order=keys, drop_missing=True)
-    processors: list[structlog.typing.Processor] = [structlog.processors.add_log_level, *stamp, _without_empty, render]
+    LEVEL.start(level)
+    first: list[structlog.typing.Processor] = [LEVEL, MEMORY, structlog.processors.add_log_level]
+    processors: list[structlog.typing.Processor] = [*first, *stamp, _without_empty, render]
     if under_journal:
-        processors.insert(1, _remember_priority)
+        processors.insert(len(first), _remember_priority)
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),  # LEVEL drops what is not wanted now
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -126,6 +126,7 @@ class PowerDesk:
         self._wake = anyio.Event()
         self._lent = ""
         self._lowered = ""
+        self._asked = ""
         self._settled = anyio.Event()
         self._unkept = BuildPower(self._make, self._helper)
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
@@ -134,6 +135,7 @@ class PowerDesk:
     def change(self, settings: PowerSettings) -> None:
         """Plan anew by these settings; between two runs only."""
         wished, self._settings = settings.intent != self._settings.intent, settings
+        self._asked = "" if wished else self._asked
         self._target, self._failures = None, 0
         if wished:
             self._show(PowerView("left_alone" if settings.intent is None else "applying", settings.intent), "ok")
@@ -147,7 +149,7 @@ class PowerDesk:
             await self._restore_left_over()
             return
         while True:
-            wish = self._lowered or self._lent or intent
+            wish = self._lowered or self._lent or self._asked or intent
             wait_s = await self._apply(wish) if self._target is None else await self._check(wish, self._target)
             self._settled.set()
             with anyio.move_on_after(wait_s):
@@ -162,6 +164,37 @@ class PowerDesk:
         wants_lock = self._target is not None and self._target.clocks == "lock"
         if wants_lock and reading.clocks_locked is False and self.view.state in GOOD:
             self._wake.set()
+
+    async def ask(self, intent: str | None) -> str:
+        """Set the board to that intent until the agent starts again; None: back to the config's. Nothing is rebooted
+        for it. Why it is not in force then, empty where it is."""
+        wanted = intent or self._settings.intent
+        if self._settings.intent is None or wanted is None:
+            return "power.intent is not set, so the board's power is left as it is"
+        try:
+            await _in_thread(lambda: self._make().plan(wanted))
+        except EdgeAgentError as error:
+            return error.line()
+        self._asked = "" if wanted == self._settings.intent else wanted
+        self._target, self._settled = None, anyio.Event()
+        self._wake.set()
+        with anyio.move_on_after(LEND_S):
+            await self._settled.wait()
+        if self._lowered or self._lent:
+            return f"{self._lowered or self._lent} is in force for a while; {wanted} follows"
+        if self.view.intent == wanted and self.view.state in GOOD:
+            return ""
+        self._asked, self._target = "", None
+        self._wake.set()
+        return self.view.reason or f"the power intent {wanted} is not in force"
+
+    async def reboot(self) -> str:
+        """Reboot the board, if that is allowed and left of the day's budget. Why it is not done; empty where it is."""
+        rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
+        try:
+            return await _in_thread(lambda: self._make().reboot(self._helper, rule))
+        except EdgeAgentError as error:
+            return error.line()
 
     async def why_not_lower(self, intent: str) -> str:
         """Why the board cannot be set to that intent for a while, to run cooler; empty where it can."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edgeagent.clock import Clock
 from edgeagent.fleet.answers import ConfigReported, Job
-from edgeagent.fleet.envelope import Message, Stamp, encode
+from edgeagent.fleet.envelope import Header, Message, Stamp, encode
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.measurements import GROUPS, CameraMeasurement, Measurement, Summary
 from edgeagent.fleet.results import Event, FactValue, encode_result, event_id
@@ -35,7 +35,7 @@ from edgeagent.health.book import HealthBook, Word, forget, note, overall
 log = structlog.get_logger("publish")
 
 MEASUREMENT_EXPIRY_S = 10
-RESULT_EXPIRY_S = 10
+RESULT_EXPIRY_S = 10.0
 EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
 
@@ -57,12 +57,21 @@ class Link(Protocol):
 class Publisher:
     """Publishes for one device. For the event loop only."""
 
-    def __init__(self, link: Link, topics: Topics, stamp: Stamp, clock: Clock, results_qos: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        topics: Topics,
+        stamp: Stamp,
+        clock: Clock,
+        results_qos: int,
+        results_expiry_s: float = RESULT_EXPIRY_S,
+    ) -> None:
         self._link = link
         self._topics = topics
         self._stamp = stamp
         self._clock = clock
         self._results_qos = results_qos
+        self._results_expiry_s = results_expiry_s
         self._book = HealthBook()
         self._retained: dict[str, Message] = {}
         self._alarms: dict[str, Alarm] = {}
@@ -97,6 +106,17 @@ class Publisher:
         topic = self._topics.shedding(pipeline)
         self._keep(topic, Shedding.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
 
+    def engine_told(self, pipeline: str) -> dict[str, object] | None:
+        """What was said last of a pipeline's engine, without the header; None: nothing was."""
+        told = self._retained.get(self._topics.engine(pipeline))
+        header = {"schema_", "session", "seq", "ts", "pipeline"}
+        return None if told is None else told.model_dump(exclude=header, exclude_none=True)
+
+    def health_told(self, name: str) -> tuple[Word, str] | None:
+        """A component's health and its reason, None where nothing was said of it."""
+        found = self._book.components.get(name)
+        return None if found is None else (found.health, found.reason)
+
     def config_reported(self, values: Mapping[str, object]) -> None:
         topic = self._topics.config_reported
         self._keep(topic, ConfigReported.model_validate({**self._stamp.header(topic), **values}))
@@ -107,6 +127,11 @@ class Publisher:
         payload = encode(Job.model_validate({**self._stamp.header(topic), **values}))
         self._link.publish(topic, payload, qos=1, retain=True, expiry_s=JOB_EXPIRY_S)
         return payload
+
+    def job_header(self, job: str) -> tuple[str, Header]:
+        """The job's topic, and the header of a message on it that is not to be retained."""
+        topic = self._topics.job(job)
+        return topic, self._stamp.header(topic)
 
     def forget_job(self, job: str) -> None:
         """Takes it off the broker: with MQTT 3.1.1 nothing expires there."""
@@ -123,7 +148,7 @@ class Publisher:
         return found.health if found else None
 
     def _publish_health(self) -> None:
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         components = tuple(
             ComponentHealth(name=name, health=c.health, reason=c.reason, since_ts=c.since_ms)
             for name, c in sorted(self._book.components.items())
@@ -133,9 +158,14 @@ class Publisher:
         if self._state in ("ready", "degraded"):
             self.status("ready" if word == "ok" else "degraded", reason)
 
+    def _overall(self) -> tuple[Word, str]:
+        """Without the link: who hears this hears it over the link, and what was said while there was none is sent
+        before what is said now."""
+        return overall(HealthBook({name: c for name, c in self._book.components.items() if name != "link"}))
+
     def started(self) -> None:
         """Everything has had its chance to start: from now on `status` follows the health."""
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         self.status("ready" if word == "ok" else "degraded", reason)
 
     def again(self) -> None:
@@ -147,12 +177,20 @@ class Publisher:
         for _, again in self._listeners:
             again()
 
+    def status_again(self) -> None:
+        """Say the status once more: something else has written over it."""
+        topic = self._topics.status
+        if (message := self._retained.get(topic)) is not None:
+            self._keep(topic, message.model_copy(update=dict(self._stamp.header(topic))))
+
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
         topic = self._topics.result(camera, pipeline)
         header = self._stamp.header(topic)
         payload = encode_result({**header, "camera": camera, "pipeline": pipeline, **values}, detections)
-        outcome = self._link.publish(topic, payload, qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
+        outcome = self._link.publish(
+            topic, payload, qos=self._results_qos, retain=False, expiry_s=self._results_expiry_s
+        )
         if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
             self.results += 1
 
@@ -161,6 +199,9 @@ class Publisher:
         header = {**self._stamp.header(topic), "camera": camera, "pipeline": pipeline}
         message = Snapshot.model_validate({**header, **values})
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=EVENT_EXPIRY_S)
+
+    def snapshot_topic(self, camera: str, pipeline: str) -> str:
+        return self._topics.snapshot(camera, pipeline)
 
     def summary(self, camera: str, pipeline: str, values: Mapping[str, object]) -> None:
         topic = self._topics.summary(camera, pipeline)
@@ -238,9 +279,9 @@ class Publisher:
     def health(self) -> HealthBook:
         return self._book
 
-    def deliver_results(self, qos: int) -> None:
-        """The quality of service of results from now on."""
-        self._results_qos = qos
+    def deliver_results(self, qos: int, expiry_s: float) -> None:
+        """The quality of service of results from now on, and for how long they are of use."""
+        self._results_qos, self._results_expiry_s = qos, expiry_s
 
     def forget(self, name: str) -> None:
         """A component that is no more: its health counts no longer."""

@@ -34,6 +34,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
     "at-once": (
         "remote.**",
         "metrics.**",
+        "outbox.**",
         "cameras.*.min_fps",
         "cameras.*.recycle_after_h",
         "cameras.*.recycle_above_mb",

@@ -6,6 +6,7 @@
     engines/.timing/, .calibration/  caches that make the next build shorter (caches.py)
     engines/.new-<key>-XXXX/         being written; swept at the next start when its writer is gone
     engines/.gone-<key>-XXXX/        being removed; swept at the next start
+    engines/.apart-<key>/            out of the way of one that is made in its place; back at the next start if none was
     engines/.damaged-<key>/          the last entry of that key that was not what its manifest says; for a person to see
     engines/.locks/                  never deleted: <key> is held while one process builds that engine, local-<key> and
                                      pipeline-<id> while a small file changes, store while entries are chosen to go
@@ -53,6 +54,7 @@ from edgeagent.errors import StoreError
 __all__ = ["MANIFEST", "PLAN", "SIGNATURE", "EngineStore", "Entry", "Status", "sha256_of", "store_error"]
 
 NEW_PREFIX, GONE_PREFIX, DAMAGED_PREFIX = ".new-", ".gone-", ".damaged-"
+APART_PREFIX = ".apart-"
 BUILT = Provenance()
 
 
@@ -177,6 +179,29 @@ class EngineStore(DeviceMemory):
             raise StoreError(f"the engine {key} did not read back from {self._root}", mend="check the disk", retry=True)
         return entry
 
+    # made anew
+
+    def set_apart(self, key: str) -> None:
+        """Take the entry out of the way of one that is made in its place, until `bring_back`. Its plan may be in use.
+
+        Raises StoreError `no_engine` where it is not there.
+        """
+        folder, apart = self._there(key), self._root / f"{APART_PREFIX}{key}"
+        with self._records.alone(key), translated("set apart", folder):
+            shutil.rmtree(apart, ignore_errors=True)
+            folder.rename(apart)
+            sync(self._root)
+
+    def bring_back(self, key: str) -> None:
+        """What was set apart is the entry again where no other has taken its place; else it goes."""
+        folder, apart = self._folder(key), self._root / f"{APART_PREFIX}{key}"
+        with self._records.alone(key), translated("bring back", apart):
+            if not os.path.lexists(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    apart.rename(folder)
+                    sync(self._root)
+        shutil.rmtree(apart, ignore_errors=True)
+
     # space
 
     def holdings(self) -> list[Holding]:
@@ -248,6 +273,9 @@ class EngineStore(DeviceMemory):
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
                         swept.append(folder.name)
+        for folder in self._root.glob(f"{APART_PREFIX}*"):
+            if KEY_PATTERN.fullmatch(key := folder.name.removeprefix(APART_PREFIX)):
+                self.bring_back(key)
         self._sweep_memory()
         return swept
 

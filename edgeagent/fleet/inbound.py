@@ -60,7 +60,9 @@ class Desired(Wish):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [dict(way) for way in _WAYS]})
 
-    version: Count = Field(ge=1, description="Rises with every wish; one that is not newer is ignored, and answered")
+    version: int = Field(
+        ge=1, le=2**53 - 1, description="Rises with every wish; one that is not newer is ignored, and answered"
+    )
     config: dict[str, JsonValue] | None = Field(default=None, description="The whole desired layer, as in config.toml")
     base: Count | None = Field(default=None, description="With patch: the version that it changes; 0 for none")
     patch: dict[str, JsonValue] | None = Field(default=None, description="What to change; null takes a key away")

@@ -81,6 +81,7 @@ class After:
         self._regions = _regions(start.after)
         self._sure = _thresholds(start)
         self._lowest = _lowest(start, self._sure)
+        self._last: Found | None = None
         if start.after.tracking is not None:
             from edgeagent.vision.assign import solver
 
@@ -92,11 +93,16 @@ class After:
         if memory.classes is not self._start.classes:
             memory.suit(self._start)
         memory.looked += 1
-        found = self.find(candidates, box, capture_ns)
+        found = self._last = self.find(candidates, box, capture_ns)
         if memory.changes is not None and not memory.changes.is_news(_keys(found), found.detections.boxes, capture_ns):
             memory.unchanged += 1
             return None
         return _rows(found, self._regions.names if self._regions is not None else ())
+
+    def last_rows(self) -> list[ResultRow]:
+        """Those of the last frame, told or not."""
+        names = self._regions.names if self._regions is not None else ()
+        return [] if self._last is None else _rows(self._last, names)
 
     def is_snapshot_due(self, rows: Sequence[ResultRow], capture_ns: int) -> bool:
         """Whether a picture is wanted of the frame with these rows; asked once for each that is told."""

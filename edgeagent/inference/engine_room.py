@@ -17,7 +17,7 @@ from edgeagent.camera.pace import Spacing
 from edgeagent.errors import EngineError
 from edgeagent.inference.after import After, Memory
 from edgeagent.inference.engine import Engine, EngineKey
-from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunFailed
+from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunFailed, TakeSnapshot
 from edgeagent.inference.opener import Opened, Opener
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.pipeline import Pipeline
@@ -166,6 +166,11 @@ class EngineRoom:
         if not stream.pipelines:
             stream.feed.streams.remove(stream)
             self.on_gone(stream)
+
+    def ask_picture(self, word: TakeSnapshot) -> None:
+        """Of the next frame that the pipeline looks at; none where it has no engine."""
+        if (serving := self._serving.get(word.pipeline)) is not None:
+            serving.pipeline.asked = word
 
     # engines fail and go
 

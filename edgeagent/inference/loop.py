@@ -31,6 +31,7 @@ from edgeagent.inference.messages import (
     Pace,
     PipelineStart,
     SetPace,
+    TakeSnapshot,
 )
 from edgeagent.inference.opener import Opener, Opens
 from edgeagent.inference.schedule import Room, Turns, Waiting
@@ -107,6 +108,8 @@ class Infer:
                 self.load(word.pipeline)
             elif isinstance(word, SetPace):
                 self.pace(word.pace)
+            elif isinstance(word, TakeSnapshot):
+                self._room.ask_picture(word)
             else:
                 return False
         return True

@@ -141,6 +141,15 @@ class SetPace(Message):
     pace: Pace
 
 
+class TakeSnapshot(Message):
+    """Agent to child: a picture of the next frame that the pipeline looks at, whatever is in it."""
+
+    kind: Literal["take_snapshot"] = "take_snapshot"
+    pipeline: str
+    drawn: bool
+    asked: int
+
+
 class Loaded(Message):
     """From the next frame on the pipeline runs on this engine. `canary`: what the engine said of its canary, empty
     where it gave no numbers."""
@@ -237,7 +246,8 @@ class InferStats(Message):
 
 
 class Snapshot(Message):
-    """A picture of a frame, `jpeg` in base64; its result went before it. `found`: detections in the frame."""
+    """A picture of a frame, `jpeg` in base64; its result went before it. `found`: detections in the frame. `asked`: the
+    number of the word that asked for it, 0 where none did."""
 
     kind: Literal["snapshot"] = "snapshot"
     pipeline: str
@@ -246,11 +256,12 @@ class Snapshot(Message):
     drawn: bool
     found: int
     jpeg: str
+    asked: int = 0
 
 
 InferWord = Annotated[
     InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot, Field(discriminator="kind")
 ]  # beside results
 INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot] = TypeAdapter(InferWord)
-AgentWord = Annotated[LoadPipeline | SetPace | Stop, Field(discriminator="kind")]
-AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | Stop] = TypeAdapter(AgentWord)
+AgentWord = Annotated[LoadPipeline | SetPace | TakeSnapshot | Stop, Field(discriminator="kind")]
+AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | TakeSnapshot | Stop] = TypeAdapter(AgentWord)

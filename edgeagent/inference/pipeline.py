@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import Frame, FrameMeta
 from edgeagent.inference.after import After
-from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, Snapshot
+from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, Snapshot, TakeSnapshot
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.result_line import detections_json, quoted, result_line
 from edgeagent.inference.snapshots import draw_snapshot
@@ -35,6 +35,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self._names = quoted(self.start.classes)
         self._to_picture: list[ResultRow] | None = None
+        self.asked: TakeSnapshot | None = None
 
     def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """What `wants` would say of this frame, without counting it."""
@@ -51,8 +52,10 @@ class Pipeline:
         """The line that tells the agent of a frame; None where it is not to be told."""
         rows = self.after.take(candidates, meta.box, meta.capture_ns)
         if rows is None:
+            self._to_picture = self.after.last_rows() if self.asked is not None else None
             return None
-        self._to_picture = rows if self.after.is_snapshot_due(rows, meta.capture_ns) else None
+        due = self.after.is_snapshot_due(rows, meta.capture_ns)
+        self._to_picture = rows if due or self.asked is not None else None
         found = detections_json(rows, self._names)
         head = FrameResult(
             pipeline=self.start.pipeline,
@@ -74,18 +77,21 @@ class Pipeline:
 
         `is_whole` is asked after the frame was copied: its place in the ring is not ours.
         """
-        rows, wish = self._to_picture, self.start.after.snapshot
+        rows, wish, asked = self._to_picture, self.start.after.snapshot, self.asked
         self._to_picture = None
-        if rows is None or wish is None:
+        if rows is None or (wish is None and asked is None):
             return None
         own = frame.copy()
         if not is_whole():
-            return None
+            return None  # one that was asked for is taken of the next frame
+        self.asked = None
+        drawn = asked.drawn if asked is not None else wish is not None and wish.drawn
         return Snapshot(
             pipeline=self.start.pipeline,
             frame=meta.sequence,
             capture_ms=meta.capture_ms,
-            drawn=wish.drawn,
+            drawn=drawn,
             found=len(rows),
-            jpeg=draw_snapshot(own, meta.box, rows, self.start.classes, drawn=wish.drawn),
+            jpeg=draw_snapshot(own, meta.box, rows, self.start.classes, drawn=drawn),
+            asked=asked.asked if asked is not None else 0,
         )

@@ -206,6 +206,23 @@ class BoardPower:
             plan = plan_target(name, wanted, conf, read_power_state(self._root, conf), self._facts.soc)
             return plan, self._apply(plan, helper, REPAIR_RULE, self._goes_on)
 
+    def reboot(self, helper: PowerHelper, rule: RebootRule) -> str:
+        """Reboot the board because nothing else helps, within the day's budget. Why it is not done; empty where it is.
+
+        Raises PowerMemoryError and what the helper raises.
+        """
+        with self._one_at_a_time:
+            if not rule.allowed:
+                return rule.why_not
+            now_ms = self._clock.wall_ms()
+            if not self.memory().may_reboot(now_ms, rule.per_day):
+                return f"the {rule.per_day} that a day allows were used up (power.max_reboots_per_day)"
+            self._change(lambda old: old.with_bare_reboot(now_ms))
+            outcome = helper.call("reboot")
+            if outcome.result == "refused":
+                self._change(lambda old: replace(old, reboots_ms=old.reboots_ms[:-1]))
+            return "" if outcome.result == "rebooting" else outcome.detail
+
     def stop(self) -> None:
         """From any thread: no change makes a further call, except `restore`, which waits for one under way."""
         self._stopped.set()

@@ -67,6 +67,11 @@ class PowerMemory:
         dated = self.dated(now_ms)
         return replace(dated, pending=pending, required=None, reboots_ms=(*dated.reboots_ms, now_ms))
 
+    def with_bare_reboot(self, now_ms: int) -> PowerMemory:
+        """One that brings no other mode: what waits for a reboot goes on waiting for it."""
+        dated = self.dated(now_ms)
+        return replace(dated, reboots_ms=(*dated.reboots_ms, now_ms))
+
     def without_reboot(self) -> PowerMemory:
         """The last reboot was refused: it does not count."""
         return replace(self, pending=None, reboots_ms=self.reboots_ms[:-1])

@@ -98,9 +98,9 @@ class Watcher(Ear):
 
 
 @contextmanager
-def watching(port: int, topic: str = EVERYTHING) -> Iterator[Watcher]:
+def watching(port: int, topic: str = EVERYTHING, kind: type[Watcher] = Watcher) -> Iterator[Watcher]:
     """Whoever watches; all that it saw has to keep the contract."""
-    watcher = Watcher()
+    watcher = kind()
     link = MqttLink(settings(port, client_id=f"watcher-{uuid.uuid4().hex[:8]}", will=None), watcher.take)
     link.subscribe({topic: 0})  # QoS 1 would want an acknowledgement for each
     link.start()

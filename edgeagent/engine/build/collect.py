@@ -45,6 +45,16 @@ class Collector:
             self._report.tell("waiting", 0, "another process collects this camera's calibration frames")
             self._report.pause(WAIT_FOR_OTHER_S)
 
+    def new_set(self, width: int, height: int) -> CalibrationSet:
+        """A new set in the place of the one that may be there. Raises EngineError when no frames come."""
+        folder = Path(self._wish.folder)
+        while True:
+            with set_lock(folder) as free:
+                if free:
+                    return self._collected(folder, InputSpec(width=width, height=height))
+            self._report.tell("waiting", 0, "another process collects this camera's calibration frames")
+            self._report.pause(WAIT_FOR_OTHER_S)
+
     def _fits(self, found: CalibrationSet, size: InputSpec) -> bool:
         record = found.record
         enough = record.holdout >= self._wish.holdout and len(record.files) >= self._wish.frames + self._wish.holdout
