@@ -232,7 +232,7 @@ class Agent:
 
     def _second(self) -> None:
         self._line.measure()
-        self._fleet.outbox.second()
+        self._fleet.second()
         rss_mb, cpu_percent = self._cost.take()
         stats = self._fleet.stats()
         values = {

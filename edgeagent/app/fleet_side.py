@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from edgeagent.app.dashboards import Dashboards
+from edgeagent.app.home_assistant import topics_of_others
 from edgeagent.app.inbox import Inbox
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.link_news import LinkNews
@@ -30,26 +32,30 @@ class FleetSide:
     def __init__(self, config: Config, state_dir: Path, session: str, clock: Clock, rng: Random) -> None:
         topics, stamp = Topics(config.device.fleet, config.device_id), Stamp(session, clock.wall_ms)
         self.session = session
-        self.inbox = Inbox(topics, config.device.groups)
+        self.inbox = Inbox(topics, config.device.groups, topics_of_others(config))
         self.keeper = LinkKeeper(config, topics, stamp, clock, rng, self.inbox)
         outbox = Outbox(state_dir / "outbox.db", session.partition("-")[0], clock)
         self.sender = Sender(self.keeper.link, outbox, clock, config.outbox.max_bytes)
         mqtt = config.mqtt
         self.publisher = Publisher(self.sender, topics, stamp, clock, mqtt.results_qos, mqtt.results_expiry_s)
         self.outbox = OutboxDesk(outbox, self.sender, self.publisher, clock)
+        self.dashboards = Dashboards(config, self.publisher, self.sender, topics, clock)
         self.on_connected: Callable[[Connected], None] = lambda event: None
         self._news = LinkNews(self.publisher)
         self.keeper.on_link = self.sender.attach
         self.keeper.take = self._heard
         self.inbox.on("status", Presence(self.publisher.status_again).take)
+        self.inbox.on("other", lambda said: self.dashboards.take(said.topic, said.payload))
 
     async def open(self) -> None:
         """What an earlier run left comes first; then the link is begun."""
         await self.outbox.open()
         self.keeper.start()
+        self.dashboards.start()
 
     async def close(self, reason: str) -> None:
         """With last words; what does not get out any more is kept."""
+        self.dashboards.stop()
         await self.keeper.stop(self.publisher.last_words(reason))
         await self.outbox.close()
 
@@ -57,6 +63,11 @@ class FleetSide:
         """Another link. Raises ConfigError for one that can never work."""
         self.publisher.deliver_results(config.mqtt.results_qos, config.mqtt.results_expiry_s)
         await self.keeper.change(config, self.publisher.last_words("it was set to another broker"))
+
+    def second(self) -> None:
+        """Once a second."""
+        self.dashboards.tick()
+        self.outbox.second()
 
     def stats(self) -> LinkStats:
         return self.sender.stats()

@@ -79,6 +79,7 @@ class Parts:
         self.fleet.sender.resize(config.outbox.max_bytes)
         self.ground.governor.change(config.thermal)
         self.board.change(config.power, config.thermal)
+        self.fleet.dashboards.apply(config)
         if not changes.has("power"):
             return []
         await self.power_group.stop()
