@@ -26,23 +26,16 @@ from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.config_applier import ConfigApplier
 from edgeagent.app.config_desk import ConfigDesk
-from edgeagent.app.dashboards import Dashboards
+from edgeagent.app.fleet_side import FleetSide
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.gpu_trouble import GpuTrouble
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, first_error
-from edgeagent.app.home_assistant import birth_filter
-from edgeagent.app.inbox import Inbox
 from edgeagent.app.jobs_wiring import Commands
 from edgeagent.app.line import Line
-from edgeagent.app.link_keeper import LinkKeeper
-from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
-from edgeagent.app.outbox_desk import OutboxDesk
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
-from edgeagent.app.presence import Presence
-from edgeagent.app.publisher import Publisher
 from edgeagent.app.release_news import tell_rolled_back
 from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import next_session, only_agent
@@ -52,12 +45,7 @@ from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError
-from edgeagent.fleet.envelope import Stamp
-from edgeagent.fleet.link_types import Connected, LinkEvent
 from edgeagent.fleet.messages import schema_names
-from edgeagent.fleet.outbox import Outbox
-from edgeagent.fleet.sender import Sender
-from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
 from edgeagent.supervise.systemd import notifier
 
@@ -81,40 +69,25 @@ class Agent:
         root, self._state_dir = Path(config.device.board_root), Path(config.device.state_dir)
         self._desk = desk
         self._clock = clock
-        topics = Topics(config.device.fleet, config.device_id)
-        session = next_session(self._state_dir)
-        stamp = Stamp(session, clock.wall_ms)
-        self._inbox = Inbox(topics, config.device.groups)
-        self._inbox.also(birth_filter(config))
-        keeper = LinkKeeper(config, topics, stamp, clock, rng, self._inbox)
-        outbox = Outbox(self._state_dir / "outbox.db", session.partition("-")[0], clock)
-        self._sender = Sender(keeper.link, outbox, clock, config.outbox.max_bytes)
-        keeper.on_link = self._sender.attach
-        self._publisher = Publisher(
-            self._sender, topics, stamp, clock, config.mqtt.results_qos, config.mqtt.results_expiry_s
-        )
-        self._outbox = OutboxDesk(outbox, self._sender, self._publisher, clock)
+        self._fleet = FleetSide(config, self._state_dir, next_session(self._state_dir), clock, rng)
+        self._publisher = self._fleet.publisher
         self._service = ServiceDesk(
             notifier(os.environ, os.getpid()),
             Path(config.device.run_dir),
-            session,
+            self._fleet.session,
             self._publisher,
-            keeper.is_alive,
+            self._fleet.keeper.is_alive,
         )
         self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
             root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
         )
         self._line = Line(config, self._ground)
-        boards = Dashboards(config, self._publisher, self._sender, topics, clock)
-        self._parts = Parts(
-            config, self._publisher, self._sender, keeper, self._ground, self._board, self._line, boards
-        )
-        self._news = LinkNews(self._publisher)
+        self._parts = Parts(config, self._fleet, self._ground, self._board, self._line)
         self._gpu = GpuTrouble(
             self._publisher, clock, lambda: any(one.running for one in self._line.served), self._ground.power.reboot
         )
-        self._commands = Commands(self._parts, desk, stamp.session, self._restart)
+        self._commands = Commands(self._parts, desk, self._fleet.session, self._restart)
         self._wire()
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -140,11 +113,9 @@ class Agent:
         self._publisher.on_summary = ground.governor.streams_taken
         ground.governor.read = self._board.quick
         self._board.on_reading = self._look
-        self._parts.keeper.take = self._heard
-        self._inbox.on("status", Presence(self._publisher.status_again).take)
-        self._inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
-        self._inbox.on("command", self._commands.hears)
-        self._inbox.also(birth_filter(self._parts.config), self._parts.dashboards.take)
+        self._fleet.inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
+        self._fleet.inbox.on("command", self._commands.hears)
+        self._fleet.on_connected = self._commands.connected
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info
         line.on_gpu_lost = self._gpu.lost
@@ -162,9 +133,7 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._line.sweep()
-        await self._outbox.open()
-        self._parts.keeper.start()
-        self._parts.dashboards.start()
+        await self._fleet.open()
         reason = "ended by an error"
         try:
             self._publisher.status("init")
@@ -248,9 +217,7 @@ class Agent:
             self._second()
         finally:
             self._board.close()
-            self._parts.dashboards.stop()
-            await self._parts.keeper.stop(self._publisher.last_words(reason))
-            await self._outbox.close()
+            await self._fleet.close(reason)
             self._line.cameras.close()
             log.info("stopped", reason=reason)
 
@@ -279,10 +246,9 @@ class Agent:
 
     def _second(self) -> None:
         self._line.measure()
-        self._parts.dashboards.tick()
-        self._outbox.second()
+        self._fleet.second()
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._sender.stats()
+        stats = self._fleet.stats()
         self._service.second(stats)
         values = {
             "rss_mb": rss_mb,
@@ -292,7 +258,7 @@ class Agent:
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
             "restarts": self._line.restarts,
-            **self._outbox.measure(),
+            **self._fleet.outbox.measure(),
         }
         self._publisher.measurement("agent", values)
 
@@ -316,12 +282,6 @@ class Agent:
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
         )
-
-    def _heard(self, event: LinkEvent) -> None:
-        if isinstance(event, Connected):
-            self._commands.connected(event)
-        self._news.take(event)  # first: after a connection the status goes before the backlog
-        self._sender.take(event)
 
 
 def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:

@@ -13,7 +13,7 @@ from edgeagent.fleet.topics import Topics
 
 
 class Dashboards:
-    """For the event loop only; `tick` about once a second. What is to be subscribed to: `birth_filter`."""
+    """For the event loop only; `tick` about once a second. The inbox listens to `topics_of_others`."""
 
     def __init__(self, config: Config, publisher: Publisher, link: Link, topics: Topics, clock: Clock) -> None:
         self._config = config
@@ -38,13 +38,10 @@ class Dashboards:
             self.stop()
             self.start()
 
-    def take(self, topic: str, payload: bytes) -> bool:
-        """A message that came in: whether it was for this."""
-        if self._home is None or topic != self._home.birth_topic:
-            return False
-        if payload == b"online":
+    def take(self, topic: str, payload: bytes) -> None:
+        """A message of another program."""
+        if self._home is not None and topic == self._home.birth_topic and payload == b"online":
             self._home.again()
-        return True
 
     def tick(self) -> None:
         if self._home is not None:

@@ -44,9 +44,9 @@ def birth_topic(config: Config) -> str:
     return f"{config.home_assistant.prefix}/status"
 
 
-def birth_filter(config: Config) -> dict[str, int]:
-    """What the link is to subscribe to: filter -> QoS."""
-    return {birth_topic(config): 0} if config.home_assistant.discovery else {}
+def topics_of_others(config: Config) -> tuple[str, ...]:
+    """What the inbox is to listen to beside what is said to the device."""
+    return (birth_topic(config),) if config.home_assistant.discovery else ()
 
 
 class HomeAssistant:

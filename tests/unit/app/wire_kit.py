@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import ManualClock
@@ -10,25 +10,8 @@ from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.topics import Topics
 
-NOTHING_YET = LinkStats(
-    connected=False,
-    protocol=None,
-    waiting=0,
-    in_flight=0,
-    heard_age_s=None,
-    published=0,
-    published_bytes=0,
-    dropped_offline=0,
-    dropped_full=0,
-    expired=0,
-    superseded=0,
-    too_large=0,
-    rejected=0,
-    connects=0,
-    losses=0,
-    refusals=0,
-    faults=0,
-)
+_OTHERWISE = {"connected": False, "protocol": None, "heard_age_s": None}
+NOTHING_YET = LinkStats(**{each.name: _OTHERWISE.get(each.name, 0) for each in fields(LinkStats)})  # type: ignore[arg-type]
 
 
 class Remembering:
