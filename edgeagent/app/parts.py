@@ -16,9 +16,9 @@ from edgeagent.app.line_change import change_line
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.publisher import Publisher
-from edgeagent.app.wiring import inbound_filters
 from edgeagent.config.changes import Changes, changes_between
 from edgeagent.config.schema import Config
+from edgeagent.fleet.sender import Sender
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Parts:
 
     config: Config
     publisher: Publisher
+    sender: Sender
     keeper: LinkKeeper
     ground: Ground
     board: BoardWatch
@@ -66,12 +67,13 @@ class Parts:
         return restarted
 
     async def _change_link(self, config: Config) -> list[str]:
-        self.publisher.deliver_results(config.mqtt.results_qos)
+        self.publisher.deliver_results(config.mqtt.results_qos, config.mqtt.results_expiry_s)
         last_words = self.publisher.last_words("it was set to another broker")
-        await self.keeper.change(config, inbound_filters(config), last_words)
+        await self.keeper.change(config, last_words)
         return ["link"]
 
     async def _change_board(self, config: Config, changes: Changes) -> list[str]:
+        self.sender.resize(config.outbox.max_bytes)
         self.ground.governor.change(config.thermal)
         self.board.change(config.power, config.thermal)
         if not changes.has("power"):

@@ -33,6 +33,7 @@ MEANING: dict[Consequence, str] = {
 TABLE: dict[Consequence, tuple[str, ...]] = {
     "at-once": (
         "remote.**",
+        "outbox.**",
         "cameras.*.min_fps",
         "cameras.*.recycle_after_h",
         "cameras.*.recycle_above_mb",

@@ -19,6 +19,7 @@ from edgeagent.config.cross import cross_mistakes
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.config.kinds import AbsolutePath, Id, ModelPath, Table
 from edgeagent.config.mqtt_table import MqttSettings
+from edgeagent.config.outbox_table import OutboxSettings
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.errors import ConfigError
@@ -209,6 +210,9 @@ class Config(Table):
         default_factory=DeviceSettings, description="Who this device is and where it keeps its things."
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker that results and health go to.")
+    outbox: OutboxSettings = Field(
+        default_factory=OutboxSettings, description="What is kept until the broker has it, and how much of it."
+    )
     remote: RemoteSettings = Field(
         default_factory=RemoteSettings, description="What may be set and commanded over MQTT."
     )

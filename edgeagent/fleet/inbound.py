@@ -51,7 +51,9 @@ class Desired(Wish):
     `base`, and refused where another version is in force.
     """
 
-    version: Count = Field(ge=1, description="Rises with every wish; one that is not newer is ignored, and answered")
+    version: int = Field(
+        ge=1, le=2**53 - 1, description="Rises with every wish; one that is not newer is ignored, and answered"
+    )
     config: dict[str, JsonValue] | None = Field(default=None, description="The whole desired layer, as in config.toml")
     base: Count | None = Field(default=None, description="With patch: the version that it changes; 0 for none")
     patch: dict[str, JsonValue] | None = Field(default=None, description="What to change; null takes a key away")

@@ -1,6 +1,6 @@
 """Bad desired configs, one after the other on one device: each time it is back on its last good config by itself.
 
-Thirty of them here; EDGEAGENT_BAD_CONFIGS=100 takes as many as it says.
+Twenty-seven of them here, three of each kind; EDGEAGENT_BAD_CONFIGS=100 takes as many as it says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from test_link_kit import free_port, needs_mosquitto
 
 from edgeagent.fleet.measurements import Summary
 
-COUNT = int(os.environ.get("EDGEAGENT_BAD_CONFIGS", "30"))
+COUNT = int(os.environ.get("EDGEAGENT_BAD_CONFIGS", "27"))
 pytestmark = [needs_mosquitto, pytest.mark.timeout(120 + 10 * COUNT)]
 Layer = dict[str, Any]
 Wish = dict[str, Any]
