@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from edgeagent.app.command_context import CommandContext
 from edgeagent.app.command_kind import Life
@@ -25,30 +24,10 @@ from edgeagent.app.power import helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
-from edgeagent.fleet.inbound import Inbound
 from edgeagent.fleet.job_verdict import Arrival
 from edgeagent.fleet.link_types import Connected
 
 SETTLED_S = 30.0  # what a broker has kept for us has come by then
-
-
-class Said(Protocol):
-    """A message, as the link and the inbox hand it over."""
-
-    @property
-    def payload(self) -> bytes: ...
-
-    @property
-    def retain(self) -> bool: ...
-
-    @property
-    def response_topic(self) -> str: ...
-
-    @property
-    def correlation(self) -> bytes | None: ...
-
-    @property
-    def expiry_s(self) -> int | None: ...
 
 
 class Commands:
@@ -77,20 +56,17 @@ class Commands:
         kept_ns = round(SETTLED_S * 1e9) if event.session_present else 0
         self._kept_until_ns = self._clock.monotonic_ns() + kept_ns
 
-    def hears(self, said: Received) -> None:
-        """A command has come in."""
-        if said.inbound is not None:
-            self.take(said.inbound, said, said.acknowledge)
-
-    def take(self, inbound: Inbound, said: Said, acknowledge: Callable[[], None]) -> None:
+    def take(self, received: Received) -> None:
         """What was said on a command's topic. An empty payload has taken a retained one off the broker."""
-        if not said.payload:
-            acknowledge()
+        inbound = received.inbound
+        if inbound is None or not received.payload:
+            received.acknowledge()
             return
         live = self._clock.monotonic_ns() >= self._kept_until_ns
-        arrival = Arrival(said.retain, None if said.expiry_s is None else float(said.expiry_s), live)
-        answer = said.response_topic, said.correlation
-        self.desk.take(Arrived(inbound.name, inbound.scope, said.payload, arrival, *answer, acknowledge))
+        expiry_s = None if received.expiry_s is None else float(received.expiry_s)
+        arrival = Arrival(received.retain, expiry_s, live)
+        answer = received.response_topic, received.correlation
+        self.desk.take(Arrived(inbound.name, inbound.scope, received.payload, arrival, *answer, received.acknowledge))
 
 
 def context_of(parts: Parts, config: ConfigDesk, life: Life, restart: Callable[[], None]) -> CommandContext:

@@ -22,7 +22,7 @@ from edgeagent.fleet.results import Event, Result
 from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import EngineState, Info
 
-pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
+pytestmark = [needs_mosquitto, pytest.mark.timeout(400)]
 
 SECRET = "hunter2-Zx"
 
