@@ -42,7 +42,6 @@ from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.power import PowerDesk, helper_for
 from edgeagent.app.publisher import Publisher
-from edgeagent.app.release_news import tell_rolled_back
 from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.shed_words import ShedWords
@@ -88,7 +87,7 @@ class Agent:
         self._heard = LinkNews(self._publisher)
         self._service = ServiceDesk(
             notifier(os.environ, os.getpid()),
-            Path(config.device.run_dir),
+            (Path(config.device.run_dir), self._state_dir),
             self._session,
             self._publisher,
             self._link.is_alive,
@@ -223,7 +222,6 @@ class Agent:
             for group in groups:
                 tasks.start_soon(group.run)
             self._service.started()
-            tell_rolled_back(self._state_dir, self._publisher)
             tasks.start_soon(self._each, self._config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, SECOND_S, self._second)
             tasks.start_soon(self._governor.run)

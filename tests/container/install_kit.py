@@ -121,6 +121,8 @@ class Feed:
         self._process.kill()
         self._process.wait()
         self._thread.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 class Device:
