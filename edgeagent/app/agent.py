@@ -36,7 +36,6 @@ from edgeagent.app.line import Line
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
-from edgeagent.app.release_news import tell_rolled_back
 from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import next_session, only_agent
 from edgeagent.app.wiring import module_facts, pipeline_info
@@ -73,7 +72,7 @@ class Agent:
         self._publisher = self._fleet.publisher
         self._service = ServiceDesk(
             notifier(os.environ, os.getpid()),
-            Path(config.device.run_dir),
+            (Path(config.device.run_dir), self._state_dir),
             self._fleet.session,
             self._publisher,
             self._fleet.keeper.is_alive,
@@ -150,7 +149,6 @@ class Agent:
             tasks.start_soon(self._hear_signals)
             self._parts.start(tasks)
             self._service.started()
-            tell_rolled_back(self._state_dir, self._publisher)
             tasks.start_soon(self._each, lambda: self._parts.config.power.sample_interval_s, self._board.sample)
             tasks.start_soon(self._each, lambda: SECOND_S, self._second)
             tasks.start_soon(self._ground.governor.run)

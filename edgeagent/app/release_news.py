@@ -34,20 +34,34 @@ class RolledBack(BaseModel):
     told: bool = False
 
 
-def tell_rolled_back(state_dir: Path, publisher: Publisher) -> None:
-    """Say on MQTT that an upgrade was undone, where one was."""
-    path = state_dir / FILE
-    found = read_rolled_back(path)
-    if found is None:
-        return
-    text = f"rolled back from {found.from_release} to {found.to_release}: {found.reason}"
-    publisher.note(COMPONENT, "degraded", text)
-    if not found.told:
-        log.error("rolled-back", release=found.from_release, runs=found.to_release, reason=found.reason)
-        facts = {"from": found.from_release, "to": found.to_release, "reason": found.reason}
-        publisher.event(EVENT, "error", text, **facts)
-        with suppress(OSError):  # told twice is better than not at all
-            replace_file(path, json.dumps({**found.model_dump(), "told": True}).encode())
+class ReleaseNews:
+    """Says on MQTT that an upgrade was undone, where one was, and that this is over when the file has gone."""
+
+    def __init__(self, state_dir: Path, publisher: Publisher) -> None:
+        self._path = state_dir / FILE
+        self._publisher = publisher
+        self._told = False
+
+    def tell(self) -> None:
+        """At the start."""
+        found = read_rolled_back(self._path)
+        if found is None:
+            return
+        self._told = True
+        text = f"rolled back from {found.from_release} to {found.to_release}: {found.reason}"
+        self._publisher.note(COMPONENT, "degraded", text)
+        if not found.told:
+            log.error("rolled-back", release=found.from_release, runs=found.to_release, reason=found.reason)
+            facts = {"from": found.from_release, "to": found.to_release, "reason": found.reason}
+            self._publisher.event(EVENT, "error", text, **facts)
+            with suppress(OSError):  # told twice is better than not at all
+                replace_file(self._path, json.dumps({**found.model_dump(), "told": True}).encode())
+
+    def look(self) -> None:
+        """Now and then: an operator who installs what runs already ends it."""
+        if self._told and not self._path.exists():
+            self._told = False
+            self._publisher.note(COMPONENT, "ok")
 
 
 def read_rolled_back(path: Path) -> RolledBack | None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from edgeagent import __version__
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.release_news import ReleaseNews
 from edgeagent.fleet.link_types import LinkStats
 from edgeagent.supervise.systemd import Notifier
 
@@ -25,13 +26,20 @@ READY_STATES = ("ready", "degraded")
 
 
 class ServiceDesk:
-    """For the event loop only. `link_alive`: whether the link's thread runs."""
+    """For the event loop only. `directories`: run_dir, state_dir. `link_alive`: whether the link's thread runs."""
 
     def __init__(
-        self, notifier: Notifier, run_dir: Path, session: str, publisher: Publisher, link_alive: Callable[[], bool]
+        self,
+        notifier: Notifier,
+        directories: tuple[Path, Path],
+        session: str,
+        publisher: Publisher,
+        link_alive: Callable[[], bool],
     ) -> None:
         self._notifier = notifier
+        run_dir, state_dir = directories
         self._path = run_dir / FILE
+        self._release = ReleaseNews(state_dir, publisher)
         self._session = session
         self._publisher = publisher
         self._link_alive = link_alive
@@ -40,9 +48,11 @@ class ServiceDesk:
     def started(self) -> None:
         """Everything has been started."""
         self._notifier.ready()
+        self._release.tell()
 
     def second(self, link: LinkStats) -> None:
         """A second has passed in which the loop did its work."""
+        self._release.look()
         facts = self._facts(link)
         self._notifier.status(status_line(facts))
         self._write(facts)

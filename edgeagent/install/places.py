@@ -97,11 +97,11 @@ class Places:
 
     @property
     def sysusers(self) -> Path:
-        return self.root / "etc/sysusers.d/edgeagent.conf"
+        return self.root / "usr/lib/sysusers.d/edgeagent.conf"
 
     @property
     def tmpfiles(self) -> Path:
-        return self.root / "etc/tmpfiles.d/edgeagent.conf"
+        return self.root / "usr/lib/tmpfiles.d/edgeagent.conf"
 
     @property
     def command(self) -> Path:

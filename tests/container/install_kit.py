@@ -34,7 +34,7 @@ INSTALLED = "/opt/edgeagent/installer/install.sh"
 AGENT = "edgeagent.service"
 INSTALL_S = 240.0
 MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 << 30
-WAIT_S = 60.0
+WAIT_S = 120.0
 MAKE_BOARD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from edgeagent.simulate.board import make_board; "
 RESULT, STATUS = r"edgeagent/v1/lab/dev-1/r/", r"edgeagent/v1/lab/dev-1/status$"
 SETTINGS = f"""
@@ -121,6 +121,8 @@ class Feed:
         self._process.kill()
         self._process.wait()
         self._thread.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 class Device:

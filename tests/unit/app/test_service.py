@@ -10,7 +10,7 @@ from test_publisher import Memory
 
 from edgeagent import __version__
 from edgeagent.app.publisher import Publisher
-from edgeagent.app.release_news import FILE, read_rolled_back, tell_rolled_back
+from edgeagent.app.release_news import FILE, ReleaseNews, read_rolled_back
 from edgeagent.app.service import ServiceDesk
 from edgeagent.app.session import only_agent
 from edgeagent.app.status_words import command_status
@@ -33,7 +33,7 @@ class World:
         self.link_alive = True
         self.run_dir = run_dir
         notifier = Notifier(self.said.append, watchdog_s=30)
-        self.desk = ServiceDesk(notifier, run_dir, "b-1", self.publisher, lambda: self.link_alive)
+        self.desk = ServiceDesk(notifier, (run_dir, run_dir), "b-1", self.publisher, lambda: self.link_alive)
 
     def second(self, *, connected: bool = True) -> None:
         counts = dict.fromkeys(LinkStats.__dataclass_fields__, 0)
@@ -88,11 +88,23 @@ def test_an_upgrade_that_was_undone_is_told_and_its_event_once(world: World, tmp
     left = {"from_release": "2.0", "to_release": "1.0", "reason": "it crashed", "told": False}
     (tmp_path / FILE).write_text(json.dumps(left))
     for _ in range(2):
-        tell_rolled_back(tmp_path, world.publisher)
+        ReleaseNews(tmp_path, world.publisher).tell()
     events = [json.loads(payload) for topic, payload, _, _ in world.link.sent if topic == "e/release-rolled-back"]
     assert [event["facts"] for event in events] == [{"from": "2.0", "to": "1.0", "reason": "it crashed"}]
     world.publisher.started()
     assert world.link.last("status")["reason"] == "release: rolled back from 2.0 to 1.0: it crashed"
+
+
+def test_it_is_over_when_the_installer_has_taken_the_file_away(world: World, tmp_path: Path) -> None:
+    left = {"from_release": "2.0", "to_release": "1.0", "reason": "it crashed", "told": False}
+    (tmp_path / FILE).write_text(json.dumps(left))
+    world.desk.started()
+    world.publisher.started()
+    world.second()
+    assert world.file()["state"] == "degraded"
+    (tmp_path / FILE).unlink()
+    world.second()
+    assert (world.file()["state"], world.link.last("status")["state"]) == ("ready", "ready")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"from_release": 1}'])
