@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from engine_kit import Frames, Net, noise_frames, write_bundle
+from onnx import helper
 
+from edgeagent.engine.batching import with_batch
 from edgeagent.engine.build.compare import compare
 from edgeagent.engine.build.proof import ProofRun
 from edgeagent.engine.build.verify import VerifyRequest, verify_engine
@@ -88,6 +91,17 @@ def test_an_engine_that_gives_no_numbers_never_agrees(reference: list[Candidates
 # the process
 
 
+def mixing(folder: Path) -> onnx.ModelProto:
+    """A network that takes each frame for the mean of all: for one alone it is the plain one."""
+    model = NET.model()
+    for node in model.graph.node:
+        node.output[:] = ["was" if name == "output0" else name for name in node.output]
+    model.graph.node.append(helper.make_node("ReduceMean", ["was"], ["mean"], axes=[0], keepdims=1))
+    model.graph.node.append(helper.make_node("Sub", ["was", "mean"], ["apart"]))
+    model.graph.node.append(helper.make_node("Sub", ["was", "apart"], ["output0"]))
+    return graft_bundle(write_bundle(folder, NET, model))
+
+
 @pytest.fixture(scope="module")
 def request_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., VerifyRequest]:
     folder = tmp_path_factory.mktemp("proof")
@@ -99,6 +113,9 @@ def request_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verif
     (folder / "float").write_bytes(NET.model().SerializeToString())
     other = graft_bundle(write_bundle(folder / "other", Net(width=32, height=32)))
     (folder / "other-size").write_bytes(other.SerializeToString())
+    (folder / "three").write_bytes(with_batch(network, 3, fixed=False).SerializeToString())
+    (folder / "three-padded").write_bytes(with_batch(network, 3, fixed=True).SerializeToString())
+    (folder / "mixing").write_bytes(with_batch(mixing(folder / "mix"), 3, fixed=False).SerializeToString())
     for name, holdout in (("set", 4), ("none-held-out", 0)):
         with SetWriter(folder / "calibration" / name) as writer:
             for frame in frames:
@@ -131,6 +148,22 @@ def test_the_process_finds_what_the_function_finds(request_for: Callable[..., Ve
 
 def test_the_reference_agrees_with_itself(request_for: Callable[..., VerifyRequest]) -> None:
     assert verify_engine(request_for("reference")).value == 1.0
+
+
+@pytest.mark.parametrize("plan", ["three", "three-padded"])
+def test_an_engine_for_several_frames_is_asked_for_each_number_of_them(
+    request_for: Callable[..., VerifyRequest], plan: str
+) -> None:
+    found = verify_engine(request_for(plan).model_copy(update={"min_agreement": 0.9}))
+    assert (found.value, found.frames) == (1.0, 4) and found.engine_ms > 0
+
+
+def test_one_that_is_right_for_single_frames_only_is_named_as_that(request_for: Callable[..., VerifyRequest]) -> None:
+    wanted = request_for("mixing").model_copy(update={"min_agreement": 0.99})
+    with pytest.raises(EngineError, match=r"1\.000 where frames go through it one by one.* 2 go together") as caught:
+        verify_engine(wanted)
+    assert caught.value.error_code == "batch_unsupported"
+    assert verify_engine(request_for("mixing")).value < 0.99, "without a demand the worst is told"
 
 
 @pytest.mark.parametrize(
