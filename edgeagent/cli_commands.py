@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -240,9 +241,15 @@ def command_simulate_video(options: argparse.Namespace) -> int:
 
 
 def command_bench_publish(options: argparse.Namespace) -> int:
+    from edgeagent.bench.certificate import self_signed
     from edgeagent.fleet.bench import measure_publish_cost
 
-    return _print_figures(measure_publish_cost(), options.json)
+    with tempfile.TemporaryDirectory(prefix="edgeagent-bench-") as folder:
+        certificate = self_signed(Path(folder)) if options.tls else None
+        figures = measure_publish_cost(
+            messages=round(10 * options.rate), rate_hz=options.rate, certificate=certificate, qos=options.qos
+        )
+    return _print_figures(figures, options.json)
 
 
 def command_bench_accuracy(options: argparse.Namespace) -> int:

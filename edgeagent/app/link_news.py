@@ -22,6 +22,7 @@ from edgeagent.fleet.link_types import (
 log = structlog.get_logger("agent")
 
 _MOST_DENIED = 16
+_PUBLISHING = "publishing on"
 
 
 class LinkNews:
@@ -45,7 +46,7 @@ class LinkNews:
         elif isinstance(event, Oversized):
             self._oversized(event)
         elif isinstance(event, Rejected):
-            self._deny(f"publishing on {event.topic}", event.reason)
+            self._deny(f"{_PUBLISHING} {event.topic}", event.reason)
         elif isinstance(event, Subscribed):
             self._subscribed(event)
 
@@ -54,6 +55,9 @@ class LinkNews:
         self._trouble = ""
         reason = "" if event.preferred else f"on the fallback broker {event.broker}"
         self._publisher.note("link", "ok", reason)
+        for what in [each for each in self._denied if each.startswith(_PUBLISHING)]:
+            del self._denied[what]  # what is still not allowed is told again over this connection
+        self._settle_denials()
         self._publisher.again()
 
     def _lost(self, event: Lost) -> None:
@@ -83,6 +87,9 @@ class LinkNews:
             self._denied.pop(f"subscribing to {name}", None)
         for name, reason in event.refused:
             self._deny(f"subscribing to {name}", reason)
+        self._settle_denials()
+
+    def _settle_denials(self) -> None:
         if not self._denied and self._publisher.component("broker-rights") is not None:
             self._publisher.note("broker-rights", "ok")
 

@@ -118,7 +118,7 @@ class Publisher:
         return found.health if found else None
 
     def _publish_health(self) -> None:
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         components = tuple(
             ComponentHealth(name=name, health=c.health, reason=c.reason, since_ts=c.since_ms)
             for name, c in sorted(self._book.components.items())
@@ -128,9 +128,14 @@ class Publisher:
         if self._state in ("ready", "degraded"):
             self.status("ready" if word == "ok" else "degraded", reason)
 
+    def _overall(self) -> tuple[Word, str]:
+        """Without the link: who hears this hears it over the link, and what was said while there was none is sent
+        before what is said now."""
+        return overall(HealthBook({name: c for name, c in self._book.components.items() if name != "link"}))
+
     def started(self) -> None:
         """Everything has had its chance to start: from now on `status` follows the health."""
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         self.status("ready" if word == "ok" else "degraded", reason)
 
     def again(self) -> None:

@@ -59,6 +59,15 @@ class _Expiry(Properties):
         return packed
 
 
+def answer_properties(correlation: bytes, seconds: int | None) -> Properties:
+    """Of an answer to one who has sent correlation data."""
+    properties = properties_of(PacketTypes.PUBLISH)
+    properties.CorrelationData = correlation
+    if seconds is not None:
+        properties.MessageExpiryInterval = seconds
+    return properties
+
+
 @lru_cache(maxsize=64)
 def expiry_properties(seconds: int) -> Properties:
     """Shared between messages: nothing in them is the message's own."""

@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edgeagent.clock import Clock
 from edgeagent.fleet.attempts import TAKEN_OVER_CODE, Ending, kind_of_refusal
 from edgeagent.fleet.client import (
+    answer_properties,
     connect_client,
     expiry_properties,
     make_client,
@@ -248,13 +249,11 @@ class Connection:
     def _send(self, message: Outgoing, line: Line, now_ns: int) -> None:
         """Hands a message to paho, without what this broker cannot do."""
         limits = line.limits
-        size = packet_size(message.topic, message.payload)
+        size = packet_size(message.topic, message.payload) + len(message.correlation or b"") + 3
         if size > limits.max_packet_bytes:
             self._desk.count_too_large()
             self._tell(TooLarge(message.topic, size, limits.max_packet_bytes))
             return
-        remaining_s = message.remaining_s(now_ns)
-        expiring = remaining_s is not None and self._protocol == "5"
         qos = min(message.qos, limits.max_qos)
         if qos:
             self._client.on_publish = self._answer
@@ -263,7 +262,7 @@ class Connection:
             message.payload,
             qos=qos,
             retain=message.retain and limits.retain,
-            properties=expiry_properties(max(1, remaining_s or 1)) if expiring else None,
+            properties=self._properties(message, now_ns),
         )
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             line.in_flight[-info.mid] = message  # a key that no PUBACK has: the reconnection sends it again
@@ -272,6 +271,16 @@ class Connection:
             line.in_flight[info.mid] = message
         elif info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._arrived(message)
+
+    def _properties(self, message: Outgoing, now_ns: int) -> Properties | None:
+        """MQTT 5's: for how long it is worth something, and what an answer belongs to."""
+        remaining_s = message.remaining_s(now_ns)
+        seconds = None if remaining_s is None else max(1, remaining_s)
+        if self._protocol != "5":
+            return None
+        if message.correlation is not None:
+            return answer_properties(message.correlation, seconds)
+        return None if seconds is None else expiry_properties(seconds)
 
     def _arrived(self, message: Outgoing) -> None:
         self._desk.count_arrived(message)

@@ -47,7 +47,7 @@ def read_credential(key: str, reference: str) -> bytes:
     """What the file of the setting `key` holds. Raises CredentialError, which names the key and the file."""
     path = credential_path(reference)
     try:
-        with open(path, "rb", buffering=0, opener=_without_waiting) as file:  # noqa: PTH123
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise CredentialError(f"{key}: {path} is not a file")
             content = file.read(_MOST_BYTES + 1) or b""

@@ -90,16 +90,17 @@ class MqttLink:
         retain: bool,
         expiry_s: float | None = None,
         tag: int | None = None,
+        correlation: bytes | None = None,
     ) -> Outcome:
         """Takes a message for sending; never waits for the network. An empty retained payload clears the topic.
 
-        With a `tag`, Published follows when the broker has answered. Raises LinkError for a topic that MQTT does not
-        allow and for a QoS other than 0 and 1.
+        `correlation` goes along with MQTT 5. With a `tag`, Published follows when the broker has answered. Raises
+        LinkError for a topic that MQTT does not allow and for a QoS other than 0 and 1.
         """
         if not topic or "+" in topic or "#" in topic or "\0" in topic or qos not in {0, 1}:
             raise LinkError(f"cannot publish on {topic!r} with QoS {qos}")
         expires_ns = None if expiry_s is None else self._clock.monotonic_ns() + round(expiry_s * NS)
-        return self._desk.put(Outgoing(topic, payload, qos, retain, expires_ns, tag))
+        return self._desk.put(Outgoing(topic, payload, qos, retain, expires_ns, tag, correlation))
 
     def subscribe(self, filters: Mapping[str, int]) -> None:
         """Adds topic filters (filter -> QoS), kept up over reconnections. Subscribed tells the broker's answer."""

@@ -123,7 +123,8 @@ class Desk:
 
     def put(self, message: Outgoing) -> Outcome:
         """Takes it in, or puts it onto the wire at once."""
-        if message.qos == 0 and message.tag is None and self._at_once(message):
+        plain = message.qos == 0 and message.tag is None and message.correlation is None
+        if plain and self._at_once(message):
             return Outcome.ACCEPTED
         outcome = self._put(message)
         if outcome in _FOR_THE_THREAD:

@@ -26,6 +26,7 @@ class Outgoing:
     retain: bool
     expires_ns: int | None = None
     tag: int | None = None
+    correlation: bytes | None = None
 
     def remaining_s(self, now_ns: int) -> int | None:
         """Whole seconds to live, rounded up; 0 or less when it is too late."""
