@@ -71,16 +71,18 @@ def command_set(
                 mend="check the name, or publish the wish nevertheless with --unseen",
                 code="unknown-device",
             )
-        courses: Courses = {}
-        for topics in targets:
-            wish = next_wish(known[key_of(topics)], change)
-            link.publish(desired_topic(topics), encode_said(wish), retain=True)
-            courses[key_of(topics)] = Course(key_of(topics), wish.version)
+        courses = {key_of(each): _publish(link, each, known[key_of(each)], change) for each in targets}
         if patience.wait:
             with Screen(len(courses), quiet=as_json) as screen:
                 _follow(link, targets, known, patience, courses, screen)
     _tell_end(list(courses.values()), as_json, say)
     return config_course.exit_code(list(courses.values())) if patience.wait else 0
+
+
+def _publish(link: OperatorLink, topics: Topics, known: Known, change: Change) -> Course:
+    wish = next_wish(known, change)
+    link.publish(desired_topic(topics), encode_said(wish), retain=True)
+    return Course(key_of(topics), wish.version, wish.by)
 
 
 def _read(link: OperatorLink, targets: Sequence[Topics]) -> dict[str, Known]:

@@ -30,10 +30,11 @@ GOOD: Final = "committed"
 
 @dataclass(frozen=True)
 class Course:
-    """One device and the version wished for it."""
+    """One device, the version wished for it, and who wished it: two operators at once choose the same version."""
 
     device: str
     version: int
+    by: str = ""
     word: Word = "sent"
     reason: str = ""
     errors: tuple[str, ...] = ()
@@ -49,10 +50,11 @@ def hear(course: Course, reported: ConfigReported) -> Course:
     """The course after an answer; answers to older wishes say nothing about this one."""
     if not course.open or reported.version < course.version:
         return course
-    if reported.version > course.version:
-        why = f"version {reported.version} came after it{f' from {reported.by}' if reported.by else ''}"
-        return replace(course, word="superseded", reason=why)
-    if reported.state == "none":
+    others = reported.by not in ("", course.by)
+    if reported.version > course.version or (others and reported.state != "ignored"):
+        who = f" from {reported.by}" if reported.by else ""
+        return replace(course, word="superseded", reason=f"the device took version {reported.version}{who}")
+    if others or reported.state == "none":
         return course
     errors = tuple(f"{e.path or 'config'}: {e.message}{f' ({e.mend})' if e.mend else ''}" for e in reported.errors)
     return replace(

@@ -153,27 +153,37 @@ def test_a_rejected_wish_tells_every_mistake() -> None:
     errors = [{"path": "a.b", "message": "is wrong", "mend": "mend it"}, {"path": "", "message": "too deep"}]
     course = config_course.hear(Course("d", 8), reported(8, "rejected", reason="2 mistakes", errors=errors))
     assert course.errors == ("a.b: is wrong (mend it)", "config: too deep")
-    assert config_course.exit_code([Course("e", 8, "committed"), course]) == 2
+    assert config_course.exit_code([Course("e", 8, word="committed"), course]) == 2
 
 
 @pytest.mark.parametrize("word", ["rolled_back", "ignored", "superseded", "no_answer", "timed_out"])
 def test_every_other_end_is_a_failure(word: config_course.Word) -> None:
-    assert config_course.exit_code([Course("d", 8, word)]) == 1
-    assert not Course("d", 8, word).open
+    assert config_course.exit_code([Course("d", 8, word=word)]) == 1
+    assert not Course("d", 8, word=word).open
 
 
 def test_a_newer_wish_supersedes_ours() -> None:
     course = config_course.hear(Course("d", 8), reported(9, "committed", by="eve"))
-    assert (course.word, course.reason) == ("superseded", "version 9 came after it from eve")
+    assert (course.word, course.reason) == ("superseded", "the device took version 9 from eve")
+
+
+def test_of_two_wishes_at_once_each_hears_its_own_answer() -> None:
+    first, second = Course("d", 8, "ann"), Course("d", 8, "eve")
+    taken, refused = reported(8, "trial", by="ann"), reported(8, "ignored", by="eve")
+    assert config_course.hear(first, taken).word == "trial"
+    assert config_course.hear(second, taken).word == "superseded"
+    assert config_course.hear(first, refused) == first
+    assert config_course.hear(second, refused).word == "ignored"
+    assert config_course.hear(first, reported(8, "rejected")).word == "rejected"
 
 
 def test_patience_with_a_wish() -> None:
-    sent, trial = Course("d", 8), Course("d", 8, "trial")
+    sent, trial = Course("d", 8), Course("d", 8, word="trial")
     assert config_course.wait(sent, 14, 15, 400) == sent
     assert config_course.wait(sent, 15, 15, 400, state="lost").reason.startswith("the device is lost; ")
     assert config_course.wait(trial, 100, 15, 400) == trial
     assert config_course.wait(trial, 400, 15, 400).word == "timed_out"
-    done = Course("d", 8, "committed")
+    done = Course("d", 8, word="committed")
     assert config_course.wait(done, 1000, 15, 400) == done
 
 
