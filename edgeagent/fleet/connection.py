@@ -53,7 +53,7 @@ from edgeagent.fleet.link_types import (
 )
 from edgeagent.fleet.outqueue import Outgoing
 from edgeagent.fleet.tls import is_alert
-from edgeagent.fleet.wire import Wire
+from edgeagent.fleet.wire import TlsWire, Wire
 
 _log = structlog.get_logger(__name__)
 _TICK_S: Final = 1.0
@@ -157,17 +157,18 @@ class Connection:
             return
         no_delay(self._socket)
         self._selector.register(self._socket, selectors.EVENT_READ)
-        if isinstance(self._socket, socket.socket) and not isinstance(self._socket, ssl.SSLSocket):
-            self._wire = Wire(self._socket, self._client.want_write)
-            self._lock = self._wire.lock
-        else:
+        if not isinstance(self._socket, socket.socket) or isinstance(self._socket, ssl.SSLSocket):
             self._pending = self._socket.pending
+        if isinstance(self._socket, socket.socket):
+            kind = TlsWire if isinstance(self._socket, ssl.SSLSocket) else Wire
+            self._wire = kind(self._socket, self._client.want_write)
+            self._lock = self._wire.lock
 
     def pump(self, wait_s: float) -> None:
         """One round: waits at most `wait_s` for the socket or the waker, then reads, writes and minds the keepalive."""
         with self._lock:
             self._mind_writing()
-        pending = self._client.socket() is not None and self._pending() > 0
+            pending = self._client.socket() is not None and self._pending() > 0
         ready = self._selector.select(0 if pending else wait_s)
         with self._lock:
             self._serve(ready, pending)

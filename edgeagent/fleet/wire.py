@@ -6,13 +6,15 @@ publisher writes the packet itself. It never waits: when the link's thread is at
 is to be sent before, or when the socket is full, the message goes the long way, through the queue.
 
 Invariants: packets are never mixed. Whoever writes, paho for the link's thread included, holds `lock`; and while
-`rest` holds the end of a packet that the socket did not take, nothing else is written. TLS connections have no short
-way: what a TLS socket takes it may take later. No paho in here.
+`rest` holds the end of a packet that the socket did not take, nothing else is written. What TLS could not send it may
+have encrypted already, and wants again as it was: then the whole packet is the rest. WebSocket has no short way. No
+paho in here.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -43,7 +45,7 @@ def variable_length(value: int) -> bytes:
 
 
 class Wire:
-    """A connection's plain socket, which does not block. `busy`: paho still has something of its own to write."""
+    """A connection's socket, which does not block. `busy`: paho still has something of its own to write."""
 
     def __init__(self, sock: socket.socket, busy: Callable[[], bool]) -> None:
         self._sock = sock
@@ -56,10 +58,11 @@ class Wire:
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            if self.rest or self._busy() or not (count := self._taken(packet)):
+            if self.rest or self._busy():
                 return False
-            self.rest = packet[count:]
-            return True
+            count = self._begun(packet)
+            self.rest = b"" if count is None else packet[count:]
+            return count is not None
         finally:
             self.lock.release()
 
@@ -68,9 +71,25 @@ class Wire:
         if self.rest:
             self.rest = self.rest[self._taken(self.rest) :]
 
+    def _begun(self, packet: bytes) -> int | None:
+        """How much of it is on its way; None when it has not been begun."""
+        return self._taken(packet) or None
+
     def _taken(self, data: bytes) -> int:
         """How much of it the socket takes. Nothing where the connection is broken: the link's thread finds out."""
         try:
             return self._sock.send(data)
         except OSError:
             return 0
+
+
+class TlsWire(Wire):
+    """The same over TLS. Reading needs `lock` too: OpenSSL's object is for one thread at a time."""
+
+    def _begun(self, packet: bytes) -> int | None:
+        try:
+            return self._sock.send(packet)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except OSError:
+            return None

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from test_certificates_kit import HOUR, Authority, Pair, now
 from test_link_kit import EVENT, RESULT, SOON, Ear, free_port, mosquitto, needs_mosquitto, running, settings, subscriber
-from test_link_scripted import ACCEPTED, SLOW
+from test_link_scripted import ACCEPTED, CONNECT, SLOW, Peer, scripted, until_closed
 
 from edgeagent.clock import ManualClock
 from edgeagent.fleet.backoff import Schedule
@@ -262,3 +262,53 @@ def test_a_certificate_that_is_not_valid_yet_is_waited_for(tmp_path: Path) -> No
             heard.event(Connected)
         finally:
             link.stop()
+
+
+def test_what_a_slow_broker_gets_over_tls_is_whole_and_in_order(tmp_path: Path) -> None:
+    """Results go onto the socket at once until it is full, then through the queue, and at once again; two threads."""
+    authority = Authority(tmp_path / "certificates")
+    context = server_context(authority.issue("broker"))
+    ready, got = threading.Event(), Ear()
+
+    def slow(peer: Peer) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        with context.wrap_socket(peer.sock.dup(), server_side=True) as encrypted:
+            encrypted.settimeout(20)
+            peer = Peer(encrypted)
+            assert peer.packet()[0] == CONNECT
+            peer.send(ACCEPTED)
+            ready.wait(20)
+            while not got.items or not got.items[-1].startswith(b"a399 "):
+                mid, payload, _ = peer.publish()
+                if mid:
+                    peer.acknowledge(mid)
+                got(payload)
+            until_closed(peer)
+
+    with scripted(slow) as (port, _), running(settings(port, tls=TlsSettings(str(authority.ca)))) as (link, heard):
+        heard.event(Connected)
+        threads = [threading.Thread(target=flood, args=(link, name)) for name in (b"a", b"b")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        before = link.stats()
+        assert before.waiting > 0 and before.dropped_full > 0, "the socket was never full"
+        ready.set()
+        link.publish(EVENT, b"event 0", qos=1, retain=False, tag=1)
+        assert heard.event(Published).ok
+        got.wait(lambda payload: payload == b"event 0")
+        for number in range(300, 400):
+            link.publish(RESULT, b"a%d " % number * 10, qos=0, retain=False)
+        got.wait(lambda payload: payload.startswith(b"a399 "))
+        stats = link.stats()
+    assert all(len(set(payload.split())) == 1 for payload in got.items if not payload.startswith(b"event"))
+    for name in (b"a", b"b"):
+        numbers = [int(payload.split()[0][1:]) for payload in got.items if payload[:1] == name]
+        assert numbers == sorted(numbers)
+    assert len(got.items) == 701 - stats.dropped_full
+
+
+def flood(link: MqttLink, name: bytes) -> None:
+    for number in range(300):
+        link.publish(RESULT, name + b"%d " % number + (name + b"%d " % number) * 20_000, qos=0, retain=False)
