@@ -19,7 +19,7 @@ from test_link_kit import WAIT_S, Ear, needs_mosquitto, program
 
 from edgeagent.fleet.inbound import parse_desired
 
-pytestmark = [needs_mosquitto, pytest.mark.xdist_group("fleet_cli")]
+pytestmark = needs_mosquitto
 
 DEVICES = 32
 WELL, WELL_TOO, DEGRADED, BUILDING, LOST = "sim-0001", "sim-0002", "sim-0026", "sim-0005", "sim-0000"
