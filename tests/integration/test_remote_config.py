@@ -174,7 +174,7 @@ def test_a_crash_during_a_trial_goes_back_without_a_network(tmp_path: Path, stat
         config, port, family = it.config, it.port, it.family
     with agent(config, family):  # no broker is there
         until(lambda: stored(it, "answered")["state"] == "rolled_back", "rolled back without a network")
-        assert not (state_dir / "config" / "trial.json").exists()
+        until(lambda: not (state_dir / "config" / "trial.json").exists(), "and the trial's file is gone")
         assert stored(it, "committed")["kept"]["version"] == 1
         with mosquitto(tmp_path, port), operator(port) as (watcher, _):
             it.watcher = watcher
