@@ -24,7 +24,7 @@ from edgeagent.fleet.topics import TopicError, Topics
 
 log = structlog.get_logger("inbox")
 
-Kind = Literal["config_desired", "command", "status"]
+Kind = Literal["config_desired", "command", "status", "other"]
 MOST: Final = 64
 MOST_BYTES: Final = 4 * 1024 * 1024
 
@@ -37,7 +37,7 @@ class Acknowledging(Protocol):
 
 @dataclass(frozen=True)
 class Received:
-    """A message for this device. `inbound` says what its topic says; None for the device's own status.
+    """A message for this device. `inbound` says what its topic says; None for the device's own status and for others.
 
     The last three are MQTT 5's, as the broker sent them. `acknowledge` may be called more than once, from any thread.
     """
@@ -57,11 +57,15 @@ Callback = Callable[[Received], None]
 
 
 class Inbox:
-    """Routes what comes in. One for the life of the agent, whichever links come and go."""
+    """Routes what comes in. One for the life of the agent, whichever links come and go.
 
-    def __init__(self, topics: Topics, groups: tuple[str, ...]) -> None:
+    `others` are topics of other programs, of kind "other": Home Assistant's, for example.
+    """
+
+    def __init__(self, topics: Topics, groups: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
         self._topics = topics
         self._groups = groups
+        self._others = others
         self._callbacks: dict[Kind, Callback] = {}
         self._lock = threading.Lock()
         self._held = 0
@@ -75,14 +79,15 @@ class Inbox:
         """From now on messages of that kind go there."""
         self._callbacks[kind] = callback
 
-    def listen_to(self, groups: tuple[str, ...]) -> None:
-        """The device's groups have changed; subscribe to `filters` anew."""
-        self._groups = groups
+    def listen_to(self, groups: tuple[str, ...], others: tuple[str, ...] = ()) -> None:
+        """The device's groups have changed, or who else is listened to; subscribe to `filters` anew."""
+        self._groups, self._others = groups, others
 
     @property
     def filters(self) -> dict[str, int]:
         """What the link shall subscribe to, with the QoS: what is said to this device, and its own status."""
-        return dict.fromkeys((*filters(self._topics, self._groups), self._topics.status), 1)
+        ours = (*filters(self._topics, self._groups), self._topics.status)
+        return {**dict.fromkeys(ours, 1), **dict.fromkeys(self._others, 0)}
 
     def deliver(self, message: Message, link: Acknowledging, loop: asyncio.AbstractEventLoop) -> None:
         """On the link's thread: takes it in, or leaves it to the broker."""
@@ -144,6 +149,8 @@ class Inbox:
     def _parsed(self, topic: str) -> tuple[Kind | None, Inbound | None]:
         if topic == self._topics.status:
             return "status", None
+        if topic in self._others:
+            return "other", None
         try:
             inbound = parse_inbound(topic, self._topics, self._groups)
         except TopicError as error:

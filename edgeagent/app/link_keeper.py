@@ -12,6 +12,7 @@ from random import Random
 
 import anyio.to_thread
 
+from edgeagent.app.home_assistant import topics_of_others
 from edgeagent.app.inbox import Inbox
 from edgeagent.app.wiring import link_settings
 from edgeagent.clock import Clock
@@ -73,7 +74,7 @@ class LinkKeeper:
         """
         settings = link_settings(config, self._topics, self._stamp)
         moves = (settings.host, settings.port) != (self._settings.host, self._settings.port)
-        self._inbox.listen_to(config.device.groups)
+        self._inbox.listen_to(config.device.groups, topics_of_others(config))
         link, old = self._made(settings), self._link
         await anyio.to_thread.run_sync(old.stop, last_words if moves else None)
         self.connected, self.waits, self.trouble = False, True, ""

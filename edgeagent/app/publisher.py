@@ -40,6 +40,10 @@ EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
 
 
+Listener = Callable[[str, Message | None], None]
+"""Hears of retained messages and measurements as they are published, and with None of an alarm that is cleared."""
+
+
 class Link(Protocol):
     """What the publisher needs of a link."""
 
@@ -76,6 +80,7 @@ class Publisher:
         self._quiet: set[str] = set()
         self.results = 0
         self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
+        self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -169,6 +174,8 @@ class Publisher:
             fresh = message.model_copy(update=dict(self._stamp.header(topic)))
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
+        for _, again in self._listeners:
+            again()
 
     def status_again(self) -> None:
         """Say the status once more: something else has written over it."""
@@ -250,6 +257,20 @@ class Publisher:
             topic = self._topics.alarm(kind)
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
+            self._tell(topic, None)
+
+    def listen(self, listener: Listener, again: Callable[[], None] = lambda: None) -> None:
+        """From now on, and of what is retained at once. `again`: called when all that is retained is said once more."""
+        self._listeners.append((listener, again))
+        for topic, message in self._retained.items():
+            listener(topic, message)
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners = [each for each in self._listeners if each[0] != listener]
+
+    def _tell(self, topic: str, message: Message | None) -> None:
+        for listener, _ in self._listeners:
+            listener(topic, message)
 
     def alarms(self) -> frozenset[str]:
         """The alarms that are raised now."""
@@ -280,7 +301,9 @@ class Publisher:
         self._retained[topic] = message
         payload = encode(message)
         self._link.publish(topic, payload, qos=1, retain=True)
+        self._tell(topic, message)
         return payload
 
     def _pass(self, topic: str, message: Message) -> None:
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=MEASUREMENT_EXPIRY_S)
+        self._tell(topic, message)

@@ -33,6 +33,7 @@ MEANING: dict[Consequence, str] = {
 TABLE: dict[Consequence, tuple[str, ...]] = {
     "at-once": (
         "remote.**",
+        "metrics.**",
         "outbox.**",
         "cameras.*.min_fps",
         "cameras.*.recycle_after_h",
@@ -118,7 +119,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
         "power.restore_on_stop",
         "power.profiles_dir",
     ),
-    "link": ("mqtt.**", "device.groups"),
+    "link": ("mqtt.**", "device.groups", "home_assistant.**"),
     "agent": (
         "device.id",
         "device.fleet",

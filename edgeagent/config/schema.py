@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
+from edgeagent.config.dashboard_tables import HomeAssistantSettings, MetricsSettings
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.config.kinds import AbsolutePath, Id, ModelPath, Table
 from edgeagent.config.mqtt_table import MqttSettings
@@ -236,6 +237,14 @@ class Config(Table):
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
     registry: RegistrySettings = Field(
         default_factory=RegistrySettings, description="Where finished engines and models come from, and may go to."
+    )
+
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="Numbers for Prometheus, on the device's own loopback."
+    )
+    home_assistant: HomeAssistantSettings = Field(
+        default_factory=HomeAssistantSettings,
+        description="Making the device known to Home Assistant over MQTT discovery.",
     )
 
     @model_validator(mode="after")

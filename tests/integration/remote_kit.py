@@ -28,7 +28,7 @@ DESIRED = f"edgeagent/v1/{FLEET}/{DEVICE}/config/desired"
 STARTED = re.compile(r"child=(\S+) state=starting pid=(\d+)")
 ENDED = ("committed", "rolled_back", "rejected", "ignored")
 ENGINES: dict[str, Any] = {"calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.0}
-QUICK: dict[str, Any] = {"trial_s": 1.0, "trial_limit_s": 8.0}
+QUICK: dict[str, Any] = {"trial_s": 2.0, "trial_limit_s": 60.0}
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Device:
         """A wish of the next version; the report of how it ended."""
         self.version += 1
         body = {"config": config} if config is not None else {}
-        self.publish({"version": self.version, "trial_s": 1.0, **body, **more})
+        self.publish({"version": self.version, **body, **more})
         return self.ended(self.version)
 
     def ended(self, version: int) -> ConfigReported:

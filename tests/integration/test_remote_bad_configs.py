@@ -140,7 +140,8 @@ def test_the_device_is_back_on_its_last_good_config_by_itself_every_time(tmp_pat
     options = ("allow_anonymous false", f"password_file {accounts}", "user root")  # who may read the file
     mqtt = {"username": "line", "password_file": str(tmp_path / "password")}
     login = {"username": "line", "password": secret}
-    with device(tmp_path / "device", tmp_path / "state", *options, login=login, mqtt=mqtt) as it:
+    soon = {"trial_s": 1.0, "trial_limit_s": 8.0}
+    with device(tmp_path / "device", tmp_path / "state", *options, login=login, mqtt=mqtt, remote=soon) as it:
         good = it.wish(GOOD)
         assert good.state == "committed"
         ended = {}

@@ -145,7 +145,7 @@ def test_the_same_wish_again_is_answered_and_not_tried(tmp_path: Path, state_dir
         bad = it.wish(DEAD)
         assert bad.state == "rolled_back"
         events = len([item for item in it.watcher.items if isinstance(item[1], Event)])
-        body = {"version": it.version, "trial_s": 1.0, "config": DEAD}
+        body = {"version": it.version, "config": DEAD}
         it.publish(body)  # what a broker does after every reconnect
         again = it.reported("rolled_back", it.version)
         assert (again.since_ts, again.reason, again.seq > bad.seq) == (bad.since_ts, bad.reason, True)
