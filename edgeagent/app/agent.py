@@ -113,7 +113,7 @@ class Agent:
         ground.governor.read = self._board.quick
         self._board.on_reading = self._look
         self._fleet.inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
-        self._fleet.inbox.on("command", self._commands.take)
+        self._fleet.inbox.on("command", self._commands.hears)
         self._fleet.on_connected = self._commands.connected
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info

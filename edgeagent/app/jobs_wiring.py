@@ -56,17 +56,16 @@ class Commands:
         kept_ns = round(SETTLED_S * 1e9) if event.session_present else 0
         self._kept_until_ns = self._clock.monotonic_ns() + kept_ns
 
-    def take(self, received: Received) -> None:
+    def hears(self, said: Received) -> None:
         """What was said on a command's topic. An empty payload has taken a retained one off the broker."""
-        inbound = received.inbound
-        if inbound is None or not received.payload:
-            received.acknowledge()
+        inbound = said.inbound
+        if inbound is None or not said.payload:
+            said.acknowledge()
             return
         live = self._clock.monotonic_ns() >= self._kept_until_ns
-        expiry_s = None if received.expiry_s is None else float(received.expiry_s)
-        arrival = Arrival(received.retain, expiry_s, live)
-        answer = received.response_topic, received.correlation
-        self.desk.take(Arrived(inbound.name, inbound.scope, received.payload, arrival, *answer, received.acknowledge))
+        arrival = Arrival(said.retain, None if said.expiry_s is None else float(said.expiry_s), live)
+        answer = said.response_topic, said.correlation
+        self.desk.take(Arrived(inbound.name, inbound.scope, said.payload, arrival, *answer, said.acknowledge))
 
 
 def context_of(parts: Parts, config: ConfigDesk, life: Life, restart: Callable[[], None]) -> CommandContext:
