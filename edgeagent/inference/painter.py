@@ -23,7 +23,7 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a picture is made of. `picture`, the frame number `frame`, is nobody else's memory; `asked` as in Snapshot."""
+    """What a picture is made of. `picture`, that of frame `frame`, is nobody else's memory; `asked` as in Snapshot."""
 
     pipeline: str
     picture: Image
