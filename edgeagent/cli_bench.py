@@ -45,6 +45,9 @@ def add_bench(every: Every) -> None:
 
 def _add_parts(actions: Every) -> None:
     publish = actions.add_parser("publish", help="agent CPU to encode and publish a result of 20 detections")
+    publish.add_argument("--tls", action="store_true", help="over TLS 1.3, to mosquitto")
+    publish.add_argument("--rate", type=_number(1, 5000), default=200.0, metavar="N", help="a second (default: 200)")
+    publish.add_argument("--qos", type=int, choices=(0, 1), default=0, help="default: 0")
     publish.set_defaults(command=commands.command_bench_publish)
     telemetry = actions.add_parser("telemetry", help="CPU time of one full sample of each virtual board's sensors")
     telemetry.add_argument("--board", action="append", default=[], metavar="NAME", help="only this one (repeatable)")

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +29,9 @@ def command_run(options: argparse.Namespace) -> int:
 
     from edgeagent.app.agent import run_agent
     from edgeagent.app.config_desk import ConfigDesk
-    from edgeagent.app.config_start import LocalConfig, read_beginning
     from edgeagent.app.logs import configure_logs
     from edgeagent.clock import SystemClock
+    from edgeagent.config.beginning import LocalConfig, read_beginning
     from edgeagent.supervise.lifeline import tie_to_parent
 
     tie_to_parent()
@@ -241,9 +242,15 @@ def command_simulate_video(options: argparse.Namespace) -> int:
 
 
 def command_bench_publish(options: argparse.Namespace) -> int:
+    from edgeagent.bench.certificate import self_signed
     from edgeagent.fleet.bench import measure_publish_cost
 
-    return _print_figures(measure_publish_cost(), options.json)
+    with tempfile.TemporaryDirectory(prefix="edgeagent-bench-") as folder:
+        certificate = self_signed(Path(folder)) if options.tls else None
+        figures = measure_publish_cost(
+            messages=round(10 * options.rate), rate_hz=options.rate, certificate=certificate, qos=options.qos
+        )
+    return _print_figures(figures, options.json)
 
 
 def command_bench_accuracy(options: argparse.Namespace) -> int:

@@ -26,29 +26,24 @@ from edgeagent.app.board_dla import DlaQuestion
 from edgeagent.app.board_watch import BoardWatch, OwnCost
 from edgeagent.app.config_applier import ConfigApplier
 from edgeagent.app.config_desk import ConfigDesk
+from edgeagent.app.fleet_side import FleetSide
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.gpu_trouble import GpuTrouble
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, first_error
 from edgeagent.app.jobs_wiring import Commands
 from edgeagent.app.line import Line
-from edgeagent.app.link_keeper import LinkKeeper
-from edgeagent.app.link_news import LinkNews
 from edgeagent.app.models import awaited_models, fetch_models
 from edgeagent.app.parts import Parts
 from edgeagent.app.power import PowerDesk
-from edgeagent.app.publisher import Publisher
 from edgeagent.app.session import next_session, only_agent
-from edgeagent.app.wiring import inbound_filters, module_facts, pipeline_info
+from edgeagent.app.wiring import module_facts, pipeline_info
 from edgeagent.board.evidence import read_identity
 from edgeagent.board.reading import Reading
 from edgeagent.clock import Clock
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError
-from edgeagent.fleet.envelope import Stamp
-from edgeagent.fleet.link_types import Connected, LinkEvent, Message
 from edgeagent.fleet.messages import schema_names
-from edgeagent.fleet.topics import Topics
 from edgeagent.power.modes import watts_of
 
 if sys.version_info < (3, 11):
@@ -71,21 +66,18 @@ class Agent:
         root, self._state_dir = Path(config.device.board_root), Path(config.device.state_dir)
         self._desk = desk
         self._clock = clock
-        topics = Topics(config.device.fleet, config.device_id)
-        stamp = Stamp(next_session(self._state_dir), clock.wall_ms)
-        keeper = LinkKeeper(config, topics, stamp, clock, rng, inbound_filters(config))
-        self._publisher = Publisher(keeper.seat, topics, stamp, clock, config.mqtt.results_qos)
+        self._fleet = FleetSide(config, self._state_dir, next_session(self._state_dir), clock, rng)
+        self._publisher = self._fleet.publisher
         self._ground = self._new_ground(config, root, rng)
         self._board = BoardWatch(
             root, self._state_dir, self._ground.identity.soc, self._publisher, config.power, config.thermal, clock
         )
         self._line = Line(config, self._ground)
-        self._parts = Parts(config, self._publisher, keeper, self._ground, self._board, self._line)
-        self._news = LinkNews(self._publisher)
+        self._parts = Parts(config, self._fleet, self._ground, self._board, self._line)
         self._gpu = GpuTrouble(
             self._publisher, clock, lambda: any(one.running for one in self._line.served), self._ground.power.reboot
         )
-        self._commands = Commands(self._parts, desk, stamp.session, self._restart)
+        self._commands = Commands(self._parts, desk, self._fleet.session, self._restart)
         self._wire()
         self._cost = OwnCost()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -111,7 +103,9 @@ class Agent:
         self._publisher.on_summary = ground.governor.streams_taken
         ground.governor.read = self._board.quick
         self._board.on_reading = self._look
-        self._parts.keeper.take = self._heard
+        self._fleet.inbox.on("config_desired", lambda said: self._desk.take(said.payload, said.acknowledge))
+        self._fleet.inbox.on("command", self._commands.hears)
+        self._fleet.on_connected = self._commands.connected
         ground.power.on_change = self._publish_info
         line.on_info = self._publish_info
         line.on_gpu_lost = self._gpu.lost
@@ -128,7 +122,7 @@ class Agent:
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Everything started is stopped, in reverse order, however this ends."""
         self._line.sweep()
-        self._parts.keeper.start()
+        await self._fleet.open()
         reason = "ended by an error"
         try:
             self._publisher.status("init")
@@ -209,7 +203,7 @@ class Agent:
             self._second()
         finally:
             self._board.close()
-            await self._parts.keeper.stop(self._publisher.last_words(reason))
+            await self._fleet.close(reason)
             self._line.cameras.close()
             log.info("stopped", reason=reason)
 
@@ -238,8 +232,9 @@ class Agent:
 
     def _second(self) -> None:
         self._line.measure()
+        self._fleet.second()
         rss_mb, cpu_percent = self._cost.take()
-        stats = self._parts.keeper.seat.stats()
+        stats = self._fleet.stats()
         values = {
             "rss_mb": rss_mb,
             "cpu_percent": cpu_percent,
@@ -248,6 +243,7 @@ class Agent:
             "link_queue": stats.waiting,
             "link_dropped": stats.dropped,
             "restarts": self._line.restarts,
+            **self._fleet.outbox.measure(),
         }
         self._publisher.measurement("agent", values)
 
@@ -271,16 +267,6 @@ class Agent:
                 "uptime_s": round(self._clock.monotonic_ns() / 1e9, 1),
             }
         )
-
-    def _heard(self, event: LinkEvent) -> None:
-        if isinstance(event, Message):
-            acknowledge = self._parts.keeper.acknowledger(event.ack)
-            if not self._commands.hears(event, acknowledge):
-                self._desk.take(event.payload, acknowledge)
-            return
-        if isinstance(event, Connected):
-            self._commands.connected(event)
-        self._news.take(event)
 
 
 def run_agent(desk: ConfigDesk, clock: Clock, rng: Random) -> None:

@@ -75,7 +75,13 @@ def why_no_reboot(context: CommandContext) -> str:
     return "" if context.config().remote.allow_reboot else "reboots are not allowed here (remote.allow_reboot)"
 
 
-ROLLBACK = CommandKind("rollback", RollbackArgs, run_rollback, 600.0, "alone")
+def rollback_after(args: RollbackArgs, before: Life, now: Life) -> AfterRestart:
+    """Going back may itself set the agent up anew."""
+    where = "config/reported" if args.config else f"engine/{args.engine}"
+    return Broken("interrupted", f"the agent was started anew while it went back; {where} says what is in force")
+
+
+ROLLBACK = CommandKind("rollback", RollbackArgs, run_rollback, 600.0, "alone", after_restart=rollback_after)
 REBOOT = CommandKind(
     "reboot", RebootArgs, run_reboot, REBOOT_S + 60.0, "alone", why_not=why_no_reboot, after_restart=reboot_after
 )

@@ -57,11 +57,13 @@ class ConfigApplier:
 
     def changed(self, old: Config, new: Config) -> Changed:
         changes = changes_between(old, new)
-        cameras = changes.ids("cameras", "camera", "infer")
-        pipelines = changes.ids("pipelines", "engine", "infer")
-        models = changes.ids("models", "engine")
-        wanting = {name for name, p in new.pipelines.items() if p.model in models or p.camera in cameras}
-        return Changed(changes.has("link", "agent"), cameras, pipelines | wanting)
+        cameras, models = changes.ids("cameras", "camera", "infer"), changes.ids("models", "engine")
+        engines = changes.ids("pipelines", "engine") | {n for n, p in new.pipelines.items() if p.model in models}
+        if any(changes.touches(table, "engine") for table in ("engines", "registry")):
+            engines = frozenset(new.pipelines)
+        looking = {name for name, pipeline in new.pipelines.items() if pipeline.camera in cameras}
+        pipelines = changes.ids("pipelines", "pipeline", "infer") | looking
+        return Changed(changes.has("link", "agent"), cameras, pipelines, frozenset(engines))
 
     def facts(self) -> Facts:
         parts, line = self._parts, self._parts.line
@@ -76,6 +78,7 @@ class ConfigApplier:
         }
         return Facts(
             link=parts.keeper.connected,
+            link_waits=parts.keeper.waits,
             link_trouble=parts.keeper.trouble,
             cameras={name: self._camera(camera) for name, camera in line.cameras.by_name.items()},
             pipelines={**refused, **{served.name: self._pipeline(served) for served in line.served}},
@@ -93,14 +96,15 @@ class ConfigApplier:
         flows = camera.state.word == "running" and all(
             at_ns > self._applied_ns and now_ns - at_ns < window_ns for at_ns in newest_ns
         )
-        return CameraFact(flows, camera.watch.verdict.reason)
+        waits = camera.state.word in ("starting", "running") and not camera.watch.failures
+        return CameraFact(flows, waits, camera.watch.verdict.reason)
 
     def _pipeline(self, served: Served) -> PipelineFact:
         trouble = self._parts.publisher.health().components.get(f"engine/{served.name}")
-        waits = self._parts.line.is_providing(served.name)
+        starts = served.start is not None and not served.loaded
         return PipelineFact(
-            serves=served.loaded and served.start is not None and not waits,
-            waits=waits,
+            serves=served.loaded and served.start is not None,
+            waits=starts or self._parts.line.is_providing(served.name),
             hopeless=served.given_up,
             trouble=trouble.reason if trouble is not None else "",
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeagent.app.doctor_board import check_board
+from edgeagent.app.doctor_broker import check_broker
 from edgeagent.app.doctor_cameras import check_cameras, find_cameras
 from edgeagent.app.doctor_children import LIMIT_S, probe_modules
 from edgeagent.app.doctor_facts import collect_machine, has_apt, hostname_of
@@ -79,6 +80,8 @@ def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
     yield from check_machine(identity, machine, config.device.id or device_slug(machine.hostname))
     yield from check_cameras(config, find_cameras(root, config))
     yield settings.check
+    if root == _ROOT:
+        yield from check_broker(config.mqtt)
     yield _helper(root, identity, config)
 
 

@@ -31,6 +31,7 @@ class JobStore:
         self._book: JobBook | None = None
         self._opening = anyio.Lock()
         self._ended = anyio.Event()
+        self.ends = 0  # commands that were written as ended
 
     async def find(self, job: str) -> JobRecord | None:
         return await self._call(lambda book: book.find(job))
@@ -40,7 +41,9 @@ class JobStore:
         with anyio.CancelScope(shield=True):
             await self._call(lambda book: book.write(record))
         if record.final:
+            self.ends += 1
             self._ended.set()
+            self._ended = anyio.Event()
 
     async def unfinished(self) -> list[JobRecord]:
         return await self._call(lambda book: book.unfinished())
@@ -63,11 +66,11 @@ class JobStore:
             await self._call(lambda book: book.set_note(LOST, str(now_ms)))
         return lost_ms
 
-    async def wait_for_ends(self, most_s: float) -> None:
-        """Until a command has ended, or so long."""
-        self._ended = anyio.Event()
+    async def wait_for_ends(self, seen: int, most_s: float) -> None:
+        """Until more commands have ended than `seen`, or so long."""
         with anyio.move_on_after(most_s):
-            await self._ended.wait()
+            while self.ends == seen:
+                await self._ended.wait()
 
     def close(self) -> None:
         if self._book is not None:

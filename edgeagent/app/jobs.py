@@ -18,11 +18,9 @@ import structlog
 
 from edgeagent.app.command_context import CommandContext
 from edgeagent.app.command_kind import (
-    Again,
     Args,
     CommandError,
     CommandKind,
-    Done,
     Life,
     Result,
     parse_args,
@@ -30,21 +28,18 @@ from edgeagent.app.command_kind import (
 from edgeagent.app.job_intake import Arrived, Known, Refusal, Taken, judge_arrived
 from edgeagent.app.job_store import JobStore
 from edgeagent.app.job_words import JobWords, Telling
+from edgeagent.app.jobs_past import JobsPast
 from edgeagent.clock import Clock
 from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.errors import EdgeAgentError, StoreError
 from edgeagent.fleet.job_machine import Event
 from edgeagent.fleet.job_record import JobRecord
-from edgeagent.fleet.job_verdict import SANE_MS
 
 log = structlog.get_logger("command")
 
 WAITING = 16  # commands that may wait for their turn
 BESIDE = 4  # commands that may run beside each other
 QUEUE = 64  # messages that may wait to be looked at; more are not acknowledged, so they come again
-TOPICS = 50  # jobs whose topics stay on the broker
-TOPICS_MS = 7 * 86_400_000
-TIDY_S = 3600.0
 CANCELLED = "a command ended it"
 
 
@@ -95,7 +90,9 @@ class JobDesk:
         self._beside = anyio.Semaphore(BESIDE)
         self._waiting: deque[Arrived] = deque()
         self._came = anyio.Event()
+        self._looking = False
         self._tasks: anyio.abc.TaskGroup | None = None
+        self._past = JobsPast(kinds, store, words, life, clock, self._start)
         context.cancel_job = self.cancel
 
     def obeyed(self) -> list[str]:
@@ -103,6 +100,15 @@ class JobDesk:
         if not self._remote().commands:
             return []
         return sorted(name for name, kind in self._kinds.items() if not kind.why_not(self._context))
+
+    @property
+    def live(self) -> int:
+        """Commands that have not ended."""
+        return len(self._lives)
+
+    def idle(self) -> bool:
+        """Whether every message that has come was looked at."""
+        return not self._waiting and not self._looking
 
     def take(self, arrived: Arrived) -> None:
         """A message on a command's topic. What finds no room is not acknowledged: it comes with the next connection."""
@@ -117,13 +123,15 @@ class JobDesk:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                await self._settle()
-                tasks.start_soon(self._tidy)
+                await self._past.settle()
+                tasks.start_soon(self._past.tidy)
                 while True:
                     await self._came.wait()
                     self._came = anyio.Event()
                     while self._waiting:
+                        self._looking = True
                         await self._look(self._waiting.popleft())
+                        self._looking = False
         finally:
             self._store.close()
 
@@ -176,15 +184,22 @@ class JobDesk:
         kind = self._kinds.get(taken.name)
         if kind is None:
             return taken.refusal("unknown_command", f"there is no such command; there are: {', '.join(self.obeyed())}")
-        if why := kind.why_not(self._context):
-            return taken.refusal("not_allowed", why)
         try:
+            if why := kind.why_not(self._context):
+                raise CommandError(why, code="not_allowed")
             parse_args(kind, taken.args)
         except CommandError as error:
             return taken.refusal(error.error_code, error.line())
-        if kind.turn != "at_once" and sum(live.record.state == "accepted" for live in self._lives.values()) >= WAITING:
-            return taken.refusal("busy", f"{WAITING} commands wait already; send it later, with a new id")
+        if why := self._no_room(kind):
+            return taken.refusal("busy", f"{why}; send it later, with a new id")
         return taken
+
+    def _no_room(self, kind: CommandKind) -> str:
+        """Why no further command is taken now; empty where one is."""
+        if len(self._lives) >= QUEUE:
+            return f"{QUEUE} commands have not ended"
+        waiting = sum(live.record.state == "accepted" for live in self._lives.values())
+        return f"{WAITING} commands wait already" if waiting >= WAITING and kind.turn != "at_once" else ""
 
     async def _accept(self, arrived: Arrived, taken: Taken) -> None:
         kind = self._kinds[taken.name]
@@ -280,84 +295,8 @@ class JobDesk:
         except StoreError as error:
             log.error("command", id=record.id, state=record.state, reason=error.line())
 
-    # what was before, and what is too old
-
-    async def _settle(self) -> None:
-        """What an earlier run has left unfinished."""
-        try:
-            for record in await self._store.unfinished():
-                await self._settle_one(record)
-        except StoreError as error:
-            log.error("command", reason=error.line())
-
-    async def _settle_one(self, record: JobRecord) -> None:
-        kind = self._kinds.get(record.name)
-        before = Life(record.session, record.boot)
-        try:
-            if kind is None:
-                raise CommandError("this release does not know it any more", code="interrupted")
-            args = parse_args(kind, dict(record.args))
-        except CommandError as error:
-            await self._end_settled(record, Ending("fail", "interrupted", error.line()))
-            return
-        after = kind.after_restart(args, before, self._life)
-        left_s = self._left_s(record)
-        if isinstance(after, Done):
-            await self._end_settled(record, Ending("succeed", result=after.result))
-        elif not isinstance(after, Again):
-            await self._end_settled(record, Ending("fail", after.code, after.reason))
-        elif left_s is None:
-            reason = "the device was started anew, and its clock does not tell how much time was left"
-            await self._end_settled(record, Ending("fail", "interrupted", reason))
-        elif left_s <= 0:
-            await self._end_settled(record, Ending("expire", "", "its time was up when the agent started again"))
-        else:
-            await self._take_up(record, kind, args, left_s)
-
-    async def _take_up(self, record: JobRecord, kind: CommandKind, args: Args, left_s: float) -> None:
-        until_ns = self._clock.monotonic_ns() + round(left_s * 1e9)
-        record = record.again(self._life.boot, self._life.session, until_ns)
-        await self._store.write(record)
-        self._start(record, kind, args, left_s)
-
-    def _left_s(self, record: JobRecord) -> float | None:
-        """What is left of a job's time; None where nobody knows."""
-        if record.boot == self._life.boot:
-            return (record.until_ns - self._clock.monotonic_ns()) / 1e9
-        now_ms = self._clock.wall_ms()
-        if now_ms < SANE_MS or record.deadline_ms is None or now_ms < record.accepted_ms:
-            return None
-        return (record.deadline_ms - now_ms) / 1000
-
-    async def _end_settled(self, record: JobRecord, ending: Ending) -> None:
-        if record.state == "accepted" and ending.event == "succeed":
-            record = record.after("begin", self._clock.wall_ms())
-        live = Live(record, self._kinds.get(record.name) or _NO_KIND, Args(), anyio.CancelScope())
-        await self._move(live, ending)
-
-    async def _tidy(self) -> None:
-        """Old answers are taken off the broker."""
-        while True:
-            now_ms = self._clock.wall_ms()
-            try:
-                old = await self._store.to_forget(TOPICS, now_ms - TOPICS_MS if now_ms >= SANE_MS else 0)
-                for job in old:
-                    self._words.forget(job)
-                if old:
-                    await self._store.forgotten(old)
-            except StoreError as error:
-                log.warning("command", reason=error.line())
-            await self._store.wait_for_ends(TIDY_S)
-
 
 def _cut_off(live: Live) -> Ending:
     if live.why:
         return Ending("cancel", "cancelled", live.why)
     return Ending("expire", "timed_out", "its time was up before it was done, and it was ended")
-
-
-async def _nothing(context: CommandContext, args: Args, progress: object) -> Result:
-    return {}
-
-
-_NO_KIND = CommandKind("", Args, _nothing, 0.0)

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from edgeagent.app.command_context import CommandContext
 from edgeagent.app.command_kind import Life
 from edgeagent.app.commands_all import KINDS
 from edgeagent.app.config_desk import ConfigDesk
 from edgeagent.app.engines import EngineDesk
+from edgeagent.app.inbox import Received
 from edgeagent.app.job_intake import Arrived
 from edgeagent.app.job_store import JobStore
 from edgeagent.app.job_words import JobWords
@@ -24,31 +24,10 @@ from edgeagent.app.power import helper_for
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
-from edgeagent.fleet.inbound import Inbound, parse_inbound
 from edgeagent.fleet.job_verdict import Arrival
-from edgeagent.fleet.link_types import Connected, Message
-from edgeagent.fleet.topics import TopicError, Topics
+from edgeagent.fleet.link_types import Connected
 
 SETTLED_S = 30.0  # what a broker has kept for us has come by then
-
-
-class Said(Protocol):
-    """A message, as the link and the inbox hand it over."""
-
-    @property
-    def payload(self) -> bytes: ...
-
-    @property
-    def retain(self) -> bool: ...
-
-    @property
-    def response_topic(self) -> str: ...
-
-    @property
-    def correlation(self) -> bytes | None: ...
-
-    @property
-    def expiry_s(self) -> int | None: ...
 
 
 class Commands:
@@ -57,7 +36,6 @@ class Commands:
     def __init__(self, parts: Parts, config: ConfigDesk, session: str, restart: Callable[[], None]) -> None:
         ground = parts.ground
         self._parts = parts
-        self._topics = Topics(parts.config.device.fleet, parts.config.device_id)
         self._clock = ground.clock
         self._kept_until_ns = 0
         life = read_life(session, ground.root)
@@ -78,27 +56,16 @@ class Commands:
         kept_ns = round(SETTLED_S * 1e9) if event.session_present else 0
         self._kept_until_ns = self._clock.monotonic_ns() + kept_ns
 
-    def hears(self, message: Message, acknowledge: Callable[[], None]) -> bool:
-        """Take the message if it is a command."""
-        try:
-            inbound = parse_inbound(message.topic, self._topics, self._parts.config.device.groups)
-        except TopicError:
-            acknowledge()  # of a group that the device has left
-            return True
-        if inbound.kind != "command":
-            return False
-        self.take(inbound, message, acknowledge)
-        return True
-
-    def take(self, inbound: Inbound, said: Said, acknowledge: Callable[[], None]) -> None:
+    def hears(self, said: Received) -> None:
         """What was said on a command's topic. An empty payload has taken a retained one off the broker."""
-        if not said.payload:
-            acknowledge()
+        inbound = said.inbound
+        if inbound is None or not said.payload:
+            said.acknowledge()
             return
         live = self._clock.monotonic_ns() >= self._kept_until_ns
         arrival = Arrival(said.retain, None if said.expiry_s is None else float(said.expiry_s), live)
         answer = said.response_topic, said.correlation
-        self.desk.take(Arrived(inbound.name, inbound.scope, said.payload, arrival, *answer, acknowledge))
+        self.desk.take(Arrived(inbound.name, inbound.scope, said.payload, arrival, *answer, said.acknowledge))
 
 
 def context_of(parts: Parts, config: ConfigDesk, life: Life, restart: Callable[[], None]) -> CommandContext:

@@ -18,8 +18,8 @@ from edgeagent.config.schema import Config
 @dataclass(frozen=True)
 class LinePlan:
     """`inference`: the child is started anew; `engines`: another desk asks for every engine; `shedding`: what was given
-    up is given back; `cameras` get a new capture; `resettle` are loaded anew beside themselves; `provide` get an
-    engine."""
+    up is given back; `cameras` get a new capture; `resettle` are loaded anew beside themselves; for `provide` the right
+    engine is looked for: another model's, or one made with the frames of the new source."""
 
     inference: bool
     engines: bool
@@ -42,7 +42,7 @@ def plan_line(line: Line, config: Config, lineup: Lineup, changes: Changes) -> L
     engines = inference or any(changes.touches(table, "engine") for table in ("engines", "registry", "thermal"))
     models = changes.ids("models", "engine")
     provide = changes.ids("pipelines", "engine") | {
-        name for name, settings in config.pipelines.items() if settings.model in models
+        name for name, pipeline in config.pipelines.items() if pipeline.model in models or pipeline.camera in cameras
     }
     return LinePlan(
         inference=inference,
@@ -71,7 +71,7 @@ async def change_line(line: Line, config: Config, lineup: Lineup, changes: Chang
     before, line.config, line.lineup = line.config, config, lineup
     cameras = await line.cameras.change(lineup.cameras(), plan.cameras)
     _forget(line, before)
-    _seat(line, plan)
+    _seat(line, plan, before)
     if plan.engines:
         line.make_engines()
     if plan.shedding:
@@ -119,7 +119,7 @@ def _forget(line: Line, before: Config) -> None:
             line.ground.governor.streams.forget(name)
 
 
-def _seat(line: Line, plan: LinePlan) -> None:
+def _seat(line: Line, plan: LinePlan, before: Config) -> None:
     """The pipelines as they shall run from now on."""
     old, new = {served.name: served for served in line.served}, _newly_served(line)
     if not plan.inference:
@@ -127,7 +127,7 @@ def _seat(line: Line, plan: LinePlan) -> None:
             _update(old[served.name], served)
         return
     for served in new:
-        _carry(line, old.get(served.name), served, same_model=served.name not in plan.provide)
+        _carry(line, old.get(served.name), served, before)
     line.served = new
     engines = line.config.engines
     line.infer.change(new, engines.infer_threads, max_delay_ms=engines.max_delay_ms, canary_s=engines.canary_interval_s)
@@ -144,7 +144,7 @@ def _update(running: Served, wanted: Served) -> None:
     running.classes, running.model = wanted.classes, wanted.model
 
 
-def _carry(line: Line, old: Served | None, new: Served, *, same_model: bool) -> None:
+def _carry(line: Line, old: Served | None, new: Served, before: Config) -> None:
     """What a pipeline takes along into another child: its engine, where that is one of the same model for frames of
     the same size, and what was counted."""
     new.dropped_told = line.infer.dropped(new.ring.id)
@@ -152,7 +152,8 @@ def _carry(line: Line, old: Served | None, new: Served, *, same_model: bool) -> 
     if old is None:
         return
     new.last_track = old.last_track
-    fits = old.ring.layout == new.ring.layout and old.model == new.model and same_model
+    was, now = before.models.get(new.model), line.config.models[new.model]
+    fits = old.ring.layout == new.ring.layout and was == now
     if old.start is not None and old.start.model == new.model and fits:
         start = old.start.model_copy(update={"ring": new.ring.id})
         new.start = restarted(start, new.settings)

@@ -9,6 +9,7 @@ import anyio
 import anyio.abc
 
 from edgeagent.app.board_watch import BoardWatch
+from edgeagent.app.fleet_side import FleetSide
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Group
 from edgeagent.app.line import Line
@@ -16,7 +17,6 @@ from edgeagent.app.line_change import change_line
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.link_keeper import LinkKeeper
 from edgeagent.app.publisher import Publisher
-from edgeagent.app.wiring import inbound_filters
 from edgeagent.config.changes import Changes, changes_between
 from edgeagent.config.schema import Config
 
@@ -26,14 +26,21 @@ class Parts:
     """`config` is what they are set to. `models_wanted` is called when other models may be missing."""
 
     config: Config
-    publisher: Publisher
-    keeper: LinkKeeper
+    fleet: FleetSide
     ground: Ground
     board: BoardWatch
     line: Line
     models_wanted: Callable[[], None] = lambda: None
     tasks: anyio.abc.TaskGroup | None = None
     power_group: Group = field(default_factory=Group)
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.fleet.publisher
+
+    @property
+    def keeper(self) -> LinkKeeper:
+        return self.fleet.keeper
 
     def start(self, tasks: anyio.abc.TaskGroup) -> None:
         """Power first: what an engine depends on is set by it."""
@@ -59,21 +66,20 @@ class Parts:
         """
         changes = changes_between(self.config, config)
         self.config = config
-        restarted = await self._change_link(config) if changes.has("link") else []
+        restarted = []
+        if changes.has("link"):
+            await self.fleet.change(config)
+            restarted.append("link")
         restarted += await self._change_board(config, changes)
         restarted += await change_line(self.line, config, lineup, changes)
         self.models_wanted()
         return restarted
 
-    async def _change_link(self, config: Config) -> list[str]:
-        self.publisher.deliver_results(config.mqtt.results_qos)
-        last_words = self.publisher.last_words("it was set to another broker")
-        await self.keeper.change(config, inbound_filters(config), last_words)
-        return ["link"]
-
     async def _change_board(self, config: Config, changes: Changes) -> list[str]:
+        self.fleet.sender.resize(config.outbox.max_bytes)
         self.ground.governor.change(config.thermal)
         self.board.change(config.power, config.thermal)
+        self.fleet.dashboards.apply(config)
         if not changes.has("power"):
             return []
         await self.power_group.stop()

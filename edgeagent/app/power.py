@@ -135,6 +135,7 @@ class PowerDesk:
     def change(self, settings: PowerSettings) -> None:
         """Plan anew by these settings; between two runs only."""
         wished, self._settings = settings.intent != self._settings.intent, settings
+        self._asked = "" if wished else self._asked
         self._target, self._failures = None, 0
         if wished:
             self._show(PowerView("left_alone" if settings.intent is None else "applying", settings.intent), "ok")

@@ -35,9 +35,13 @@ from edgeagent.health.book import HealthBook, Word, forget, note, overall
 log = structlog.get_logger("publish")
 
 MEASUREMENT_EXPIRY_S = 10
-RESULT_EXPIRY_S = 10
+RESULT_EXPIRY_S = 10.0
 EVENT_EXPIRY_S = 24 * 3600
 JOB_EXPIRY_S = 7 * 24 * 3600
+
+
+Listener = Callable[[str, Message | None], None]
+"""Hears of retained messages and measurements as they are published, and with None of an alarm that is cleared."""
 
 
 class Link(Protocol):
@@ -53,12 +57,21 @@ class Link(Protocol):
 class Publisher:
     """Publishes for one device. For the event loop only."""
 
-    def __init__(self, link: Link, topics: Topics, stamp: Stamp, clock: Clock, results_qos: int) -> None:
+    def __init__(
+        self,
+        link: Link,
+        topics: Topics,
+        stamp: Stamp,
+        clock: Clock,
+        results_qos: int,
+        results_expiry_s: float = RESULT_EXPIRY_S,
+    ) -> None:
         self._link = link
         self._topics = topics
         self._stamp = stamp
         self._clock = clock
         self._results_qos = results_qos
+        self._results_expiry_s = results_expiry_s
         self._book = HealthBook()
         self._retained: dict[str, Message] = {}
         self._alarms: dict[str, Alarm] = {}
@@ -67,6 +80,7 @@ class Publisher:
         self._quiet: set[str] = set()
         self.results = 0
         self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
+        self._listeners: list[tuple[Listener, Callable[[], None]]] = []
 
     def status(self, state: StatusWord, reason: str = "") -> bytes:
         """Publish the device's state, retained; returns the payload."""
@@ -134,7 +148,7 @@ class Publisher:
         return found.health if found else None
 
     def _publish_health(self) -> None:
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         components = tuple(
             ComponentHealth(name=name, health=c.health, reason=c.reason, since_ts=c.since_ms)
             for name, c in sorted(self._book.components.items())
@@ -144,9 +158,14 @@ class Publisher:
         if self._state in ("ready", "degraded"):
             self.status("ready" if word == "ok" else "degraded", reason)
 
+    def _overall(self) -> tuple[Word, str]:
+        """Without the link: who hears this hears it over the link, and what was said while there was none is sent
+        before what is said now."""
+        return overall(HealthBook({name: c for name, c in self._book.components.items() if name != "link"}))
+
     def started(self) -> None:
         """Everything has had its chance to start: from now on `status` follows the health."""
-        word, reason = overall(self._book)
+        word, reason = self._overall()
         self.status("ready" if word == "ok" else "degraded", reason)
 
     def again(self) -> None:
@@ -155,13 +174,23 @@ class Publisher:
             fresh = message.model_copy(update=dict(self._stamp.header(topic)))
             self._retained[topic] = fresh
             self._link.publish(topic, encode(fresh), qos=1, retain=True)
+        for _, again in self._listeners:
+            again()
+
+    def status_again(self) -> None:
+        """Say the status once more: something else has written over it."""
+        topic = self._topics.status
+        if (message := self._retained.get(topic)) is not None:
+            self._keep(topic, message.model_copy(update=dict(self._stamp.header(topic))))
 
     def result(self, values: Mapping[str, object], detections: bytes, camera: str, pipeline: str) -> None:
         """`detections` as JSON. Made of checked parts, thirty times a second and camera: not checked again."""
         topic = self._topics.result(camera, pipeline)
         header = self._stamp.header(topic)
         payload = encode_result({**header, "camera": camera, "pipeline": pipeline, **values}, detections)
-        outcome = self._link.publish(topic, payload, qos=self._results_qos, retain=False, expiry_s=RESULT_EXPIRY_S)
+        outcome = self._link.publish(
+            topic, payload, qos=self._results_qos, retain=False, expiry_s=self._results_expiry_s
+        )
         if outcome in (Outcome.ACCEPTED, Outcome.QUEUED):
             self.results += 1
 
@@ -228,6 +257,20 @@ class Publisher:
             topic = self._topics.alarm(kind)
             self._retained.pop(topic, None)
             self._link.publish(topic, b"", qos=1, retain=True)
+            self._tell(topic, None)
+
+    def listen(self, listener: Listener, again: Callable[[], None] = lambda: None) -> None:
+        """From now on, and of what is retained at once. `again`: called when all that is retained is said once more."""
+        self._listeners.append((listener, again))
+        for topic, message in self._retained.items():
+            listener(topic, message)
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners = [each for each in self._listeners if each[0] != listener]
+
+    def _tell(self, topic: str, message: Message | None) -> None:
+        for listener, _ in self._listeners:
+            listener(topic, message)
 
     def alarms(self) -> frozenset[str]:
         """The alarms that are raised now."""
@@ -236,9 +279,9 @@ class Publisher:
     def health(self) -> HealthBook:
         return self._book
 
-    def deliver_results(self, qos: int) -> None:
-        """The quality of service of results from now on."""
-        self._results_qos = qos
+    def deliver_results(self, qos: int, expiry_s: float) -> None:
+        """The quality of service of results from now on, and for how long they are of use."""
+        self._results_qos, self._results_expiry_s = qos, expiry_s
 
     def forget(self, name: str) -> None:
         """A component that is no more: its health counts no longer."""
@@ -258,7 +301,9 @@ class Publisher:
         self._retained[topic] = message
         payload = encode(message)
         self._link.publish(topic, payload, qos=1, retain=True)
+        self._tell(topic, message)
         return payload
 
     def _pass(self, topic: str, message: Message) -> None:
         self._link.publish(topic, encode(message), qos=0, retain=False, expiry_s=MEASUREMENT_EXPIRY_S)
+        self._tell(topic, message)

@@ -12,7 +12,8 @@ HIDDEN: Final = "***"
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<login>[^\s/?#\"'<>]*@)")
 _LOOSE_LOGIN = re.compile(r"(://)[^\s\"'<>]*:[^\s\"'<>]*@")
 _WORD = (
-    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|authorization|api[_-]?key|access[_-]?key|private[_-]?key)"
+    r"(?:pass(?:word|wd|phrase)?|pwd|pw|secret|token|credential|authorization|api[_-]?key|access[_-]?key|"
+    r"private[_-]?key)"
 )
 _PAIR = re.compile(
     rf"(?i)(?P<key>[\"']?[A-Za-z0-9_.-]*{_WORD}[A-Za-z0-9_-]*[\"']?\s*[=:]\s*)"

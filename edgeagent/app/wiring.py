@@ -14,10 +14,10 @@ from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.errors import ConfigError
 from edgeagent.fleet.envelope import Stamp, encode
-from edgeagent.fleet.inbound import desired_topic, filters
-from edgeagent.fleet.link_types import LinkSettings, TlsSettings, Will
+from edgeagent.fleet.link_types import LinkSettings, TlsSettings, Will, address_of
 from edgeagent.fleet.states import Status
 from edgeagent.fleet.topics import Topics
+from edgeagent.fleet.url import parse_broker_url
 
 
 def check_classes(pipeline: str, settings: PipelineSettings, bundle: ModelBundle) -> None:
@@ -71,37 +71,25 @@ def pipeline_info(served: Served) -> dict[str, object]:
 
 
 def link_settings(config: Config, topics: Topics, stamp: Stamp) -> LinkSettings:
-    """The link as the config asks for it, with the will of this session."""
+    """The link as the config asks for it, with the will of this session. Nothing is read here: the link reads
+    certificates and password at every attempt to connect."""
     mqtt = config.mqtt
     lost = Status(**stamp.header(topics.status), state="lost", reason="the link broke without a word")
+    tls = TlsSettings(mqtt.ca_file, mqtt.cert_file, mqtt.key_file)
+    first, *others = (address_of(parse_broker_url(url), tls) for url in (mqtt.url, *(mqtt.fallback_urls or ())))
     return LinkSettings(
-        host=mqtt.host,
-        port=mqtt.port,
+        host=first.host,
+        port=first.port,
         client_id=f"edgeagent-{config.device.fleet}-{config.device_id}",
-        tls=TlsSettings() if mqtt.tls else None,
+        tls=first.tls,
+        path=first.path,
+        fallbacks=tuple(others),
+        preferred_after_s=mqtt.preferred_after_s,
         protocol=mqtt.protocol,
         keepalive_s=mqtt.keepalive_s,
         username=mqtt.username,
-        password=_password(mqtt.password_file),
+        password_file=mqtt.password_file,
         session_expiry_s=mqtt.session_expiry_s,
         connect_timeout_s=mqtt.connect_timeout_s,
         will=Will(topics.status, encode(lost)),
     )
-
-
-def inbound_filters(config: Config) -> dict[str, int]:
-    """What the link subscribes to; commands also where none is obeyed, to say so."""
-    topics = Topics(config.device.fleet, config.device_id)
-    every = filters(topics, config.device.groups)
-    return {name: 1 for name in every if name != desired_topic(topics) or config.remote.config}
-
-
-def _password(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise ConfigError(
-            f"mqtt.password_file: {path} cannot be read or is empty", mend="write the password on its first line"
-        ) from error

@@ -42,6 +42,7 @@ class Job(BaseModel):
     host: str
     port: int
     tls: bool
+    path: str | None
     username: str | None
     password: str | None
     protocol: ProtocolWish
@@ -58,6 +59,7 @@ class Job(BaseModel):
             port=self.port,
             client_id=client,
             tls=TlsSettings() if self.tls else None,
+            path=self.path,
             username=self.username,
             password=self.password,
             protocol=self.protocol,

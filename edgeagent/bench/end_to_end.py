@@ -97,6 +97,7 @@ def _job(subject: Subject, cameras: int, fps: float, found: Found, max_delay_ms:
         host=broker.host,
         port=broker.port,
         tls=broker.tls,
+        path=broker.path,
         username=broker.username,
         password=broker.password,
         protocol=found.protocol,

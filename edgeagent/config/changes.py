@@ -33,6 +33,8 @@ MEANING: dict[Consequence, str] = {
 TABLE: dict[Consequence, tuple[str, ...]] = {
     "at-once": (
         "remote.**",
+        "metrics.**",
+        "outbox.**",
         "cameras.*.min_fps",
         "cameras.*.recycle_after_h",
         "cameras.*.recycle_above_mb",
@@ -119,7 +121,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
         "power.restore_on_stop",
         "power.profiles_dir",
     ),
-    "link": ("mqtt.**", "device.groups"),
+    "link": ("mqtt.**", "device.groups", "home_assistant.**"),
     "agent": (
         "device.id",
         "device.fleet",

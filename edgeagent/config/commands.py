@@ -9,8 +9,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from edgeagent.config.beginning import LocalConfig, compose_over, state_dir_of
 from edgeagent.config.check import find_mistakes, render_mistakes
-from edgeagent.config.files import load_config, read_toml
+from edgeagent.config.desired_store import read_committed
+from edgeagent.config.effective import Loaded, compose
+from edgeagent.config.files import read_toml
 from edgeagent.config.mistake import ConfigMistakesError, Mistake
 from edgeagent.config.show import effective_rows, effective_settings, json_schema, render_rows
 from edgeagent.config.template import default_config_toml
@@ -32,14 +35,32 @@ def command_check(path: Path | str, as_json: bool = False) -> tuple[int, str]:
 
 
 def command_show(path: Path | str | None, hostname: str, as_json: bool = False) -> tuple[int, str]:
-    """Tells every setting in force and its layer. `hostname` names the device where the file does not."""
+    """Tells every setting in force and its layer, what was committed over MQTT among them. `hostname` names the device
+    where the file does not."""
     try:
-        loaded = load_config(path, {}, hostname)
+        loaded, remark = _in_force(LocalConfig(Path(path) if path is not None else None, hostname))
     except ConfigError as error:
         return _refused(error, as_json)
     if as_json:
-        return OK, json.dumps({"settings": [asdict(one) for one in effective_settings(loaded)]}, indent=2)
-    return OK, render_rows(effective_rows(loaded))
+        shown: dict[str, object] = {"settings": [asdict(one) for one in effective_settings(loaded)]}
+        return OK, json.dumps({**shown, "remark": remark} if remark else shown, indent=2)
+    return OK, render_rows(effective_rows(loaded)) + (f"\n# {remark}" if remark else "")
+
+
+def _in_force(source: LocalConfig) -> tuple[Loaded, str]:
+    """The config that an agent would begin with, and what a person has to know beside it. Raises ConfigError."""
+    local = source.read()
+    folder = state_dir_of(local)
+    try:
+        kept = read_committed(folder)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        return compose(local, source.where), f"what was set over MQTT cannot be read ({folder}/config: {why})"
+    try:
+        return compose_over(local, kept, source.where), ""
+    except ConfigError as error:
+        remark = f"version {kept.version} of the desired config does not fit this file: {error.line()}"
+        return compose(local, source.where), remark
 
 
 def command_schema() -> tuple[int, str]:

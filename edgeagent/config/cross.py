@@ -18,7 +18,7 @@ from edgeagent.thermal.steps import Step, StepError, parse_step
 
 def cross_mistakes(data: Mapping[str, Any]) -> list[Mistake]:
     """What is wrong between the tables of `data`, whatever else may be wrong inside them."""
-    return [*_unknown_names(data), *_wrong_ladders(data), *_shared_devices(data), *_password_alone(data)]
+    return [*_unknown_names(data), *_wrong_ladders(data), *_shared_devices(data), *_broker_mistakes(data)]
 
 
 def _table(data: object, key: str) -> dict[str, Any]:
@@ -96,7 +96,28 @@ def _device_of(camera: object) -> str:
     return ""
 
 
-def _password_alone(data: Mapping[str, Any]) -> Iterator[Mistake]:
+def _broker_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
     mqtt = _table(data, "mqtt")
-    if mqtt.get("password_file") is not None and mqtt.get("username") is None:
-        yield Mistake("mqtt.password_file", "is set without a user name", "add mqtt.username")
+    for key, needed, message in _TOGETHER:
+        if mqtt.get(key) is not None and mqtt.get(needed) is None:
+            yield Mistake(f"mqtt.{key}", message, f"add mqtt.{needed}")
+    urls = [url for url in (mqtt.get("url"), *_texts(mqtt.get("fallback_urls"))) if isinstance(url, str)]
+    if urls and not any(url.startswith(("mqtts://", "wss://")) for url in urls):
+        for key in ("ca_file", "cert_file"):
+            if mqtt.get(key) is not None:
+                mend = "write mqtts:// or wss:// for the broker, or leave it out"
+                yield Mistake(f"mqtt.{key}", "is set, and no broker is reached over TLS", mend)
+    for place, url in enumerate(_texts(mqtt.get("fallback_urls"))):
+        if url in (mqtt.get("url"), *_texts(mqtt.get("fallback_urls"))[:place]):
+            yield Mistake(f"mqtt.fallback_urls.{place}", "is named before", "name each broker once")
+
+
+_TOGETHER = (
+    ("password_file", "username", "is set without a user name"),
+    ("cert_file", "key_file", "is set without its key"),
+    ("key_file", "cert_file", "is set without its certificate"),
+)
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else []

@@ -78,8 +78,10 @@ class DesiredStore:
         self._write("trial", _KEPT.dump_json(candidate))
 
     def commit(self, committed: Committed, answer: Answer) -> None:
+        """Once the layer is written it is committed, whatever becomes of the rest: `load` sees to that."""
         self._write("committed", _COMMITTED.dump_json(committed))
-        self.answer(answer)
+        with suppress(OSError):
+            self.answer(answer)
 
     def answer(self, answer: Answer) -> None:
         """The answer to the newest wish; no trial is under way any more."""

@@ -27,8 +27,8 @@ table says *required*. A key that edgeagent does not know is a mistake, not a re
 | `edgeagent config schema` | prints the JSON schema, for editors and other programs |
 
 **Layers.** From weakest to strongest: the defaults below, the host name (for `device.id` only), the file, the command
-line. Tables merge key by key; a list or a single value replaces the weaker one as a whole, and so does a `source` whose
-`type` differs from the weaker one's.
+line, what was set over MQTT ([remote-config.md](remote-config.md)). Tables merge key by key; a list or a single value
+replaces the weaker one as a whole, and so does a `source` whose `type` differs from the weaker one's.
 
 **Ids** of devices, fleets, cameras, models and pipelines are 1 to 64 of `a-z`, `0-9` and `-`, and neither start nor end
 with `-`: they become levels of MQTT topics.

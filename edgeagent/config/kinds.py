@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from ipaddress import IPv6Address
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,6 +15,9 @@ from edgeagent.thermal.steps import StepError, parse_ladder, parse_step
 
 ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 SAMPLE_MODELS = ("conveyor",)
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+WEBSOCKET = ("ws", "wss")
+_PATH = re.compile(r"/[A-Za-z0-9/._~%!$&'()*+,;=:-]*")
 REGISTRY_SCHEMES = ("file", "http", "https", "s3")
 MODEL_IN_REGISTRY = re.compile(r"registry:[0-9a-f]{64}")
 PUBLIC_KEY_BYTES = 32
@@ -45,6 +49,17 @@ def _checked_model_path(path: str) -> str:
     return path
 
 
+def _checked_file_reference(reference: str) -> str:
+    name = reference.removeprefix("credential:")
+    if name != reference:
+        if re.fullmatch(r"[A-Za-z0-9_.-]{1,255}", name) is None or name in {".", ".."}:
+            raise refuse("wants a credential's name after credential:", "use letters, digits, _ - and .")
+        return reference
+    if not reference.startswith("/") or "\x00" in reference:
+        raise refuse("wants an absolute path or credential:NAME", "start it with / or credential:")
+    return reference
+
+
 def _checked_broker_url(url: str) -> str:
     if "@" in url:
         raise refuse("holds a user name or password", "move them to mqtt.username and mqtt.password_file")
@@ -54,11 +69,29 @@ def _checked_broker_url(url: str) -> str:
         port = parts.port
     except ValueError as error:
         raise refuse("the URL's host or port cannot be read", mend) from error
-    if not url.startswith(("mqtt://", "mqtts://")):
-        raise refuse("wants a URL that starts with mqtt:// or mqtts://", mend)
-    if not parts.hostname or port == 0 or _more_than_host(parts) or re.search(r"[\s\x00-\x1f]", url):
+    if not url.startswith(tuple(f"{scheme}://" for scheme in BROKER_PORTS)):
+        raise refuse("wants a URL that starts with mqtt://, mqtts://, ws:// or wss://", mend)
+    if not parts.hostname or port == 0 or _bad_host(parts) or re.search(r"[\s\x00-\x1f?#]", url):
         raise refuse("wants a host and perhaps a port, nothing more", mend)
+    if parts.scheme in WEBSOCKET:
+        if parts.path and _PATH.fullmatch(parts.path) is None:
+            raise refuse("the path has characters that need %-encoding", 'for example "wss://broker.example.org/mqtt"')
+    elif parts.path not in {"", "/"}:
+        raise refuse("wants a host and perhaps a port, nothing more", "a path belongs to ws:// and wss:// only")
     return url
+
+
+def _bad_host(parts: SplitResult) -> bool:
+    """An IPv6 address without brackets, or brackets without one; what cannot be printed."""
+    if not parts.netloc.isprintable():
+        return True
+    if "[" not in parts.netloc:
+        return parts.netloc.count(":") > 1
+    try:
+        IPv6Address(parts.hostname or "")
+    except ValueError:
+        return True
+    return False
 
 
 def _checked_registry_url(url: str) -> str:
@@ -114,16 +147,19 @@ def checked_not_bool(value: object) -> object:
     return value
 
 
-def _more_than_host(parts: SplitResult) -> bool:
-    return parts.path not in {"", "/"} or bool(parts.query or parts.fragment)
-
-
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 AbsolutePath = Annotated[
     str, Field(max_length=4096, json_schema_extra={"pattern": "^/"}), AfterValidator(_checked_absolute)
 ]
+FileReference = Annotated[
+    str,
+    Field(max_length=4096, json_schema_extra={"pattern": "^(/|credential:)"}),
+    AfterValidator(_checked_file_reference),
+]
 BrokerUrl = Annotated[
-    str, Field(max_length=2048, json_schema_extra={"pattern": "^mqtts?://"}), AfterValidator(_checked_broker_url)
+    str,
+    Field(max_length=2048, json_schema_extra={"pattern": "^(mqtts?|wss?)://"}),
+    AfterValidator(_checked_broker_url),
 ]
 ModelPath = Annotated[str, Field(max_length=4096), AfterValidator(_checked_model_path)]
 RegistryUrl = Annotated[

@@ -90,6 +90,8 @@ def _why_value(path: Path, value: object, file: Mapping[str, Any]) -> str:
         return "a directory of the device may not be set over MQTT"
     if path[:1] == ("mqtt",) and path[1:] in (("url",), ("fallback_urls",)) and _is_secure(file):
         urls = value if isinstance(value, list) else [value]
+        if path[1] == "url" and value is None:
+            urls = [""]  # the default, which has none
         if any(isinstance(url, str) and _scheme(url) not in TLS_SCHEMES for url in urls):
             return "would give up the encryption that the device's file asks for"
     return ""

@@ -16,9 +16,11 @@ from pydantic_core import PydanticCustomError
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.cross import cross_mistakes
+from edgeagent.config.dashboard_tables import HomeAssistantSettings, MetricsSettings
 from edgeagent.config.engine_tables import EngineSettings, RegistrySettings
 from edgeagent.config.kinds import AbsolutePath, Id, ModelPath, Table
 from edgeagent.config.mqtt_table import MqttSettings
+from edgeagent.config.outbox_table import OutboxSettings
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.errors import ConfigError
@@ -216,6 +218,9 @@ class Config(Table):
         default_factory=DeviceSettings, description="Who this device is and where it keeps its things."
     )
     mqtt: MqttSettings = Field(default_factory=MqttSettings, description="The broker that results and health go to.")
+    outbox: OutboxSettings = Field(
+        default_factory=OutboxSettings, description="What is kept until the broker has it, and how much of it."
+    )
     remote: RemoteSettings = Field(
         default_factory=RemoteSettings, description="What may be set and commanded over MQTT."
     )
@@ -239,6 +244,14 @@ class Config(Table):
     engines: EngineSettings = Field(default_factory=EngineSettings, description="How engines are built and accepted.")
     registry: RegistrySettings = Field(
         default_factory=RegistrySettings, description="Where finished engines and models come from, and may go to."
+    )
+
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="Numbers for Prometheus, on the device's own loopback."
+    )
+    home_assistant: HomeAssistantSettings = Field(
+        default_factory=HomeAssistantSettings,
+        description="Making the device known to Home Assistant over MQTT discovery.",
     )
 
     @model_validator(mode="after")

@@ -32,7 +32,8 @@ _PATTERN_WORDS = {
     "^/": "an absolute path",
     "^/dev/": "a path under /dev",
     "^rtsps?://": "an rtsp:// or rtsps:// URL",
-    "^mqtts?://": "an mqtt:// or mqtts:// URL",
+    "^(/|credential:)": "an absolute path or credential:NAME",
+    "^(mqtts?|wss?)://": "an mqtt://, mqtts://, ws:// or wss:// URL",
 }
 
 

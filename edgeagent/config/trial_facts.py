@@ -14,7 +14,10 @@ from edgeagent.config.trial import Word
 
 @dataclass(frozen=True)
 class CameraFact:
+    """`waits`: it is being opened, and has not failed yet."""
+
     flows: bool
+    waits: bool = False
     trouble: str = ""
 
 
@@ -30,9 +33,11 @@ class PipelineFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """How the device does at one moment: what of the config is enabled, and what is wrong beside it."""
+    """How the device does at one moment: what of the config is enabled, and what is wrong beside it. `link_waits`: it
+    is being connected for the first time since it was set."""
 
     link: bool
+    link_waits: bool = False
     link_trouble: str = ""
     cameras: Mapping[str, CameraFact] = field(default_factory=dict)
     pipelines: Mapping[str, PipelineFact] = field(default_factory=dict)
@@ -42,11 +47,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Changed:
-    """What the new config is answerable for, though it may not have worked before."""
+    """What the new config is answerable for, though it may not have worked before. `engines`: pipelines that are to
+    get another engine, for which it is not enough that the one before serves on."""
 
     link: bool = False
     cameras: frozenset[str] = frozenset()
     pipelines: frozenset[str] = frozenset()
+    engines: frozenset[str] = frozenset()
 
 
 _ORDER: tuple[Word, ...] = ("hopeless", "unmet", "waiting")
@@ -64,11 +71,13 @@ def judge(before: Facts, changed: Changed, now: Facts) -> tuple[Word, str]:
 
 def _complaints(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:
     if not now.link and (before.link or changed.link):
-        yield "unmet", f"the link is not up: {now.link_trouble}" if now.link_trouble else "the link is not up"
+        why = f": {now.link_trouble}" if now.link_trouble else ""
+        yield "waiting" if now.link_waits else "unmet", f"the link is not up{why}"
     for name, camera in now.cameras.items():
         was = before.cameras.get(name)
         if not camera.flows and (was is None or was.flows or name in changed.cameras):
-            yield "unmet", f"camera {name} gives no frames" + (f": {camera.trouble}" if camera.trouble else "")
+            why = f": {camera.trouble}" if camera.trouble else ""
+            yield "waiting" if camera.waits else "unmet", f"camera {name} gives no frames{why}"
     yield from _pipelines(before, changed, now)
     for alarm in sorted(now.alarms - before.alarms):
         yield "unmet", f"there is a new alarm: {alarm}"
@@ -79,13 +88,15 @@ def _complaints(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[W
 
 def _pipelines(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:
     for name, pipeline in now.pipelines.items():
-        was = before.pipelines.get(name)
-        if pipeline.serves or not (was is None or was.serves or name in changed.pipelines):
+        was, another = before.pipelines.get(name), name in changed.engines
+        if pipeline.serves and not (another and (pipeline.waits or pipeline.hopeless)):
+            continue
+        if not (was is None or was.serves or another or name in changed.pipelines):
             continue
         why = f": {pipeline.trouble}" if pipeline.trouble else ""
         if pipeline.hopeless:
             yield "hopeless", f"pipeline {name} will not run{why}"
         elif pipeline.waits:
-            yield "waiting", f"pipeline {name} waits for its engine{why}"
+            yield "waiting", f"pipeline {name} waits for its engine"
         else:
             yield "unmet", f"pipeline {name} does not run{why}"

@@ -13,25 +13,25 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal
 
-from edgeagent.fleet.backoff import scheduled_delay
-from edgeagent.fleet.link_types import LinkSettings, Protocol
+from edgeagent.fleet.backoff import Schedule, scheduled_delay
+from edgeagent.fleet.link_types import EndKind, LinkSettings, Protocol
 
-EndKind = Literal[
-    "unreachable",  # no TCP or TLS connection
-    "hung_up",  # connected, then closed before any CONNACK
-    "silent",  # connected, then no CONNACK in time
-    "unsupported",  # the broker does not speak this protocol version
-    "unavailable",  # CONNACK: not now
-    "refused",  # CONNACK: not you, not like this
-    "lost",  # was connected, is no longer
-    "displaced",  # was connected, until another client came with our client id
-]
+Pace = Literal["lost", "refused", "clock", "files"]
+"""The schedules of the settings."""
 
 _NO_WORD: Final = frozenset({"hung_up", "silent", "unsupported"})
 _WAIT_CODES: Final = frozenset({0x80, 0x83, 0x88, 0x89, 0x97, 0x9F})
 _UNSUPPORTED_CODE: Final = 0x84
 TAKEN_OVER_CODE: Final = 0x8E
 _FORGET_AFTER: Final = 3
+_SCHEDULE_OF: Final[dict[EndKind, Pace]] = {
+    "refused": "refused",
+    "displaced": "refused",
+    "unsupported": "refused",
+    "untrusted": "refused",
+    "clock": "clock",
+    "files": "files",
+}
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Ending:
 
 @dataclass(frozen=True)
 class Attempts:
-    """`protocol` is tried next; `spoken` is what the broker has answered to; `failures` in a row on this schedule;
+    """`protocol` is tried next; `spoken` is what the broker has answered to; `failures` in a row at this pace;
     `hang_ups` in a row without an answer."""
 
     protocol: Protocol
     spoken: Protocol | None = None
     failures: int = 0
     hang_ups: int = 0
-    slow: bool = False
+    pace: Pace = "lost"
 
 
 def first_attempt(settings: LinkSettings) -> Attempts:
@@ -74,16 +74,21 @@ def after(state: Attempts, ending: Ending, settings: LinkSettings, rng: Random) 
         if state.protocol == "5" and ending.kind in _NO_WORD:
             return replace(state, protocol="3.1.1"), 0.0
         state = replace(state, protocol="5")
-    slow = ending.kind in {"refused", "displaced", "unsupported"}
+    pace = _SCHEDULE_OF.get(ending.kind, "lost")
     steady = ending.held_s >= settings.stable_s
-    failures = state.failures if slow == state.slow and not steady else 0
-    delay_s = scheduled_delay(settings.refused if slow else settings.lost, failures, rng)
-    return replace(state, failures=failures + 1, slow=slow), delay_s
+    failures = state.failures if pace == state.pace and not steady else 0
+    delay_s = scheduled_delay(_schedule(settings, pace), failures, rng)
+    return replace(state, failures=failures + 1, pace=pace), delay_s
+
+
+def _schedule(settings: LinkSettings, pace: Pace) -> Schedule:
+    schedules = {"lost": settings.lost, "refused": settings.refused, "clock": settings.clock, "files": settings.files}
+    return schedules[pace]
 
 
 def _learn(state: Attempts, ending: Ending) -> Attempts:
     """What this ending says about the protocol that the broker speaks."""
-    if ending.kind in {"lost", "displaced", "refused", "unavailable"}:
+    if ending.kind in {"lost", "displaced", "moved", "unavailable"} or (ending.kind == "refused" and ending.code):
         return replace(state, spoken=state.protocol, hang_ups=0)
     if ending.kind not in _NO_WORD:
         return replace(state, hang_ups=0)

@@ -28,6 +28,12 @@ LOST: Final = Schedule(base_s=1.0, cap_s=60.0)
 REFUSED: Final = Schedule(base_s=30.0, cap_s=600.0, floor_s=5.0)
 """The broker answered and said no: a person has to act, and quick retries get devices banned."""
 
+CLOCK: Final = Schedule(base_s=5.0, cap_s=15.0, floor_s=2.0)
+"""This device's clock is not set yet: a time server sets it within seconds of finding a network."""
+
+FILES: Final = Schedule(base_s=20.0, cap_s=60.0, floor_s=5.0)
+"""A file of our own cannot be used: nobody else is asked, and whoever mends it wants to see that soon."""
+
 
 def next_delay(attempt: int, rng: Random, base_s: float, cap_s: float, floor_s: float = 0.0) -> float:
     """Seconds to wait before attempt number `attempt` (0 is the first retry). Never above max(cap_s, floor_s)."""

@@ -1,7 +1,7 @@
 """What publishing costs: CPU time of a process that publishes results at a steady pace, its network thread included.
 
 Needs no configuration: it starts mosquitto on a free port where that is installed, and otherwise a sink of its own that
-accepts and discards.
+accepts and discards. With a certificate the same over TLS, which needs mosquitto.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from pydantic import TypeAdapter
 from edgeagent.errors import LinkError
 from edgeagent.fleet.backoff import Schedule
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings
+from edgeagent.fleet.link_types import Connected, LinkEvent, LinkSettings, TlsSettings
 from edgeagent.fleet.messages import Detection, Stamp
 from edgeagent.fleet.results import encode_result
 from edgeagent.fleet.topics import Topics
@@ -57,10 +58,20 @@ class Sink:
         self._thread.join()
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """What the broker shows, and what the link trusts, as PEM files."""
+
+    cert_file: str
+    key_file: str
+
+
 @contextmanager
-def _broker(*, sink_only: bool) -> Iterator[tuple[str, int, Callable[[], float]]]:
+def _broker(*, sink_only: bool, certificate: Certificate | None) -> Iterator[tuple[str, int, Callable[[], float]]]:
     """Name, port and the CPU seconds that it has taken from this process."""
     program = None if sink_only else shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if program is None and certificate is not None:
+        raise LinkError("TLS is measured against mosquitto, which is not installed")
     if program is None:
         sink = Sink()
         try:
@@ -71,7 +82,8 @@ def _broker(*, sink_only: bool) -> Iterator[tuple[str, int, Callable[[], float]]
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as probe:
         port = int(probe.getsockname()[1])
         config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\n")
+        tls = "" if certificate is None else f"certfile {certificate.cert_file}\nkeyfile {certificate.key_file}\n"
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\nuser root\n{tls}")
         probe.close()
         with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
             try:
@@ -106,29 +118,38 @@ def sample_result(stamp: Stamp, topic: str, detections: bytes) -> bytes:
 
 
 def measure_publish_cost(
-    messages: int = 2000, rate_hz: float = 200.0, detections: int = 20, *, sink_only: bool = False
+    messages: int = 2000,
+    rate_hz: float = 200.0,
+    detections: int = 20,
+    *,
+    sink_only: bool = False,
+    certificate: Certificate | None = None,
+    qos: int = 0,
 ) -> dict[str, float | str]:
     """Encodes and publishes results at `rate_hz` over MQTT 5; the whole process's CPU time, by message.
 
     Takes messages / rate_hz seconds. With `sink_only` mosquitto is not looked for. Raises LinkError when no connection
-    to the broker comes about within 20 s.
+    to the broker comes about within 20 s, and for a certificate without mosquitto.
     """
     stamp = Stamp("bench-1", lambda: time.time_ns() // 1_000_000)
     topic = _TOPICS.result("cam", "people")
     made = sample_detections(detections)
     with ExitStack() as stack:
-        name, port, foreign_cpu_s = stack.enter_context(_broker(sink_only=sink_only))
-        link = _connected(port)
+        name, port, foreign_cpu_s = stack.enter_context(_broker(sink_only=sink_only, certificate=certificate))
+        link = _connected(port, certificate)
         stack.callback(link.stop)
-        spent_s = _paced(lambda: _publish(link, topic, stamp, made), messages, rate_hz, foreign_cpu_s)
+        spent_s = _paced(lambda: _publish(link, topic, stamp, made, qos), messages, rate_hz, foreign_cpu_s)
         stats = link.stats()
     return {
         "broker": name,
         "messages": messages,
+        "tls": certificate is not None,
+        "qos": qos,
         "rate_hz": rate_hz,
         "detections": detections,
         "payload_bytes": len(sample_result(stamp, topic, made)),
         "cpu_us_per_message": round(spent_s / messages * 1e6, 1),
+        "core_percent": round(spent_s / messages * rate_hz * 100, 3),
         "core_percent_at_30_hz": round(spent_s / messages * 30 * 100, 3),
         "encode_us": _mean_us(lambda: sample_result(stamp, topic, made)),
         "published": stats.published,
@@ -136,14 +157,15 @@ def measure_publish_cost(
     }
 
 
-def _connected(port: int) -> MqttLink:
+def _connected(port: int, certificate: Certificate | None) -> MqttLink:
     up = threading.Event()
 
     def deliver(event: LinkEvent) -> None:
         if isinstance(event, Connected):
             up.set()
 
-    link = MqttLink(LinkSettings("127.0.0.1", port, "bench", protocol="5", lost=Schedule(0.05, 0.2)), deliver)
+    tls = None if certificate is None else TlsSettings(certificate.cert_file)
+    link = MqttLink(LinkSettings("127.0.0.1", port, "bench", tls, protocol="5", lost=Schedule(0.05, 0.2)), deliver)
     link.start()
     if not up.wait(20.0):
         link.stop()
@@ -151,8 +173,8 @@ def _connected(port: int) -> MqttLink:
     return link
 
 
-def _publish(link: MqttLink, topic: str, stamp: Stamp, detections: bytes) -> None:
-    link.publish(topic, sample_result(stamp, topic, detections), qos=0, retain=False, expiry_s=10.0)
+def _publish(link: MqttLink, topic: str, stamp: Stamp, detections: bytes, qos: int) -> None:
+    link.publish(topic, sample_result(stamp, topic, detections), qos=qos, retain=False, expiry_s=10.0)
 
 
 def _paced(action: Callable[[], None], times: int, rate_hz: float, foreign_cpu_s: Callable[[], float]) -> float:

@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker through one paho client. The only module that imports paho.
+"""One connection to an MQTT broker through one paho client (`client.py` makes it).
 
 Used by the link's thread alone (`link.py` says why there is one thread, and a fresh client for each connection). With
 paho's documented calls for a foreign loop (`loop_read`, `loop_write`, `loop_misc`) a write happens at once and only
@@ -16,41 +16,48 @@ import ssl
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 from typing import Any, Final
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgeagent.clock import Clock
-from edgeagent.errors import ConfigError
-from edgeagent.fleet.attempts import TAKEN_OVER_CODE, Ending, EndKind, kind_of_refusal
+from edgeagent.fleet.attempts import TAKEN_OVER_CODE, Ending, kind_of_refusal
+from edgeagent.fleet.client import (
+    answer_properties,
+    connect_client,
+    expiry_properties,
+    make_client,
+    no_delay,
+    read_limits,
+    set_will,
+)
 from edgeagent.fleet.link_desk import NS, Desk, Line, packet_size
 from edgeagent.fleet.link_types import (
-    PACKET_BYTES,
-    WINDOW,
+    INBOUND_BYTES,
     AckHandle,
     Connected,
+    EndKind,
     LinkEvent,
     LinkSettings,
     Message,
+    Oversized,
     Protocol,
     Published,
-    ServerLimits,
+    Rejected,
     Subscribed,
-    TlsSettings,
     TooLarge,
 )
 from edgeagent.fleet.outqueue import Outgoing
+from edgeagent.fleet.tls import is_alert
 from edgeagent.fleet.wire import Wire
 
 _log = structlog.get_logger(__name__)
 _TICK_S: Final = 1.0
-_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+_MOST_REJECTED_TOPICS: Final = 32
 
 
 def survive(call: Callable[..., object], *args: object) -> bool:
@@ -64,68 +71,6 @@ def survive(call: Callable[..., object], *args: object) -> bool:
         _log.error("link.fault", call=getattr(call, "__qualname__", repr(call)), trace=traceback.format_exc())
         return False
     return True
-
-
-def tls_context(tls: TlsSettings) -> ssl.SSLContext:
-    """Verifies the broker's name and chain, always. Raises ConfigError for files that cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as error:
-        raise ConfigError(f"a TLS file for the broker cannot be used: {error}", mend="check the paths") from error
-    return context
-
-
-def properties_of(packet_type: int, **values: int) -> Properties:
-    """MQTT 5 properties. Raises paho's MQTTException for one that this packet cannot have."""
-    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
-    for name, value in values.items():
-        setattr(properties, name, value)
-    return properties
-
-
-class _Expiry(Properties):
-    """A message's expiry, packed once: paho looks through all of MQTT 5's properties at every packing."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        self.MessageExpiryInterval = seconds
-        object.__setattr__(self, "_packed", super().pack())  # type: ignore[no-untyped-call]
-
-    def pack(self) -> bytes:
-        packed: bytes = object.__getattribute__(self, "_packed")
-        return packed
-
-
-def answer_properties(correlation: bytes, seconds: int | None) -> Properties:
-    """Of an answer to one who has sent correlation data."""
-    properties = properties_of(PacketTypes.PUBLISH)
-    properties.CorrelationData = correlation
-    if seconds is not None:
-        properties.MessageExpiryInterval = seconds
-    return properties
-
-
-@lru_cache(maxsize=64)
-def expiry_properties(seconds: int) -> Properties:
-    """Shared between messages: nothing in them is the message's own."""
-    return _Expiry(seconds)
-
-
-def read_limits(properties: Properties) -> ServerLimits:
-    """What the CONNACK says; defaults where it says nothing."""
-    return ServerLimits(
-        window=min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW)),
-        max_packet_bytes=min(PACKET_BYTES, getattr(properties, "MaximumPacketSize", PACKET_BYTES)),
-        max_qos=min(1, getattr(properties, "MaximumQoS", 1)),
-        retain=bool(getattr(properties, "RetainAvailable", 1)),
-    )
-
-
-def _plain(error: Exception) -> str:
-    """What the system said, without its number."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class Connection:
@@ -143,8 +88,11 @@ class Connection:
         protocol: Protocol,
         generation: int,
         clock: Clock,
+        broker: int = 0,
     ) -> None:
         self._settings = settings
+        self._broker = broker
+        self._address = settings.brokers[broker]
         self._desk = desk
         self._tell = tell
         self._protocol = protocol
@@ -157,37 +105,25 @@ class Connection:
         self._writing = False
         self._wire: Wire | None = None
         self._lock: AbstractContextManager[object] = nullcontext()
+        self._pending: Callable[[], int] = int  # bytes that TLS has read, and select does not see
         self._filters_of: dict[int, tuple[str, ...]] = {}
+        self._rejected: set[str] = set()
         self.line: Line | None = None
         self.ending: Ending | None = None
         self._client = self._make_client()
         self._answer = self._guarded(self._on_publish)
 
     def _make_client(self) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._settings.client_id,
-            clean_session=None if self._protocol == "5" else False,
-            protocol=_VERSIONS[self._protocol],
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.connect_timeout = self._settings.connect_timeout_s
-        if self._settings.username is not None:
-            client.username_pw_set(self._settings.username, self._settings.password)
-        self._set_will(client)
+        client = make_client(self._settings, self._address, self._protocol, self._settings.client_id, clean=False)
+        if self._settings.will is not None:
+            set_will(client, self._settings.will, self._protocol)
         client.on_connect = self._guarded(self._on_connect)
         client.on_disconnect = self._guarded(self._on_disconnect)
         client.on_message = self._guarded(self._on_message)
         client.on_subscribe = self._guarded(self._on_subscribe)
+        if self._address.tls is not None:
+            client.on_log = self._guarded(self._on_log)
         return client
-
-    def _set_will(self, client: Client) -> None:
-        will = self._settings.will
-        if will is not None:
-            v5 = self._protocol == "5"
-            properties = properties_of(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s) if v5 else None
-            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
 
     def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         def guarded(*args: object) -> None:
@@ -198,39 +134,27 @@ class Connection:
 
     def open(self) -> None:
         """Blocks for DNS, TCP and TLS, then sends CONNECT. A failure becomes the ending."""
-        settings = self._settings
-        try:
-            if settings.tls is not None:
-                self._client.tls_set_context(tls_context(settings.tls))
-            self._connect(settings)
-        except (OSError, ValueError, ConfigError) as error:
-            self._end("unreachable", _plain(error))
+        ending = connect_client(self._client, self._settings, self._address, self._protocol, self._clock, clean=False)
+        if ending is not None:
+            self.ending = ending
             return
         self._opened_ns = self._clock.monotonic_ns()
         self._socket = self._client.socket()
-        if isinstance(self._socket, socket.socket):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._selector.register(self._socket, selectors.EVENT_READ)
-            if not isinstance(self._socket, ssl.SSLSocket):
-                self._wire = Wire(self._socket, self._client.want_write)
-                self._lock = self._wire.lock
-
-    def _connect(self, settings: LinkSettings) -> None:
-        if self._protocol == "3.1.1":
-            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+        if self._socket is None:
             return
-        properties = properties_of(
-            PacketTypes.CONNECT, SessionExpiryInterval=settings.session_expiry_s, ReceiveMaximum=WINDOW
-        )
-        self._client.connect(
-            settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties
-        )
+        no_delay(self._socket)
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        if isinstance(self._socket, socket.socket) and not isinstance(self._socket, ssl.SSLSocket):
+            self._wire = Wire(self._socket, self._client.want_write)
+            self._lock = self._wire.lock
+        else:
+            self._pending = self._socket.pending
 
     def pump(self, wait_s: float) -> None:
         """One round: waits at most `wait_s` for the socket or the waker, then reads, writes and minds the keepalive."""
         with self._lock:
             self._mind_writing()
-        pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        pending = self._client.socket() is not None and self._pending() > 0
         ready = self._selector.select(0 if pending else wait_s)
         with self._lock:
             self._serve(ready, pending)
@@ -312,16 +236,11 @@ class Connection:
     def _send(self, message: Outgoing, line: Line, now_ns: int) -> None:
         """Hands a message to paho, without what this broker cannot do."""
         limits = line.limits
-        size = packet_size(message.topic, message.payload)
+        size = packet_size(message.topic, message.payload) + len(message.correlation or b"") + 3
         if size > limits.max_packet_bytes:
             self._desk.count_too_large()
             self._tell(TooLarge(message.topic, size, limits.max_packet_bytes))
             return
-        remaining_s = message.remaining_s(now_ns)
-        expiring = remaining_s is not None and self._protocol == "5"
-        properties = expiry_properties(max(1, remaining_s or 1)) if expiring else None
-        if message.correlation is not None and self._protocol == "5":
-            properties = answer_properties(message.correlation, remaining_s)
         qos = min(message.qos, limits.max_qos)
         if qos:
             self._client.on_publish = self._answer
@@ -330,7 +249,7 @@ class Connection:
             message.payload,
             qos=qos,
             retain=message.retain and limits.retain,
-            properties=properties,
+            properties=self._properties(message, now_ns),
         )
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             line.in_flight[-info.mid] = message  # a key that no PUBACK has: the reconnection sends it again
@@ -340,10 +259,24 @@ class Connection:
         elif info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._arrived(message)
 
+    def _properties(self, message: Outgoing, now_ns: int) -> Properties | None:
+        """MQTT 5's: for how long it is worth something, and what an answer belongs to."""
+        remaining_s = message.remaining_s(now_ns)
+        seconds = None if remaining_s is None else max(1, remaining_s)
+        if self._protocol != "5":
+            return None
+        if message.correlation is not None:
+            return answer_properties(message.correlation, seconds)
+        return None if seconds is None else expiry_properties(seconds)
+
     def _arrived(self, message: Outgoing) -> None:
         self._desk.count_arrived(message)
         if message.tag is not None:
             self._tell(Published(message.tag, message.topic, ok=True))
+
+    def move(self) -> None:
+        """Ends this connection for another broker's."""
+        self._end("moved", "goes back to the preferred broker")
 
     def close(self, *, clean: bool) -> None:
         """With `clean` sends DISCONNECT, which makes the broker forget the will; otherwise it publishes the will."""
@@ -371,10 +304,24 @@ class Connection:
             self._end(kind_of_refusal(reason.value), str(reason), reason.value)
             return
         self.line = Line(
-            self._protocol, read_limits(props), flags.session_present, self._clock.monotonic_ns(), wire=self._wire
+            self._protocol,
+            read_limits(props),
+            flags.session_present,
+            self._clock.monotonic_ns(),
+            wire=self._wire,
+            broker=str(self._address),
         )
+        self._client.on_log = None
         self._desk.online(self.line)
-        self._tell(Connected(self.line.session_present, self._protocol, self.line.limits))
+        self._tell(
+            Connected(self.line.session_present, self._protocol, self.line.limits, self.line.broker, self._broker == 0)
+        )
+
+    def _on_log(self, _c: Client, _d: object, _level: int, text: str) -> None:
+        """Until CONNACK: with TLS 1.3 the broker says only after the handshake that it does not want our certificate,
+        and paho says that here and nowhere else."""
+        if "SSL" in text and is_alert(text):
+            self._end("refused", "the broker ended TLS: it wants a client certificate that it trusts")
 
     def _on_disconnect(
         self, _c: Client, _d: object, flags: DisconnectFlags, reason: ReasonCode, _p: Properties
@@ -397,10 +344,22 @@ class Connection:
             self._arrived(message)
             return
         self._desk.count_rejected()
+        self._tell_rejection(message.topic, str(reason))
         if message.tag is not None:
             self._tell(Published(message.tag, message.topic, ok=False, reason=str(reason)))
 
+    def _tell_rejection(self, topic: str, reason: str) -> None:
+        if topic not in self._rejected and len(self._rejected) < _MOST_REJECTED_TOPICS:
+            self._rejected.add(topic)
+            self._tell(Rejected(topic, reason))
+
     def _on_message(self, _c: Client, _d: object, message: MQTTMessage) -> None:
+        size = len(message.payload)
+        if size > INBOUND_BYTES:  # an MQTT 5 broker has been told, and sends nothing of that size
+            if message.qos:
+                self._client.ack(message.mid, 1)
+            self._tell(Oversized(message.topic, size))
+            return
         ack = AckHandle(self._generation, message.mid) if message.qos else None
         said = message.properties
         self._tell(
@@ -417,8 +376,8 @@ class Connection:
         )
 
     def _on_subscribe(self, _c: Client, _d: object, mid: int, reasons: list[ReasonCode], _p: Properties) -> None:
-        names = self._filters_of.pop(mid, ())
-        self._desk.confirm_filters(names)
-        answers = list(zip(names, reasons, strict=False))
+        """Refused ones are not confirmed: the next connection asks for them again."""
+        answers = list(zip(self._filters_of.pop(mid, ()), reasons, strict=False))
         granted = tuple(name for name, reason in answers if not reason.is_failure)
+        self._desk.confirm_filters(granted)
         self._tell(Subscribed(granted, tuple((name, str(reason)) for name, reason in answers if reason.is_failure)))

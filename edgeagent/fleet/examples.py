@@ -273,6 +273,9 @@ def _measurements() -> dict[str, Message]:
             link_queue=0,
             link_dropped=0,
             restarts=1,
+            outbox_waiting=2,
+            outbox_bytes=904,
+            outbox_dropped=0,
         ),
         TOPICS.measurement("governor"): GovernorMeasurement(
             **_HEADER, level=1, allowance=1.0, build_duty=0.62, headroom_c=8.4, set_point_c=91.0, frames_kept=0.99

@@ -43,6 +43,13 @@ class Wish(Part):
     model_config = ConfigDict(extra="forbid")
 
 
+# of a wish, as JSON Schema: the whole layer, or a patch and what it is onto
+_WAYS: Final[tuple[dict[str, JsonValue], ...]] = (
+    {"required": ["config"], "not": {"anyOf": [{"required": ["patch"]}, {"required": ["base"]}]}},
+    {"required": ["patch", "base"], "not": {"required": ["config"]}},
+)
+
+
 class Desired(Wish):
     """What an operator wants this device to be set to, on top of its own file: whole, or as a change.
 
@@ -51,7 +58,11 @@ class Desired(Wish):
     `base`, and refused where another version is in force.
     """
 
-    version: Count = Field(ge=1, description="Rises with every wish; one that is not newer is ignored, and answered")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [dict(way) for way in _WAYS]})
+
+    version: int = Field(
+        ge=1, le=2**53 - 1, description="Rises with every wish; one that is not newer is ignored, and answered"
+    )
     config: dict[str, JsonValue] | None = Field(default=None, description="The whole desired layer, as in config.toml")
     base: Count | None = Field(default=None, description="With patch: the version that it changes; 0 for none")
     patch: dict[str, JsonValue] | None = Field(default=None, description="What to change; null takes a key away")

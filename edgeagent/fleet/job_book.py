@@ -98,9 +98,9 @@ class JobBook:
         return [job for place, (job, ended) in enumerate(told) if place >= newest or (ended or 0) < ended_before_ms]
 
     def forgotten(self, jobs: list[str]) -> None:
-        """Their topics are cleared."""
+        """Their topics are cleared; of what they came to only the result goes, which may be large."""
         with self._writing() as base:
-            base.executemany("UPDATE jobs SET told = 0 WHERE id = ?", [(job,) for job in jobs])
+            base.executemany("UPDATE jobs SET told = 0, result = NULL WHERE id = ?", [(job,) for job in jobs])
 
     # the file as a whole
 

@@ -59,8 +59,16 @@ class JobRecord:
         """The record one step on. Raises IllegalStepError."""
         state = step(self.state, event)
         ended = now_ms if is_final(state) else None
+        args = {} if is_final(state) else self.args  # nobody needs them any more, and they may be large
         return replace(
-            self, state=state, ended_ms=ended, code=code, reason=_short(reason), result=_bounded(result), told=True
+            self,
+            args=args,
+            state=state,
+            ended_ms=ended,
+            code=code,
+            reason=_short(reason),
+            result=_bounded(result),
+            told=True,
         )
 
     def again(self, boot: str, session: str, until_ns: int) -> JobRecord:

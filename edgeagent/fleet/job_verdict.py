@@ -77,8 +77,8 @@ def _by_others(command: Command, arrival: Arrival) -> Fresh | Stale:
     if arrival.expiry_s is None and not arrival.live:
         return Stale(
             "clock",
-            "this device's clock is wrong, and nothing else says how old the command is; send it once more, with a "
-            "message expiry (MQTT 5) or while the device is connected",
+            "this device's clock is wrong, and nothing else says how old the command is; send it with a new id, and "
+            "with a message expiry (MQTT 5) or while the device is connected",
         )
     if command.deadline_ts is None:
         return Fresh(_at_most(STANDARD_S, arrival))

@@ -1,4 +1,4 @@
-"""The MQTT link: one connection to one broker, kept up for the life of the agent. paho itself is in `connection.py`.
+"""The MQTT link: one connection to a broker, kept up for the life of the agent. paho itself is in `connection.py`.
 
 One thread of our own does everything that touches paho: it connects (which blocks for DNS, TCP and TLS), waits on the
 socket, and writes. `loop_start` was not chosen, because a paho thread ends with its connection, cannot be told to try
@@ -9,6 +9,9 @@ but for QoS 0 on a free socket, which is written there and then, without paho (`
 
 Each connection gets a fresh paho client, so nothing of an old one is sent again behind our back: what was not
 acknowledged goes back into our queue and is published anew. Delivery of QoS 1 is therefore at least once.
+
+Of several brokers `brokers.py` decides which one is next. On a fallback the preferred one is probed (`probe.py`), and
+the connection goes back to it when it answers.
 
 This module must not know what the messages mean. Invariants: `deliver` is called from the link's thread only, and its
 errors do not stop the link; no more QoS 1 messages are in flight than the broker's Receive Maximum; passwords are never
@@ -26,8 +29,9 @@ import structlog
 
 from edgeagent.clock import Clock, SystemClock
 from edgeagent.errors import ConfigError, LinkError
-from edgeagent.fleet.attempts import Ending, after, first_attempt
-from edgeagent.fleet.connection import Connection, survive, tls_context
+from edgeagent.fleet.attempts import Ending
+from edgeagent.fleet.brokers import Brokers, first_broker, next_broker, probe_delay_s
+from edgeagent.fleet.connection import Connection, survive
 from edgeagent.fleet.link_desk import NS, Desk
 from edgeagent.fleet.link_types import (
     AckHandle,
@@ -36,10 +40,10 @@ from edgeagent.fleet.link_types import (
     LinkStats,
     Lost,
     Outcome,
-    Protocol,
     Refused,
 )
 from edgeagent.fleet.outqueue import Outgoing
+from edgeagent.fleet.probe import Probe
 
 _log = structlog.get_logger(__name__)
 _TICK_S: Final = 1.0
@@ -69,11 +73,12 @@ class MqttLink:
         self._thread = threading.Thread(target=self._run, name="edgeagent-mqtt", daemon=True)
 
     def start(self) -> None:
-        """Starts connecting, and returns at once. Raises ConfigError for settings that can never work."""
+        """Starts connecting, and returns at once. Raises ConfigError for settings that can never work.
+
+        Files that cannot be read now may be there later: they are told, and tried again.
+        """
         if not self._settings.client_id:
             raise ConfigError("the MQTT client id is empty", mend="use the device id")
-        if self._settings.tls is not None:
-            tls_context(self._settings.tls)
         self._thread.start()
 
     def publish(
@@ -125,31 +130,42 @@ class MqttLink:
 
     def _run(self) -> None:
         """The thread: one connection after another until it is stopped."""
-        attempts = first_attempt(self._settings)
+        brokers = first_broker(self._settings)
         generation = 0
         while not self._stopping.is_set():
             generation += 1
-            ending = self._live_once(attempts.protocol, generation)
+            ending = self._live_once(brokers, generation)
             if not self._stopping.is_set():
-                attempts, delay_s = after(attempts, ending, self._settings, self._rng)
-                self._tell_ending(ending, delay_s)
+                broker = str(self._settings.brokers[brokers.now])
+                brokers, delay_s = next_broker(brokers, ending, self._settings, self._rng, self._now_s())
+                self._tell_ending(ending, delay_s, broker)
                 self._stopping.wait(delay_s)
         self._desk.close()
 
-    def _live_once(self, protocol: Protocol, generation: int) -> Ending:
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / NS
+
+    def _live_once(self, brokers: Brokers, generation: int) -> Ending:
         """One connection, from CONNECT to its end."""
         connection = Connection(
-            self._settings, self._desk, self._tell, protocol=protocol, generation=generation, clock=self._clock
+            self._settings,
+            self._desk,
+            self._tell,
+            protocol=brokers.current.protocol,
+            generation=generation,
+            clock=self._clock,
+            broker=brokers.now,
         )
-        if not survive(self._serve, connection):
+        way_back = _WayBack(brokers, self._settings, self._rng, self._clock) if brokers.on_fallback else None
+        if not survive(self._serve, connection, way_back):
             self._desk.count_fault()
         ending = connection.ending or Ending("lost", "a fault of our own, see the log")
-        clean = connection.ending is None and self._desk.last_word_arrived()
-        self._desk.offline(lost=connection.ending is not None)
+        clean = ending.kind == "moved" or (connection.ending is None and self._desk.last_word_arrived())
+        self._desk.offline(lost=connection.ending is not None and ending.kind != "moved")
         survive(lambda: connection.close(clean=clean))
         return ending
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection, way_back: _WayBack | None) -> None:
         connection.open()
         stop_at_ns = 0
         while connection.ending is None:
@@ -159,14 +175,44 @@ class MqttLink:
                 stop_at_ns = stop_at_ns or now_ns + round(self._settings.drain_s * NS)
                 if connection.line is None or self._desk.drained() or now_ns >= stop_at_ns:
                     return
+            elif way_back is not None and connection.line is not None and way_back.is_open():
+                connection.move()
 
-    def _tell_ending(self, ending: Ending, delay_s: float) -> None:
+    def _tell_ending(self, ending: Ending, delay_s: float, broker: str) -> None:
         if ending.kind in {"refused", "unavailable", "unsupported"}:
             self._desk.count_refusal()
-            self._tell(Refused(ending.reason, ending.code, delay_s))
+            self._tell(Refused(ending.reason, ending.code, delay_s, broker))
         else:
-            self._tell(Lost(ending.reason, delay_s, was_connected=ending.held_s > 0))
+            self._tell(Lost(ending.reason, delay_s, ending.held_s > 0, ending.kind, broker))
 
     def _tell(self, event: LinkEvent) -> None:
         if not survive(self._deliver, event):
             self._desk.count_fault()
+
+
+class _WayBack:
+    """From a fallback to the preferred broker: probes it when the time has come, one probe at a time."""
+
+    def __init__(self, brokers: Brokers, settings: LinkSettings, rng: Random, clock: Clock) -> None:
+        self._brokers = brokers
+        self._settings = settings
+        self._rng = rng
+        self._clock = clock
+        self._probe: Probe | None = None
+        self._due_ns = 0
+        self._put_off()
+
+    def is_open(self) -> bool:
+        """Whether the preferred broker is known to answer. Never waits."""
+        if self._probe is not None and self._probe.answers is not None:
+            found, self._probe = self._probe.answers, None
+            self._put_off()
+            return found
+        if self._probe is None and self._clock.monotonic_ns() >= self._due_ns:
+            self._probe = Probe(self._settings, self._settings.brokers[0], self._brokers.attempts[0], self._clock)
+            self._probe.start()
+        return False
+
+    def _put_off(self) -> None:
+        delay_s = probe_delay_s(self._brokers, self._settings, self._rng)
+        self._due_ns = self._clock.monotonic_ns() + round(delay_s * NS)

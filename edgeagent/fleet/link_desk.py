@@ -69,6 +69,7 @@ class Line:
     heard_ns: int
     in_flight: dict[int, Outgoing] = field(default_factory=dict)
     wire: Wire | None = None
+    broker: str = ""
 
     @property
     def room(self) -> int:
@@ -122,7 +123,8 @@ class Desk:
 
     def put(self, message: Outgoing) -> Outcome:
         """Takes it in, or puts it onto the wire at once."""
-        if message.qos == 0 and message.tag is None and self._at_once(message):
+        plain = message.qos == 0 and message.tag is None and message.correlation is None
+        if plain and self._at_once(message):
             return Outcome.ACCEPTED
         outcome = self._put(message)
         if outcome in _FOR_THE_THREAD:
@@ -273,6 +275,7 @@ class Desk:
             return LinkStats(
                 connected=line is not None,
                 protocol=None if line is None else line.protocol,
+                broker=None if line is None else line.broker,
                 waiting=len(self._queue),
                 in_flight=0 if line is None else len(line.in_flight),
                 heard_age_s=None if line is None else (self._clock.monotonic_ns() - line.heard_ns) / NS,

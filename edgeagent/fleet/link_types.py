@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
-from edgeagent.fleet.backoff import LOST, REFUSED, Schedule
+from edgeagent.fleet.backoff import CLOCK, FILES, LOST, REFUSED, Schedule
+from edgeagent.fleet.url import Broker, broker_text
 
 Protocol = Literal["5", "3.1.1"]
 ProtocolWish = Literal["auto", "5", "3.1.1"]
@@ -18,10 +19,29 @@ PACKET_BYTES: Final = 128 * 1024
 """The largest packet that we ever send: what the strictest of the large cloud brokers takes (AWS IoT Core). A QoS 1
 message that the broker hangs up on would otherwise be sent again with every connection."""
 
+INBOUND_BYTES: Final = 128 * 1024
+"""The largest payload that is taken in; an MQTT 5 broker is told, and sends nothing that is larger."""
+
+EndKind = Literal[
+    "files",  # not tried: a certificate, a key or the password cannot be read
+    "unreachable",  # no TCP or TLS connection
+    "clock",  # the broker's certificate is not valid yet by our clock, which may be wrong after a boot
+    "untrusted",  # the broker's certificate is not one that we trust for this name
+    "hung_up",  # connected, then closed before any CONNACK
+    "silent",  # connected, then no CONNACK in time
+    "unsupported",  # the broker does not speak this protocol version
+    "unavailable",  # CONNACK: not now
+    "refused",  # CONNACK or TLS: not you, not like this
+    "lost",  # was connected, is no longer
+    "displaced",  # was connected, until another client came with our client id
+    "moved",  # was connected to a fallback, and goes back to the preferred broker
+]
+
 
 @dataclass(frozen=True)
 class TlsSettings:
-    """Paths of PEM files. Without `ca_file` the system's authorities count; certificate and key go together."""
+    """PEM files: paths, or `credential:NAME` (`credentials.py`). Read at every attempt to connect, so that they may be
+    exchanged at any time. Without `ca_file` the system's authorities count; a key may be in the certificate's file."""
 
     ca_file: str | None = None
     cert_file: str | None = None
@@ -41,17 +61,43 @@ class Will:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where a broker is. With a `path` MQTT goes over WebSocket."""
+
+    host: str
+    port: int
+    tls: TlsSettings | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return broker_text(self.host, self.port, tls=self.tls is not None, path=self.path)
+
+
+def address_of(broker: Broker, tls: TlsSettings) -> Address:
+    """Where a parsed address leads; `tls` counts where its scheme asks for TLS."""
+    return Address(broker.host, broker.port, tls if broker.tls else None, broker.path)
+
+
+@dataclass(frozen=True)
 class LinkSettings:
-    """All that a link needs to know. `client_id` has to stay the same: the broker keeps the session under it."""
+    """All that a link needs to know. `client_id` has to stay the same: the broker keeps the session under it.
+
+    Host, port, tls and path are the preferred broker's; `fallbacks` come after it, in their order, with the same
+    credentials. `password_file` (a path, or `credential:NAME`) is read at every attempt.
+    """
 
     host: str
     port: int
     client_id: str
     tls: TlsSettings | None = None
+    path: str | None = None
+    fallbacks: tuple[Address, ...] = ()
+    preferred_after_s: float = 600.0
     protocol: ProtocolWish = "auto"
     keepalive_s: int = 30
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
     session_expiry_s: int = 4 * 3600
     will: Will | None = None
     queue_limit: int = 500
@@ -61,6 +107,13 @@ class LinkSettings:
     stable_s: float = 30.0
     lost: Schedule = LOST
     refused: Schedule = REFUSED
+    clock: Schedule = CLOCK
+    files: Schedule = FILES
+
+    @property
+    def brokers(self) -> tuple[Address, ...]:
+        """In order of preference; never empty."""
+        return (Address(self.host, self.port, self.tls, self.path), *self.fallbacks)
 
 
 @dataclass(frozen=True)
@@ -93,24 +146,31 @@ class Connected:
     session_present: bool
     protocol: Protocol
     limits: ServerLimits
+    broker: str = ""
+    """Its address, without credentials."""
+    preferred: bool = True
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The broker answered, and said no. `code` is the MQTT 5 reason code; a person may have to act."""
+    """The broker answered, and said no. `code` is the MQTT 5 reason code, 0 for a refusal by TLS; a person may have to
+    act."""
 
     reason: str
     code: int
     retry_in_s: float
+    broker: str = ""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """There is no connection, or no longer one."""
+    """There is no connection, or no longer one. `retry_in_s`: until the next attempt, perhaps at another broker."""
 
     reason: str
     retry_in_s: float
     was_connected: bool
+    kind: EndKind = "lost"
+    broker: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +225,23 @@ class TooLarge:
     limit_bytes: int
 
 
-LinkEvent = Connected | Refused | Lost | Message | Published | Subscribed | TooLarge
+@dataclass(frozen=True)
+class Rejected:
+    """The broker took a connection and not this message (QoS 1). Told once a topic and connection."""
+
+    topic: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Oversized:
+    """A message came that is larger than INBOUND_BYTES. It was dropped here, and acknowledged."""
+
+    topic: str
+    size_bytes: int
+
+
+LinkEvent = Connected | Refused | Lost | Message | Published | Subscribed | TooLarge | Rejected | Oversized
 
 
 @dataclass(frozen=True)
@@ -176,6 +252,8 @@ class LinkStats:
     """Now."""
     protocol: Protocol | None
     """Now, or None without a connection."""
+    broker: str | None
+    """Now: its address, or None without a connection."""
     waiting: int
     """Now: messages in the queue."""
     in_flight: int

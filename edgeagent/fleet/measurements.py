@@ -122,6 +122,9 @@ class AgentMeasurement(Numbers):
     link_queue: Count = Field(description="Messages that wait for the broker")
     link_dropped: Count = Field(description="Messages lost since the session began, for whatever reason")
     restarts: Count = Field(description="Children restarted since the session began")
+    outbox_waiting: Count = Field(default=0, description="Events, states and results that wait for the broker")
+    outbox_bytes: Count = Field(default=0, description="What they take of the outbox's budget")
+    outbox_dropped: Count = Field(default=0, description="Of those, given up since the session began")
 
 
 class GovernorMeasurement(Numbers):

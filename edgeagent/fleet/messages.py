@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from edgeagent.fleet.answers import ConfigMistake, ConfigReported, ConfigWord, Job, JobWord
-from edgeagent.fleet.envelope import Header, Message, MessageError, Stamp, adapter_of, encode, schema_name
+from edgeagent.fleet.envelope import Header, Message, MessageError, Part, Stamp, adapter_of, encode, schema_name
 from edgeagent.fleet.measurements import (
     GROUPS,
     AgentMeasurement,
@@ -93,8 +93,10 @@ __all__ = [
     "json_schemas",
     "measurement_key",
     "model_for",
+    "model_of_kind",
     "parse_message",
     "schema_names",
+    "schema_of",
 ]
 
 _MODEL_OF_KIND: Final[dict[Kind, type[Message]]] = {
@@ -138,8 +140,13 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     return {schema_name(model): _json_schema(model) for model in MODELS}
 
 
+def schema_of(model: type[Part]) -> dict[str, Any]:
+    """The model's JSON Schema (2020-12), as the wire has it."""
+    return model.model_json_schema(by_alias=True, schema_generator=_AbsentNotNull)
+
+
 def _json_schema(model: type[Message]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True, schema_generator=_AbsentNotNull)
+    schema = schema_of(model)
     schema["required"] = ["schema", *schema["required"]]  # it has a default only for the one who writes it
     return schema
 
@@ -148,7 +155,12 @@ def model_for(topic: Topic) -> type[Message]:
     """The model of what is published on `topic`; an unknown measurement group is a plain Measurement."""
     if topic.kind == "measurement":
         return GROUPS.get(topic.name("group"), Measurement)
-    return _MODEL_OF_KIND[topic.kind]
+    return model_of_kind(topic.kind)
+
+
+def model_of_kind(kind: Kind) -> type[Message]:
+    """The model of a kind of topic; of measurements, the one for any group."""
+    return _MODEL_OF_KIND[kind]
 
 
 def parse_message(topic: str | Topic, payload: bytes) -> Message | None:

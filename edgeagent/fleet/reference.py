@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from edgeagent.fleet.envelope import Message, encode, schema_name
+from edgeagent.fleet.envelope import Part, encode, schema_name
 from edgeagent.fleet.examples import examples
+from edgeagent.fleet.inbound_examples import inbound_examples, patch_wish
 from edgeagent.fleet.messages import MODELS, json_schemas
+from edgeagent.fleet.schemas import INBOUND, inbound_schemas
 
 BEGIN: Final = "<!-- generated from the models: do not edit below -->"
 END: Final = "<!-- end of the generated part -->"
@@ -21,9 +23,10 @@ _HEADER: Final = ("schema", "session", "seq", "ts")
 
 
 def fields_markdown() -> str:
-    """A section for each message: what it says, its fields, an example."""
-    schemas = json_schemas()
-    return "\n".join(_section(model, schemas[schema_name(model)]) for model in MODELS)
+    """A section for each message, what is said to a device last: what it says, its fields, an example."""
+    schemas = {**json_schemas(), **inbound_schemas()}
+    models: dict[str, type[Part]] = {**{schema_name(model): model for model in MODELS}, **INBOUND}
+    return "\n".join(_section(name, model, schemas[name]) for name, model in models.items())
 
 
 def with_reference(document: str) -> str:
@@ -33,20 +36,38 @@ def with_reference(document: str) -> str:
     return f"{before}{BEGIN}\n\n{fields_markdown()}\n{END}{after}"
 
 
-def _section(model: type[Message], schema: dict[str, Any]) -> str:
-    lines = [f"### `{schema_name(model)}`", "", _one_line(model.__doc__), "", *_table(schema, skip=_HEADER)]
-    for name, part in schema.get("$defs", {}).items():
+def _section(name: str, model: type[Part], schema: dict[str, Any]) -> str:
+    table = _wanted_table(schema) if name in INBOUND else _table(schema, skip=_HEADER)
+    lines = [f"### `{name}`", "", _one_line(model.__doc__), "", *table]
+    for part_name, part in schema.get("$defs", {}).items():
         if "properties" not in part:
             continue  # any JSON
-        lines += ["", f"**{name}**: {_one_line(part.get('description'))}", "", *_table(part)]
-    topic, example = next((topic, message) for topic, message in examples().items() if type(message) is model)
-    wire = json.dumps(json.loads(encode(example)), indent=2)
-    return "\n".join([*lines, "", f"`{topic}`", "", "```json", wire, "```", ""])
+        lines += ["", f"**{part_name}**: {_one_line(part.get('description'))}", "", *_table(part)]
+    for topic, wire in _examples(model):
+        lines += ["", f"`{topic}`", "", "```json", json.dumps(wire, indent=2), "```"]
+    return "\n".join([*lines, ""])
+
+
+def _examples(model: type[Part]) -> list[tuple[str, Any]]:
+    """One for each message; of a wish, both ways."""
+    sent = [(topic, json.loads(encode(message))) for topic, message in examples().items() if type(message) is model]
+    said = [(topic, message) for topic, message in inbound_examples().items() if type(message) is model]
+    told = said[:1] + [(topic, patch_wish()) for topic, message in said[:1] if type(message) is type(patch_wish())]
+    return sent[:1] + [(topic, message.model_dump(mode="json", exclude_unset=True)) for topic, message in told]
 
 
 def _table(part: dict[str, Any], skip: tuple[str, ...] = ()) -> list[str]:
     head = ["| field | type | always there | meaning |", "|---|---|---|---|"]
     return head + [_row(name, field, part) for name, field in part["properties"].items() if name not in skip]
+
+
+def _wanted_table(part: dict[str, Any]) -> list[str]:
+    """Of what is said to a device: what has a default need not be said."""
+    required = part.get("required", ())
+    return ["| field | type | required | meaning |", "|---|---|---|---|"] + [
+        f"| `{name}` | {_type(field)} | {'yes' if name in required else ''} | {_one_line(field.get('description'))} |"
+        for name, field in part["properties"].items()
+    ]
 
 
 def _row(name: str, field: dict[str, Any], part: dict[str, Any]) -> str:

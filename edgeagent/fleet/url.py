@@ -1,7 +1,9 @@
-"""Broker addresses: `mqtt://host[:port]` and `mqtts://host[:port]`. Pure; no error text ever repeats a password."""
+"""Broker addresses: `mqtt://host[:port]`, `mqtts://` for TLS, `ws://host[:port]/path` and `wss://` for MQTT over
+WebSocket. Pure; no error text ever repeats a password."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Final
@@ -9,7 +11,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from edgeagent.errors import ConfigError
 
-PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+DEFAULT_PATH: Final = "/mqtt"
+_WITH_TLS: Final = {"mqtts", "wss"}
+_PATH_CHARACTERS: Final = re.compile(r"/[A-Za-z0-9/._~%!$&'()*+,;=:@-]*")
 _OTHER_NAMES: Final = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts"}
 
 
@@ -21,35 +26,62 @@ class BrokerUrlError(ConfigError):
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the broker is. `host` has no brackets, also for IPv6; user and password are None where not given."""
+    """Where the broker is. `host` has no brackets, also for IPv6; user and password are None where not given. `path`
+    is None but for WebSocket."""
 
     host: str
     port: int
     tls: bool
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    path: str | None = None
 
     def __str__(self) -> str:
         """The address without credentials, for people and logs."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+        return broker_text(self.host, self.port, tls=self.tls, path=self.path)
+
+
+def broker_text(host: str, port: int, *, tls: bool, path: str | None = None) -> str:
+    """An address as it is written; `parse_broker_url` reads it."""
+    bracketed = f"[{host}]" if ":" in host else host
+    scheme = ("mqtts" if tls else "mqtt") if path is None else ("wss" if tls else "ws")
+    return f"{scheme}://{bracketed}:{port}{path or ''}"
 
 
 def parse_broker_url(url: str, *, allow_credentials: bool = False) -> Broker:
-    """The address as a Broker, ports 1883 and 8883 by default. Raises BrokerUrlError with the way to mend it."""
+    """The address as a Broker, with the scheme's usual port by default. Raises BrokerUrlError with the way to mend
+    it."""
     parts = _split(url)
     scheme = _scheme(parts)
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise BrokerUrlError("the broker address has something after host and port", mend="write mqtt://host:port only")
     username, password = _credentials(parts, allow_credentials)
-    return Broker(_host(parts), _port(parts, scheme), scheme == "mqtts", username, password)
+    return Broker(
+        _host(parts), _port(parts, scheme), scheme in _WITH_TLS, username, password, path=_path(parts, scheme)
+    )
+
+
+def _path(parts: SplitResult, scheme: str) -> str | None:
+    if parts.query or parts.fragment or "?" in parts.geturl():
+        raise BrokerUrlError(
+            "the broker address has a query or a fragment after host and port",
+            mend="leave out ? and # and what follows",
+        )
+    if scheme in {"ws", "wss"}:
+        if parts.path and _PATH_CHARACTERS.fullmatch(parts.path) is None:
+            raise BrokerUrlError("the path in the broker address has characters that need %-encoding")
+        return parts.path or DEFAULT_PATH
+    if parts.path not in {"", "/"}:
+        raise BrokerUrlError(
+            "the broker address has something after host and port",
+            mend="write mqtt://host:port only; a path belongs to ws:// and wss://",
+        )
+    return None
 
 
 def _split(url: str) -> SplitResult:
     if any(character.isspace() or not character.isprintable() for character in url):
         raise BrokerUrlError("the broker address contains spaces or control characters")
     if "://" not in url:
-        raise BrokerUrlError("the broker address has no scheme", mend="write mqtt://host or mqtts://host")
+        raise BrokerUrlError("the broker address has no scheme", mend="write mqtt://host, mqtts://host or wss://host")
     try:
         return urlsplit(url)
     except ValueError:
@@ -63,10 +95,8 @@ def _scheme(parts: SplitResult) -> str:
         return parts.scheme
     if parts.scheme in _OTHER_NAMES:
         mend = f"write {_OTHER_NAMES[parts.scheme]}:// instead"
-    elif parts.scheme in {"ws", "wss"}:
-        mend = "MQTT over WebSocket is not supported; use the broker's mqtt:// or mqtts:// listener"
     else:
-        mend = "mqtt:// is plain, mqtts:// is TLS"
+        mend = "mqtt:// is plain, mqtts:// is TLS, ws:// and wss:// are WebSocket"
     raise BrokerUrlError(f"the broker address has the unknown scheme {parts.scheme!r}", mend=mend)
 
 

@@ -117,6 +117,7 @@ class Demo:
             port=broker.port,
             client_id=f"edgeagent-demo-{os.getpid()}",
             tls=TlsSettings() if broker.tls else None,
+            path=broker.path,
             username=broker.username,
             password=broker.password,
             protocol=broker_protocol(self._options),

@@ -129,7 +129,7 @@ def write_config(
             "board_root": str(board),
         },
         "mqtt": {
-            "url": f"{'mqtts' if broker.tls else 'mqtt'}://{_host(broker)}:{broker.port}",
+            "url": str(broker),
             "protocol": broker_protocol(options),
         },
         "power": {"intent": INTENT, "helper_socket": str(path.parent / HELPER_SOCKET)},
@@ -155,7 +155,3 @@ def write_config(
 def broker_protocol(options: DemoOptions) -> Literal["auto", "3.1.1"]:
     """The embedded broker speaks 3.1.1 only, and says nothing at all to a client that tries 5 first."""
     return "auto" if options.broker else "3.1.1"
-
-
-def _host(broker: Broker) -> str:
-    return f"[{broker.host}]" if ":" in broker.host else broker.host

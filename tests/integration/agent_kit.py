@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from test_link_kit import Ear, free_port, mosquitto, settings
+from wire_check import check_wire, is_inbound
 
 from edgeagent.config.toml_text import toml_value
 from edgeagent.fleet.link import MqttLink
@@ -83,7 +84,8 @@ class Watcher(Ear):
 
     def take(self, event: LinkEvent) -> None:
         if isinstance(event, Message):
-            self((event.topic, parse_message(event.topic, event.payload), event.payload))
+            said = None if is_inbound(event.topic) else parse_message(event.topic, event.payload)
+            self((event.topic, said, event.payload))
 
     def message(self, kind: type, fits: Callable[[Any], bool] = lambda message: True) -> Any:
         """The next message of that kind that fits."""
@@ -97,6 +99,7 @@ class Watcher(Ear):
 
 @contextmanager
 def watching(port: int, topic: str = EVERYTHING, kind: type[Watcher] = Watcher) -> Iterator[Watcher]:
+    """Whoever watches; all that it saw has to keep the contract."""
     watcher = kind()
     link = MqttLink(settings(port, client_id=f"watcher-{uuid.uuid4().hex[:8]}", will=None), watcher.take)
     link.subscribe({topic: 0})  # QoS 1 would want an acknowledgement for each
@@ -105,6 +108,7 @@ def watching(port: int, topic: str = EVERYTHING, kind: type[Watcher] = Watcher) 
         yield watcher
     finally:
         link.stop()
+    check_wire((topic, payload) for topic, _, payload in watcher.items)
 
 
 def write_config(path: Path, port: int, state_dir: Path, board: Path, **tables: Mapping[str, Any]) -> Path:

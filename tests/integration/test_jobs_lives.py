@@ -19,7 +19,7 @@ from edgeagent.fleet.snapshots import Snapshot
 from edgeagent.fleet.states import EngineState, Info, Status
 from edgeagent.simulate.board import load_board, reboot_board
 
-pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
+pytestmark = [needs_mosquitto, pytest.mark.timeout(400)]
 
 
 def begun(place: Scene, runs: int) -> None:

@@ -15,9 +15,21 @@ from test_link_kit import EVENT, RESULT, STATUS, WAIT_S, Ear, running, settings
 from edgeagent.errors import ConfigError, LinkError
 from edgeagent.fleet.backoff import Schedule
 from edgeagent.fleet.link import MqttLink
-from edgeagent.fleet.link_types import Connected, Lost, Outcome, Published, Refused, TlsSettings
+from edgeagent.fleet.link_types import (
+    INBOUND_BYTES,
+    Connected,
+    Lost,
+    Message,
+    Outcome,
+    Oversized,
+    Published,
+    Refused,
+    Rejected,
+    Subscribed,
+)
+from edgeagent.fleet.wire import variable_length
 
-CONNECT, PUBLISH, PUBACK, DISCONNECT = 1, 3, 4, 14
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, DISCONNECT = 1, 3, 4, 8, 14
 ACCEPTED = bytes.fromhex("20 03 00 00 00")  # CONNACK: success, no properties
 TWO_AT_ONCE = bytes.fromhex("20 06 00 00 03 21 00 02")  # Receive Maximum 2
 ONLY_QOS_0 = bytes.fromhex("20 07 00 00 04 24 00 25 00")  # Maximum QoS 0, Retain Available 0
@@ -410,8 +422,97 @@ def test_topics_that_mqtt_does_not_allow_are_refused_at_once(topic: str) -> None
 
 
 def test_settings_that_can_never_work_are_refused_at_the_start() -> None:
-    for wanted in (settings(1, client_id=""), settings(1, tls=TlsSettings(ca_file="/nonexistent.pem"))):
-        link = MqttLink(wanted, lambda event: None)
-        with pytest.raises(ConfigError):
-            link.start()
+    link = MqttLink(settings(1, client_id=""), lambda event: None)
+    with pytest.raises(ConfigError):
+        link.start()
+    link.stop()
+
+
+def test_a_broker_that_says_no_to_a_message_is_told_of_once_a_topic() -> None:
+    def rejecting(peer: Peer) -> None:
+        for _ in range(3):
+            mid, _, _ = peer.publish()
+            peer.acknowledge(mid, 0x87)
+        until_closed(peer)
+
+    with scripted(answering(ACCEPTED, rejecting)) as (port, _), running(settings(port)) as (link, heard):
+        for topic in (EVENT, EVENT, STATUS):
+            link.publish(topic, b"bad", qos=1, retain=False, tag=1)
+        for _ in range(3):
+            assert not heard.event(Published).ok
+        told = [item for item in heard.items if isinstance(item, Rejected)]
+        assert told == [Rejected(EVENT, "Not authorized"), Rejected(STATUS, "Not authorized")]
+
+
+def test_what_mqtt_5_says_beside_a_command_is_told() -> None:
+    properties = b"\x02\x00\x00\x00\x3c" + b"\x08\x00\x05a/b/c" + b"\x09\x00\x03\x00\xff\x01"
+    body = len(EVENT).to_bytes(2, "big") + EVENT.encode() + b"\x00\x07" + bytes([len(properties)]) + properties + b"{}"
+    publish = bytes([0x32, len(body)]) + body
+
+    def commanding(peer: Peer) -> None:
+        peer.send(publish)
+        kind, _, mid = peer.packet()
+        assert (kind, mid[:2]) == (PUBACK, b"\x00\x07")
+        until_closed(peer)
+
+    with scripted(answering(ACCEPTED, commanding)) as (port, _), running(settings(port)) as (link, heard):
+        message = heard.event(Message)
+        assert (message.response_topic, message.correlation, message.expiry_s) == ("a/b/c", b"\x00\xff\x01", 60)
+        assert message.ack is not None
+        link.ack(message.ack)
+
+
+def test_a_message_that_is_too_large_is_dropped_and_acknowledged() -> None:
+    payload = b"x" * (INBOUND_BYTES + 1)
+    body = len(EVENT).to_bytes(2, "big") + EVENT.encode() + b"\x00\x07" + payload
+
+    def flooding(peer: Peer) -> None:
+        peer.send(b"\x32" + variable_length(len(body)) + body)
+        kind, _, mid = peer.packet()
+        assert (kind, mid) == (PUBACK, b"\x00\x07")
+        until_closed(peer)
+
+    script = answering(ACCEPTED_OLD, flooding)
+    with scripted(script) as (port, done), running(settings(port, protocol="3.1.1")) as (link, heard):
+        assert heard.event(Oversized) == Oversized(EVENT, INBOUND_BYTES + 1)
         link.stop()
+        done.wait(lambda number: number == 0)
+        assert not any(isinstance(item, Message) for item in heard.items)
+
+
+def test_the_broker_is_told_how_large_a_message_may_be() -> None:
+    bodies = []
+
+    def reading(peer: Peer) -> None:
+        bodies.append(peer.packet()[2])
+        peer.send(ACCEPTED)
+        until_closed(peer)
+
+    with scripted(reading) as (port, _), running(settings(port)) as (_, heard):
+        heard.event(Connected)
+    assert b"\x27" + (INBOUND_BYTES + 4096).to_bytes(4, "big") in bodies[0]
+
+
+def test_a_subscription_that_was_refused_is_asked_for_again_with_the_next_connection() -> None:
+    asked = []
+
+    def refusing(peer: Peer) -> None:
+        kind, _, body = peer.packet()
+        asked.append(body)
+        assert kind == SUBSCRIBE
+        peer.send(bytes([0x90, 4]) + body[:2] + b"\x00\x87")
+        peer.sock.close()
+
+    def granting(peer: Peer) -> None:
+        _, _, body = peer.packet()
+        asked.append(body)
+        peer.send(bytes([0x90, 4]) + body[:2] + b"\x00\x01")
+        until_closed(peer)
+
+    kept = bytes.fromhex("20 03 01 00 00")  # the session is still there
+    with scripted(answering(kept, refusing), answering(kept, granting)) as (port, _):
+        with running(settings(port)) as (link, heard):
+            link.subscribe({EVENT: 1})
+            assert heard.event(Subscribed).refused == ((EVENT, "Not authorized"),)
+            assert heard.event(Subscribed).granted == (EVENT,)
+    assert len(asked) == 2

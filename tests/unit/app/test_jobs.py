@@ -9,7 +9,8 @@ import anyio
 import pytest
 from job_bench import NOW, Bench
 
-from edgeagent.app.jobs import BESIDE, TOPICS, TOPICS_MS, WAITING
+from edgeagent.app.jobs import BESIDE, WAITING
+from edgeagent.app.jobs_past import TOPICS, TOPICS_MS
 from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.fleet.job_verdict import Arrival
 
@@ -309,7 +310,7 @@ def test_a_reboot_succeeds_by_the_boot_that_follows(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("later_s", "wall_ms", "state", "code"),
-    [(10, None, "running", ""), (2000, None, "timed_out", ""), (10, 40_000, "failed", "interrupted")],
+    [(10, None, "running", ""), (2000, None, "timed_out", "timed_out"), (10, 40_000, "failed", "interrupted")],
 )
 def test_after_a_reboot_what_is_left_of_its_time_is_told_by_the_clock(
     bench: Bench, later_s: float, wall_ms: int | None, state: str, code: str

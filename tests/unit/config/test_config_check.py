@@ -69,6 +69,31 @@ def synthetic(**keys):
         ({"mqtt": {"username": "x" * 300}}, "mqtt.username: is too long (shorten it)"),
         ({"mqtt": {"password_file": "/x"}}, "mqtt.password_file: is set without a user name (add mqtt.username)"),
         (
+            {"mqtt": {"cert_file": "/x", "url": "mqtts://h"}},
+            "mqtt.cert_file: is set without its key (add mqtt.key_file)",
+        ),
+        (
+            {"mqtt": {"key_file": "credential:k"}},
+            "mqtt.key_file: is set without its certificate (add mqtt.cert_file)",
+        ),
+        (
+            {"mqtt": {"ca_file": "/x", "url": "ws://h"}},
+            "mqtt.ca_file: is set, and no broker is reached over TLS "
+            "(write mqtts:// or wss:// for the broker, or leave it out)",
+        ),
+        (
+            {"mqtt": {"url": "mqtt://h", "fallback_urls": ["mqtt://h"]}},
+            "mqtt.fallback_urls.0: is named before (name each broker once)",
+        ),
+        (
+            {"mqtt": {"username": "u", "password_file": "secret"}},
+            "mqtt.password_file: wants an absolute path or credential:NAME (start it with / or credential:)",
+        ),
+        (
+            {"mqtt": {"ca_file": "credential:a/b", "url": "mqtts://h"}},
+            "mqtt.ca_file: wants a credential's name after credential: (use letters, digits, _ - and .)",
+        ),
+        (
             {"mqtt": {"url": f"mqtt://u:{SECRET}@h"}},
             "mqtt.url: holds a user name or password (move them to mqtt.username and mqtt.password_file)",
         ),

@@ -94,17 +94,10 @@ def test_a_device_without_an_id_says_so():
 
 
 @pytest.mark.parametrize(
-    ("url", "host", "port", "tls"),
-    [
-        ("mqtt://broker", "broker", 1883, False),
-        ("mqtts://broker", "broker", 8883, True),
-        ("mqtts://10.0.0.1:443/", "10.0.0.1", 443, True),
-        ("mqtt://[::1]:1884", "::1", 1884, False),
-    ],
+    "url", ["mqtt://broker", "mqtts://10.0.0.1:443/", "ws://[::1]:1884", "wss://broker:8084/a/b-c"]
 )
-def test_a_broker_url_comes_apart(url, host, port, tls):
-    mqtt = MqttSettings(url=url)
-    assert (mqtt.host, mqtt.port, mqtt.tls) == (host, port, tls)
+def test_a_broker_url_is_taken_as_it_is(url):
+    assert MqttSettings(url=url).url == url
 
 
 @pytest.mark.parametrize(
@@ -119,6 +112,9 @@ def test_a_broker_url_comes_apart(url, host, port, tls):
         "mqtt://h:x",
         "mqtt://h/topic",
         "mqtt://a b",
+        "mqtt://fd00::1",
+        "wss://broker?token=x",
+        "ws://broker/a b",
     ],
 )
 def test_a_wrong_broker_url_is_refused(url):
@@ -139,3 +135,13 @@ def test_loading_a_config_imports_nothing_heavy():
 def test_the_rooms_own_modules_are_small():
     for module in Path(schema.__file__).parent.glob("*.py"):
         assert len(module.read_text(encoding="utf-8").splitlines()) <= 300, module
+
+
+def test_the_outbox_has_a_budget_and_results_a_time() -> None:
+    config = Config.model_validate({"outbox": {"max_mb": 4}, "mqtt": {"results_expiry_s": 120}})
+    assert config.outbox.max_bytes == 4 << 20
+    assert config.mqtt.results_expiry_s == 120.0
+    assert (Config().outbox.max_mb, Config().mqtt.results_expiry_s) == (32, 10.0)
+    for wrong in ({"outbox": {"max_mb": 0}}, {"outbox": {"max_mb": 257}}, {"mqtt": {"results_expiry_s": 0.5}}):
+        with pytest.raises(ValidationError):
+            Config.model_validate(wrong)

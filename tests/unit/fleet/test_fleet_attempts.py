@@ -105,7 +105,7 @@ def test_failures_in_a_row_count_and_a_steady_connection_forgets_them() -> None:
 
 def test_a_change_of_schedule_starts_counting_anew() -> None:
     state, _ = step(Attempts("5", spoken="5", failures=9), "refused")
-    assert (state.failures, state.slow) == (1, True)
+    assert (state.failures, state.pace) == (1, "refused")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ from edgeagent.fleet.url import Broker, BrokerUrlError, parse_broker_url
         ("MQTT://Broker.Local:1", Broker("broker.local", 1, False)),
         ("mqtts://[fd00::1]", Broker("fd00::1", 8883, True)),
         ("mqtt://[::1]:65535", Broker("::1", 65535, False)),
+        ("ws://broker.local", Broker("broker.local", 80, False, path="/mqtt")),
+        ("wss://broker.local", Broker("broker.local", 443, True, path="/mqtt")),
+        ("wss://broker.local:8084/a/b", Broker("broker.local", 8084, True, path="/a/b")),
+        ("ws://[::1]/", Broker("::1", 80, False, path="/")),
     ],
 )
 def test_addresses_that_are_understood(url: str, broker: Broker) -> None:
@@ -29,7 +33,10 @@ def test_addresses_that_are_understood(url: str, broker: Broker) -> None:
         ("broker.local:1883", "no scheme"),
         ("tcp://broker", "mqtt://"),
         ("ssl://broker", "mqtts://"),
-        ("wss://broker", "WebSocket"),
+        ("wss://broker?token=1", "query"),
+        ("ws://broker#x", "fragment"),
+        ("ws://broker/ä", "%-encoding"),
+        ("ws://", "no host"),
         ("http://broker", "unknown scheme 'http'"),
         ("mqtt://", "no host"),
         ("mqtt://:1883", "no host"),
