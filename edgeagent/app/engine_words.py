@@ -55,6 +55,7 @@ class EngineWords:
             "precision": variant.precision,
             "quantisation": None if variant.quantisation == "none" else variant.quantisation,
             "placement": variant.placement,
+            "batch": variant.batch,
             "form_reason": candidate.reason,
             "steps": steps,
         }

@@ -136,6 +136,7 @@ class EngineState(Message):
     backend: str = Field(description="tensorrt or onnxruntime")
     quantisation: str | None = Field(default=None, description="Where INT8 scales come from: calibrator, qdq or model")
     placement: str | None = Field(default=None, description="What computes it: gpu, dla or cpu")
+    batch: Count | None = Field(default=None, description="Frames that it takes at once, at most")
     form_reason: str = Field(default="", description="Why this is not the form that was asked for; empty when it is")
     steps: tuple[str, ...] = Field(default=(), description="What was tried before, one line each, oldest first")
     serving: str | None = Field(default=None, description="Key of the engine that serves until this one is ready")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgeagent.camera.ring import Frame, FrameMeta
 from edgeagent.inference.messages import ResultRow, Snapshot
-from edgeagent.inference.snapshots import draw_snapshot
+from edgeagent.inference.snapshots import Image, draw_snapshot
+from edgeagent.vision.letterbox import Letterbox
 
 MOST_WAITING = 4
 PATIENCE_S = 1.0
@@ -23,11 +23,13 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a picture is made of. `frame` is nobody else's memory; `asked` as in Snapshot."""
+    """What a picture is made of. `picture`, that of frame `frame`, is nobody else's memory; `asked` as in Snapshot."""
 
     pipeline: str
-    frame: Frame
-    meta: FrameMeta
+    picture: Image
+    frame: int
+    capture_ms: int
+    box: Letterbox
     rows: Sequence[ResultRow]
     classes: Sequence[str]
     drawn: bool
@@ -36,11 +38,11 @@ class Sketch:
     def painted(self) -> Snapshot:
         return Snapshot(
             pipeline=self.pipeline,
-            frame=self.meta.sequence,
-            capture_ms=self.meta.capture_ms,
+            frame=self.frame,
+            capture_ms=self.capture_ms,
             drawn=self.drawn,
             found=len(self.rows),
-            jpeg=draw_snapshot(self.frame, self.meta.box, self.rows, self.classes, drawn=self.drawn),
+            jpeg=draw_snapshot(self.picture, self.box, self.rows, self.classes, drawn=self.drawn),
             asked=self.asked,
         )
 

@@ -89,8 +89,10 @@ class Pipeline:
         drawn = asked.drawn if asked is not None else wish is not None and wish.drawn
         return Sketch(
             pipeline=self.start.pipeline,
-            frame=own,
-            meta=meta,
+            picture=own,
+            frame=meta.sequence,
+            capture_ms=meta.capture_ms,
+            box=meta.box,
             rows=rows,
             classes=self.start.classes,
             drawn=drawn,

@@ -191,7 +191,7 @@ def test_four_cameras_of_an_agent_share_one_engine_calibrated_on_all_of_them(tmp
         for name in names:
             watcher.ever(Result, lambda r, n=name: r.pipeline == n)
     (key,) = entries(state)
-    assert {word.key for word in told} == {key}
+    assert {(word.key, word.batch) for word in told} == {(key, 4)}
     manifest = json.loads((state / "engines" / key / "manifest.json").read_text())
     assert manifest["facts"]["batch"] == 4
     (folder,) = (path for path in (state / "calibration").iterdir() if not path.name.startswith("."))
@@ -219,5 +219,5 @@ def test_a_network_that_takes_one_frame_only_gets_an_engine_for_one_and_it_is_sa
     with running(tmp_path / "run", tmp_path / "state", engines=engines, models__conveyor=bundle) as (watcher, _):
         done = watcher.message(EngineState, lambda e: e.state == "ready")
         watcher.message(Result)
-    assert done.form_reason == "one frame at once, instead of 4"
+    assert (done.batch, done.form_reason) == (1, "one frame at once, instead of 4")
     assert "batch unsupported" in done.steps[0]

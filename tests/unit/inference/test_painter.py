@@ -12,19 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeagent.camera.ring import FrameMeta
 from edgeagent.inference.messages import Snapshot
 from edgeagent.inference.painter import MOST_WAITING, Painter, Sketch
 from edgeagent.vision.letterbox import fit_letterbox
 
 SIDE = 32
-META = FrameMeta(1, 10, 1_700_000_000_000, fit_letterbox(SIDE, SIDE, SIDE, SIDE))
+BOX = fit_letterbox(SIDE, SIDE, SIDE, SIDE)
 
 
 def sketch(number: int, asked: int = 0) -> Sketch:
-    frame = np.full((SIDE, SIDE, 3), number, np.uint8)
-    meta = dataclasses.replace(META, sequence=number)
-    return Sketch("look", frame, meta, [(0, 0.9, 1.0, 1.0, 9.0, 9.0)], ["a"], drawn=False, asked=asked)
+    picture = np.full((SIDE, SIDE, 3), number, np.uint8)
+    rows = [(0, 0.9, 1.0, 1.0, 9.0, 9.0)]
+    return Sketch("look", picture, number, 1_700_000_000_000, BOX, rows, ["a"], drawn=False, asked=asked)
 
 
 class Held(Sketch):
