@@ -298,7 +298,6 @@ def test_the_power_fails_at_every_stage_of_the_first_install(root: Path) -> None
         "write /etc/edgeagent/config.toml",
         "is on trial",
         "start release",
-        "waiting until release",
     )
     for stage in stages:
         with device(root) as found:
