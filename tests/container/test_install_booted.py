@@ -302,7 +302,6 @@ def test_the_power_fails_at_every_stage_of_the_first_install(root: Path) -> None
     for stage in stages:
         with device(root) as found:
             found.cut_at(stage, *FIRST)
-    booted = time.monotonic()
     with device(root) as found, found.listening() as feed:
         done = found.install(*FIRST)
         assert done.returncode == 0, done.stdout + done.stderr
