@@ -15,7 +15,7 @@ from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import check_config, linked, make_release, read_mark
 from edgeagent.install.source import Source
 from edgeagent.install.system import System
-from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, wait_for_verdict
+from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, read_trial, wait_for_verdict
 from edgeagent.install.verdict import WELL
 
 
@@ -54,6 +54,10 @@ def roll_back(system: System, places: Places, options: Options) -> int:
 def settle_old_trial(system: System, places: Places) -> None:
     """One that was cut off is brought to its end first: there is one `current` at a time."""
     if not places.trial.exists() or system.dry_run:
+        return
+    trial = read_trial(places.trial)
+    if (trial is None or not trial.back) and look(system, places).active == "inactive":
+        system.remove(places.trial)  # of a first install: nothing runs, and there is nothing to go back to
         return
     system.say("an earlier trial is not over: waiting for its verdict")
     if system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating":

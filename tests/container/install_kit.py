@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -118,7 +119,10 @@ class Feed:
         return max((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
 
     def close(self) -> None:
-        self._process.kill()
+        """nsenter has forked to get into the machine's numbers of processes: its child holds the pipe."""
+        pid = self._process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
         self._process.wait()
         self._thread.join(5)
         if self._process.stdout is not None:
