@@ -176,16 +176,13 @@ class Broker:
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin") or "mosquitto"
         self._process = subprocess.Popen([program, "-c", str(self._config)], stderr=subprocess.DEVNULL, text=True)
         deadline = time.monotonic() + WAIT_S
-        listening = False
+        listening, pause = False, threading.Event()
         while not listening:
             assert time.monotonic() < deadline, "mosquitto does not listen"
             assert self._process.poll() is None, "mosquitto has ended"
-            listening = socket.socket().connect_ex(("127.0.0.1", self._port)) == 0
-            self._wait(0.01)
-
-    @staticmethod
-    def _wait(seconds: float) -> None:
-        threading.Event().wait(seconds)
+            with socket.socket() as probe:
+                listening = probe.connect_ex(("127.0.0.1", self._port)) == 0
+            pause.wait(0 if listening else 0.01)
 
     def stop(self, how: signal.Signals) -> None:
         if self._process is not None:
