@@ -6,6 +6,7 @@ not. `remote.allow` names keys, or tables above them, that are given free all th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +38,7 @@ LOCAL: tuple[str, ...] = (
 )
 LOCAL_SOURCES = ("file", "gstreamer")
 TLS_SCHEMES = ("mqtts", "wss")
-HIDDEN = "://***@"
+HIDDEN = re.compile(r"://\*\*\*@|=\s*\*\*\*")
 
 
 def local_mistakes(layer: Mapping[str, Any], file: Mapping[str, Any], allow: Sequence[str]) -> list[Mistake]:
@@ -70,7 +71,7 @@ def _why_local(path: Path, value: object, file: Mapping[str, Any]) -> str:
         return "may not be set over MQTT"
     if value is None and any(_above(path, tuple(pattern.split("."))) for pattern in LOCAL):
         return "holds keys that may not be taken away over MQTT"
-    if isinstance(value, str) and HIDDEN in value:
+    if isinstance(value, str) and HIDDEN.search(value):
         return "holds *** in place of a secret"
     return _why_value(path, value, file)
 

@@ -1,19 +1,23 @@
 """The next wish for a device: its version, and what it is built upon. Pure.
 
 A wish is sent whole unless a patch is asked for: what the broker keeps is then all that a device needs, even one whose
-state was lost. Two operators at once do not mix their wishes up: both choose the same version, and the device ignores
-the one that comes second.
+state was lost. A device reports no secrets, so a layer that has some is built upon the wish that the broker still keeps
+or, where that is another one, changed by a patch: the device knows what it hides. Two operators at once do not mix
+their wishes up: both choose the same version, and the device ignores the one that comes second.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edgeagent.console.settings_text import merge_patch
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.inbound import Desired
+
+_HIDDEN: Final = re.compile(r"://\*\*\*@|=\s*\*\*\*")
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,30 @@ class Known:
     @property
     def layer(self) -> dict[str, Any]:
         """The desired layer as it is, or will be once the pending wish is committed."""
-        committed = dict(self.reported.desired) if self.reported is not None else {}
+        committed = self._committed
         if self.pending is None:
             return committed
         if self.pending.patch is not None:
             return merge_patch(committed, self.pending.patch)
         return dict(self.pending.config or {})
+
+    @property
+    def _committed(self) -> dict[str, Any]:
+        """As the device tells it; where that hides something, as the broker keeps it, if it has that very wish."""
+        if self.reported is None:
+            return {}
+        kept, told = self.wish, dict(self.reported.desired)
+        same = kept is not None and kept.version == self.reported.in_force
+        return dict(kept.config) if kept and kept.config is not None and same and has_hidden(told) else told
+
+
+def has_hidden(value: object) -> bool:
+    """Whether a secret in it was hidden by whoever told it."""
+    if isinstance(value, Mapping):
+        return any(has_hidden(inner) for inner in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(has_hidden(inner) for inner in value)
+    return isinstance(value, str) and _HIDDEN.search(value) is not None
 
 
 @dataclass(frozen=True)
@@ -60,7 +82,8 @@ class Change:
 
 def next_wish(known: Known, change: Change) -> Desired:
     common: dict[str, Any] = {"version": known.version + 1, "trial_s": change.trial_s, "by": change.by}
-    if change.patch is not None and change.on_device:
+    on_device = change.on_device or has_hidden(known.layer)
+    if change.patch is not None and on_device:
         base = 0 if known.reported is None else known.reported.in_force
         return Desired(**common, base=base, patch=dict(change.patch))
     whole = change.whole if change.patch is None else merge_patch(known.layer, change.patch)

@@ -14,7 +14,7 @@ from edgeagent.console.result_text import DEPTH, LINES, result_lines
 from edgeagent.console.said import encode_said
 from edgeagent.console.settings_text import merge_patch, patch_of, read_settings, split_words, value_of
 from edgeagent.console.targets import key_of, parse_targets
-from edgeagent.console.wishes import Change, Known, next_wish
+from edgeagent.console.wishes import Change, Known, has_hidden, next_wish
 from edgeagent.errors import OperatorError
 from edgeagent.fleet.inbound import Desired, parse_desired
 from edgeagent.fleet.topics import TopicError
@@ -258,3 +258,27 @@ def test_a_result_cannot_steer_the_terminal_nor_flood_it() -> None:
         deep = {"a": deep, "b": 1}
     assert len(result_lines(deep)) < 10 * DEPTH
     assert result_lines(None) == []
+
+
+HIDDEN = {"cameras": {"gate": {"source": {"type": "rtsp", "url": "rtsp://***@10.0.0.7/s1"}}}}
+
+
+def test_a_layer_with_a_hidden_secret_is_changed_by_a_patch() -> None:
+    known = Known(reported(4, "committed", in_force=4, desired=HIDDEN))
+    wish = next_wish(known, Change(patch={"pipelines": {"people": {"min_score": 0.4}}}))
+    assert (wish.version, wish.base, wish.config) == (5, 4, None)
+    assert wish.patch == {"pipelines": {"people": {"min_score": 0.4}}}
+
+
+def test_a_layer_with_a_secret_is_built_upon_the_wish_that_the_broker_keeps() -> None:
+    whole = {"cameras": {"gate": {"source": {"type": "rtsp", "url": "rtsp://ops:pw@10.0.0.7/s1"}}}}
+    kept = Desired(version=4, config=whole)
+    known = Known(reported(4, "committed", in_force=4, desired=HIDDEN), kept)
+    wish = next_wish(known, Change(patch={"pipelines": {"people": {"min_score": 0.4}}}))
+    assert wish.config == {**whole, "pipelines": {"people": {"min_score": 0.4}}}
+
+
+@pytest.mark.parametrize("text", ["rtsp://***@10.0.0.7/s1", "rtsp://10.0.0.7/s1?token=***"])
+def test_hidden_secrets_are_seen_wherever_they_are(text: str) -> None:
+    assert has_hidden({"a": [{"b": text}]})
+    assert not has_hidden({"a": [{"b": "rtsp://10.0.0.7/s1"}], "c": 4})
