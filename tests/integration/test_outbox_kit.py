@@ -28,6 +28,11 @@ BRANCH = "edgeagent/v1/lab/bench/"
 _ABORT = struct.pack("ii", 1, 0)
 
 
+def ended(thread: threading.Thread) -> None:
+    thread.join(WAIT_S)
+    assert not thread.is_alive(), f"{thread.name} does not end"
+
+
 class _Pair:
     """One connection through the proxy. `left` of a direction: bytes that still pass; None: all."""
 
@@ -60,7 +65,7 @@ class Proxy:
         self._refusing = False
         self._delay_s = 0.0
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def refuse(self) -> None:
@@ -99,7 +104,7 @@ class Proxy:
 
     def close(self) -> None:
         self._done.set()
-        self._thread.join(WAIT_S)
+        ended(self._thread)
         self.cut(abort=True)
         self._server.close()
         self._selector.close()
@@ -213,7 +218,7 @@ class Subscriber:
         client, topic = b"back-end", f"{BRANCH}#".encode()
         self._send(0x10, b"\0\4MQTT\4\0\0\0" + len(client).to_bytes(2, "big") + client)
         self._send(0x82, b"\0\1" + len(topic).to_bytes(2, "big") + topic + b"\1")
-        self._reader = threading.Thread(target=self._read, args=(self._socket,))
+        self._reader = threading.Thread(target=self._read, args=(self._socket,), daemon=True)
         self._reader.start()
         assert self.wait(lambda: self._subscribed), "the broker does not confirm the subscription"
 
@@ -222,7 +227,7 @@ class Subscriber:
         if self._socket is not None and self._reader is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_WR)
-            self._reader.join(WAIT_S)
+            ended(self._reader)
             self._socket.close()
         self._subscribed = False
 
@@ -323,7 +328,7 @@ class Device:
     def start(self) -> None:
         self._starts += 1
         self._life = self._nursery.start(self._port, str(self._folder), self._starts)
-        self._reader = threading.Thread(target=self._read, args=(self._life.from_it,))
+        self._reader = threading.Thread(target=self._read, args=(self._life.from_it,), daemon=True)
         self._reader.start()
         self.said.wait(lambda line: line == "started")
 
@@ -356,7 +361,7 @@ class Device:
     def _end(self) -> None:
         life, self._life = self._life, None
         if life is not None and self._reader is not None:
-            self._reader.join(WAIT_S)
+            ended(self._reader)
             life.ended()
 
     def close(self) -> None:
