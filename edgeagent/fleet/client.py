@@ -110,8 +110,8 @@ def set_will(client: Client, will: Will, protocol: Protocol) -> None:
 
 
 def subscription(filters: Mapping[str, int], protocol: Protocol) -> list[tuple[str, Any]]:
-    """Filters with their QoS, as paho wants them. With MQTT 5 a message keeps the retain flag of its publisher: otherwise
-    a command that is retained by mistake would look like any other to those who are connected."""
+    """Filters with their QoS, as paho wants them. With MQTT 5 a message keeps its publisher's retain flag: otherwise a
+    command that is retained by mistake would look like any other to those who are connected."""
     if protocol == "5":
         return [(name, SubscribeOptions(qos=qos, retainAsPublished=True)) for name, qos in filters.items()]
     return list(filters.items())

@@ -8,7 +8,6 @@ import pytest
 
 from edgeagent import cli
 
-
 PARTS = [("restart",), ("--group", "yard"), ("camera=belt",), ("--answer", "3")]
 NAME_FIRST = [line for line in permutations(PARTS) if line.index(PARTS[0]) < line.index(PARTS[2])]
 
