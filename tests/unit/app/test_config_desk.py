@@ -249,13 +249,33 @@ def test_what_the_device_cannot_run_is_not_tried(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"{", b"[]", b"null", b"\xff", b'{"version": 0, "config": {}}', b'{"version": 1}', b"x" * 200_000]
+    ("payload", "version"),
+    [
+        (b"{", 0),
+        (b"[]", 0),
+        (b"null", 0),
+        (b"\xff", 0),
+        (b"x" * 200_000, 0),
+        (b'{"version": 0, "config": {}}', 0),
+        (b'{"version": true, "config": []}', 0),
+        (b'{"version": 1}', 1),
+        (b'{"version": 9, "config": {}, "trial_s": 5000}', 9),
+        (b'{"version": 9, "config": {}, "more": 1}', 9),
+    ],
 )
-def test_what_cannot_be_read_changes_nothing(stage: Stage, payload: bytes) -> None:
+def test_what_cannot_be_read_changes_nothing(stage: Stage, payload: bytes, version: int) -> None:
     stage.take(payload, 7)
     stage.go(stage.ended())
-    assert stage.reports()[-1] == ("rejected", 0, 0)
+    assert stage.reports()[-1] == ("rejected", version, 0)
     assert (stage.acknowledged, stage.disk()) == ([7], (0, "none", None))
+
+
+def test_what_cannot_be_read_during_a_trial_leaves_its_report(stage: Stage) -> None:
+    stage.wish(3, GOOD, trial_s=3600.0)
+    stage.go(stage.ended("trial"))
+    stage.take(b"{", 7)
+    stage.go(lambda: 7 in stage.acknowledged)
+    assert stage.reports()[-2:] == [("rejected", 0, 0), ("trial", 3, 0)]
 
 
 def test_no_wish_changes_nothing(stage: Stage) -> None:

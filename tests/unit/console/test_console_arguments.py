@@ -6,7 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from edgeagent import cli
+from edgeagent import cli, cli_fleet
+from edgeagent.fleet import inbound
 
 PARTS = [("restart",), ("--group", "yard"), ("camera=belt",), ("--answer", "3")]
 NAME_FIRST = [line for line in permutations(PARTS) if line.index(PARTS[0]) < line.index(PARTS[2])]
@@ -28,3 +29,13 @@ def test_what_is_not_understood_is_refused(line: list[str], capsys: pytest.Captu
     with pytest.raises(SystemExit):
         cli.parsed(line)
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0.5", "3601", "long", "nan"])
+def test_a_trial_that_no_device_would_take_is_refused_here(seconds: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.parsed(["fleet", "config", "set", "gate-1", "a.b=1", "--trial", seconds])
+
+
+def test_the_console_and_the_wish_have_the_same_bounds() -> None:
+    assert (cli_fleet.LEAST_TRIAL_S, cli_fleet.MOST_TRIAL_S) == (inbound.LEAST_TRIAL_S, inbound.MOST_TRIAL_S)
