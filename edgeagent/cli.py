@@ -21,9 +21,21 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command that the arguments name and exit with its code."""
     try:
         _print_anything()
-        _run(make_parser().parse_args(arguments))
+        _run(parsed(arguments))
     except _ctrl_c():
         sys.exit(130)
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """argparse takes DEVICE and KEY=VALUE in one run only: what stands behind an option between them goes along."""
+    parser = make_parser()
+    options, rest = parser.parse_known_args(arguments)
+    words = getattr(options, "word", None)
+    if rest and (words is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.word = [*words, *rest]
+    return options
 
 
 def _ctrl_c() -> tuple[type[BaseException], ...]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Every = argparse._SubParsersAction[argparse.ArgumentParser]
 
 MOST_SIMULATED = 10_000
+LEAST_TRIAL_S, MOST_TRIAL_S = 1, 3600  # the wish's own; a test holds them together
 LONGEST_S = 7 * 24 * 3600.0
 
 
@@ -73,7 +74,7 @@ def _add_config(actions: Every, common: argparse.ArgumentParser) -> None:
     clear.add_argument("word", nargs="+", metavar="DEVICE")
     clear.set_defaults(command=commands.command_config_clear)
     for wish in (set_, clear):
-        wish.add_argument("--trial", type=_seconds, metavar="S", help="seconds on trial (default: the device's)")
+        wish.add_argument("--trial", type=_trial, metavar="S", help="seconds on trial (default: the device's)")
         wish.add_argument("--unseen", action="store_true", help="also for a device that has never reported")
 
 
@@ -140,6 +141,13 @@ def _waiting() -> argparse.ArgumentParser:
         "--timeout", type=_seconds, metavar="S", help="for the last one (default: 420; cmd: its deadline)"
     )
     return waiting
+
+
+def _trial(text: str) -> float:
+    value = _seconds(text)
+    if LEAST_TRIAL_S <= value <= MOST_TRIAL_S:
+        return value
+    raise argparse.ArgumentTypeError(f"wants seconds, from {LEAST_TRIAL_S} to {MOST_TRIAL_S}")
 
 
 def _seconds(text: str) -> float:

@@ -31,7 +31,7 @@ from edgeagent.config.mistake import ConfigMistakesError
 from edgeagent.config.schema import Config
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.fleet.envelope import MessageError
-from edgeagent.fleet.inbound import parse_desired
+from edgeagent.fleet.inbound import parse_desired, version_of
 
 LOOK_S = 0.5
 FIXED = ("state_dir", "run_dir")  # cannot change under a running agent
@@ -158,7 +158,8 @@ class ConfigDesk:
                 raise MessageError(f"it is larger than {MAX_BYTES} bytes")
             found = parse_desired(payload)
         except MessageError as error:
-            self._tell_refused("rejected", 0, f"the message cannot be read: {error}", "")
+            version = version_of(payload) if len(payload) <= MAX_BYTES else 0
+            self._tell_refused("rejected", version, f"the message cannot be read: {error}", "")
             return None
         if found is None:
             return None
@@ -186,8 +187,6 @@ class ConfigDesk:
         elif found.word == "ignored":
             self._acknowledge()
             self._tell_refused("ignored", wish.version, found.reason, wish.by)
-            if self._trial.tried is not None:
-                self._trial.report()
         else:
             await self._reject(wish, found)
 
@@ -210,6 +209,8 @@ class ConfigDesk:
     def _tell_refused(self, state: str, version: int, reason: str, by: str) -> None:
         now_ms = self._clock.wall_ms()
         self._news.refused(state, version, reason, self._trial.in_force, self.config, by=by, now_ms=now_ms)
+        if self._trial.tried is not None:
+            self._trial.report()  # what is retained is how the trial goes
 
     # the file
 

@@ -6,26 +6,43 @@ import contextlib
 import fcntl
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from edgeagent.errors import OperatorError
 
+MAX_DIGITS: Final = 15  # more starts than that there are not: the number is damaged
+
 
 def next_session(state_dir: Path) -> str:
-    """`<boot>-<n>`: eight digits of the boot's id, and how often an agent started here. Never fails: without a disk
-    that takes the number, the process id stands in."""
-    boot = _boot_id()
+    """`<boot>-<n>`: eight digits of the boot's id, and how often an agent started here. Never fails, and never the same
+    twice within a boot: where the number cannot be read or written, the milliseconds since the boot stand in."""
     path = state_dir / "starts"
+    count = _count(path) + 1
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        count = int(path.read_text()) + 1 if path.exists() else 1
         new = path.with_suffix(".new")
         new.write_text(f"{count}\n")
         new.replace(path)
+    except OSError:
+        count = _uptime_ms()
+    return f"{_boot_id()}-{count}"
+
+
+def _count(path: Path) -> int:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return 0
     except (OSError, ValueError):
-        count = os.getpid()
-    return f"{boot}-{count}"
+        return _uptime_ms()
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else _uptime_ms()
+
+
+def _uptime_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _boot_id() -> str:

@@ -197,4 +197,5 @@ class _Absent:
 
 
 def _flat(config: Config) -> dict[Path, Any]:
-    return dict(leaves(config.model_dump(mode="json")))
+    """Every key. A table by id that is empty has none: its first entry is no change of the table itself."""
+    return {path: value for path, value in leaves(config.model_dump(mode="json")) if len(path) > 1}

@@ -13,7 +13,7 @@ and told; it never keeps a device from starting.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,7 +57,8 @@ class DesiredStore:
     def load(self) -> Stored:
         """What is there. A trial that was committed, or answered, and not taken away yet, is none any more."""
         damaged: list[str] = []
-        committed = self._read("committed", _COMMITTED, damaged) or Committed()
+        found = self._read("committed", _COMMITTED, damaged)
+        committed = found or Committed()
         answered = self._read("answered", _ANSWER, damaged) or Answer()
         trial = self._read("trial", _KEPT, damaged)
         if trial is not None and _same(trial, committed.kept):
@@ -67,6 +68,10 @@ class DesiredStore:
             trial = None
         if committed.kept.version > answered.version:
             answered = _answer_of(committed.kept)  # its own file was lost or cut off: nothing older counts
+        elif found is None and answered.state == "committed":
+            answered = Answer()  # its layer was lost, so it is not in force: tried again, if the broker has it still
+        elif answered.state == "committed" and not _same(committed.kept, answered):
+            answered = replace(answered, state="rolled_back", reason="it was taken back")  # the answer was cut off
         return Stored(committed, answered, trial, tuple(damaged))
 
     def has_trial(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgeagent.clock import Clock
 from edgeagent.fleet.attempts import Ending
@@ -106,6 +107,14 @@ def set_will(client: Client, will: Will, protocol: Protocol) -> None:
     v5 = protocol == "5"
     properties = properties_of(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s) if v5 else None
     client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+
+
+def subscription(filters: Mapping[str, int], protocol: Protocol) -> list[tuple[str, Any]]:
+    """Filters with their QoS, as paho wants them. With MQTT 5 a message keeps its publisher's retain flag: otherwise a
+    command that is retained by mistake would look like any other to those who are connected."""
+    if protocol == "5":
+        return [(name, SubscribeOptions(qos=qos, retainAsPublished=True)) for name, qos in filters.items()]
+    return list(filters.items())
 
 
 def _mend_websocket(_client: Client, _userdata: object, sock: Any) -> None:  # noqa: ANN401

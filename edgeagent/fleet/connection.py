@@ -34,6 +34,7 @@ from edgeagent.fleet.client import (
     no_delay,
     read_limits,
     set_will,
+    subscription,
 )
 from edgeagent.fleet.link_desk import NS, Desk, Line, packet_size
 from edgeagent.fleet.link_types import (
@@ -239,7 +240,7 @@ class Connection:
     def _do_tasks(self) -> None:
         tasks = self._desk.take_tasks()
         if tasks.filters:
-            _, mid = self._client.subscribe(list(tasks.filters.items()))
+            _, mid = self._client.subscribe(subscription(tasks.filters, self._protocol))
             self._filters_of[mid or 0] = tuple(tasks.filters)
         for handle in tasks.acks:
             if handle.generation == self._generation:

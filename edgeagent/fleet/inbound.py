@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from edgeagent.fleet.envelope import Count, EpochMs, Id, MessageError, Part, Positive, adapter_of
@@ -24,6 +24,9 @@ InboundKind = Literal["config_desired", "command"]
 Scope = Literal["device", "group", "all"]
 ALL: Final = "_all"
 GROUP: Final = "_group"
+MOST_VERSION: Final = 2**53 - 1
+LEAST_TRIAL_S: Final = 1
+MOST_TRIAL_S: Final = 3600
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,16 @@ class Desired(Wish):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [dict(way) for way in _WAYS]})
 
     version: int = Field(
-        ge=1, le=2**53 - 1, description="Rises with every wish; one that is not newer is ignored, and answered"
+        ge=1, le=MOST_VERSION, description="Rises with every wish; one that is not newer is ignored, and answered"
     )
     config: dict[str, JsonValue] | None = Field(default=None, description="The whole desired layer, as in config.toml")
     base: Count | None = Field(default=None, description="With patch: the version that it changes; 0 for none")
     patch: dict[str, JsonValue] | None = Field(default=None, description="What to change; null takes a key away")
     trial_s: Positive | None = Field(
-        default=None, ge=1, le=3600, description="Seconds on trial; absent: remote.trial_s of the device"
+        default=None,
+        ge=LEAST_TRIAL_S,
+        le=MOST_TRIAL_S,
+        description="Seconds on trial; absent: remote.trial_s of the device",
     )
     by: str = Field(default="", max_length=256, description="Who wishes it, for people")
 
@@ -141,6 +147,18 @@ def parse_inbound(topic: str, topics: Topics, groups: Iterable[str]) -> Inbound:
 def parse_desired(payload: bytes) -> Desired | None:
     """The wish; None for an empty payload: no wish. Raises MessageError in one line."""
     return _parse(Desired, payload) if payload else None
+
+
+class _Numbered(BaseModel):
+    version: Annotated[int, Field(strict=True, ge=1, le=MOST_VERSION)]
+
+
+def version_of(payload: bytes) -> int:
+    """The version of a wish that cannot be read otherwise, for the answer; 0 where it names none."""
+    try:
+        return adapter_of(_Numbered).validate_json(payload).version
+    except ValidationError:
+        return 0
 
 
 def parse_command(payload: bytes) -> Command:

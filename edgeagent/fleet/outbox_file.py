@@ -26,6 +26,7 @@ from edgeagent.fleet.outbox_policy import Entry, Kind
 
 VERSION: Final = 1
 APPLICATION: Final = 0x45416F62  # "EAob"
+MODE: Final = 0o600  # what waits has pieces of logs, settings and what a camera saw; SQLite's log gets the same
 PAGE_BYTES: Final = 1024
 CHECKPOINT_PAGES: Final = 1024
 CACHE_KIB: Final = 512
@@ -56,6 +57,13 @@ class Loaded:
     lost: int = 0
 
 
+def _make_private(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open the file: {error.strerror}") from error
+
+
 class OutboxFile:
     """An open file. Everything may raise sqlite3.Error or OSError; `Damaged` says that it is the content's fault."""
 
@@ -63,6 +71,7 @@ class OutboxFile:
         """Opens or makes the file. A new one's name is on the disk afterwards."""
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
+        _make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
         self._db.text_factory = bytes  # what is no UTF-8 is damage, and not SQLite's to judge
         try:

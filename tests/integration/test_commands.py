@@ -95,15 +95,9 @@ def test_a_group_and_the_fleet_are_heard_and_strangers_are_not(place: Scene) -> 
     ],
 )
 def test_what_must_not_be_obeyed_is_refused(place: Scene, more: dict, code: str) -> None:
-    fields = {"args": {"level": "error"}, **more}
-    if fields.pop("retain", False):
-        # A broker sets the flag for those who subscribe later: the agent's own subscription is renewed by a new start.
-        job = place.commander.send("log-level", fields["args"], retain=True)
-        succeeded(place.commander.answer(job))  # it came at once, without the flag, and is obeyed
-        place.commander.clear("log-level")
-        return
-    answer = place.commander.do("log-level", **fields)
+    answer = place.commander.do("log-level", **{"args": {"level": "error"}, **more})
     assert (answer.state, answer.code) == ("refused", code)
+    place.commander.clear("log-level")
 
 
 def test_junk_is_told_once_and_hurts_nobody(place: Scene) -> None:

@@ -15,8 +15,8 @@ from edgeagent.app.config_trial import ConfigLostError
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import ManualClock
 from edgeagent.config.beginning import LocalConfig, read_beginning
-from edgeagent.config.desired import Kept
-from edgeagent.config.desired_store import DesiredStore
+from edgeagent.config.desired import Answer, Kept
+from edgeagent.config.desired_store import Committed, DesiredStore
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.schema import Config
 from edgeagent.config.trial_facts import Changed, Facts
@@ -249,13 +249,33 @@ def test_what_the_device_cannot_run_is_not_tried(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"{", b"[]", b"null", b"\xff", b'{"version": 0, "config": {}}', b'{"version": 1}', b"x" * 200_000]
+    ("payload", "version"),
+    [
+        (b"{", 0),
+        (b"[]", 0),
+        (b"null", 0),
+        (b"\xff", 0),
+        (b"x" * 200_000, 0),
+        (b'{"version": 0, "config": {}}', 0),
+        (b'{"version": true, "config": []}', 0),
+        (b'{"version": 1}', 1),
+        (b'{"version": 9, "config": {}, "trial_s": 5000}', 9),
+        (b'{"version": 9, "config": {}, "more": 1}', 9),
+    ],
 )
-def test_what_cannot_be_read_changes_nothing(stage: Stage, payload: bytes) -> None:
+def test_what_cannot_be_read_changes_nothing(stage: Stage, payload: bytes, version: int) -> None:
     stage.take(payload, 7)
     stage.go(stage.ended())
-    assert stage.reports()[-1] == ("rejected", 0, 0)
+    assert stage.reports()[-1] == ("rejected", version, 0)
     assert (stage.acknowledged, stage.disk()) == ([7], (0, "none", None))
+
+
+def test_what_cannot_be_read_during_a_trial_leaves_its_report(stage: Stage) -> None:
+    stage.wish(3, GOOD, trial_s=3600.0)
+    stage.go(stage.ended("trial"))
+    stage.take(b"{", 7)
+    stage.go(lambda: 7 in stage.acknowledged)
+    assert stage.reports()[-2:] == [("rejected", 0, 0), ("trial", 3, 0)]
 
 
 def test_no_wish_changes_nothing(stage: Stage) -> None:
@@ -425,3 +445,31 @@ def test_a_lost_answer_is_known_from_what_is_committed(stage: Stage) -> None:
     (stage.state / "config" / "answered.json").unlink()
     assert stage.disk() == (4, "committed", None)
     assert Kept() == DesiredStore(stage.state / "nowhere").load().committed.kept
+
+
+@pytest.mark.parametrize("lose", [lambda path: path.unlink(), lambda path: path.write_bytes(b"\0")])
+def test_a_wish_whose_layer_was_lost_is_not_called_committed_and_is_tried_again(
+    stage: Stage, lose: Callable[[Path], object]
+) -> None:
+    stage.wish(4, GOOD)
+    stage.go(stage.ended())
+    lose(stage.state / "config" / "committed.json")
+    stage.boot()
+    stage.go(stage.ended("none"))
+    assert stage.reports() == [("none", 0, 0)]
+    stage.wish(4, GOOD)  # what the broker has retained
+    stage.go(stage.ended())
+    assert stage.reports()[-1] == ("committed", 4, 4)
+
+
+def test_a_way_back_whose_answer_was_cut_off_is_known_from_what_is_committed(stage: Stage) -> None:
+    stage.wish(1, GOOD)
+    stage.go(stage.ended())
+    stage.wish(2, {"pipelines": {"all": {"min_score": 0.6}}})
+    stage.go(lambda: stage.reports()[-1] == ("committed", 2, 2))
+    store = DesiredStore(stage.state)
+    stored = store.load()
+    (store.folder / "answered.json").rename(store.folder / "kept")
+    store.commit(Committed(stored.committed.before), Answer(2, "rolled_back", stored.answered.digest))
+    (store.folder / "kept").rename(store.folder / "answered.json")
+    assert stage.disk() == (1, "rolled_back", None)

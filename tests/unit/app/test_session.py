@@ -18,15 +18,23 @@ def test_every_start_has_its_number(tmp_path: Path) -> None:
     assert [name.rpartition("-")[2] for name in (first, second)] == ["1", "2"]
 
 
-@pytest.mark.parametrize("content", ["", "many", "-"])
-def test_a_damaged_count_does_not_stop_a_start(tmp_path: Path, content: str) -> None:
-    (tmp_path / "starts").write_text(content)
-    assert next_session(tmp_path).rpartition("-")[2].isdigit()
+@pytest.mark.parametrize("content", [b"", b"many", b"-5", b"\xff\xfe", b"1" * 16, b"9" * 9000])
+def test_a_damaged_count_is_mended_by_the_next_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "starts").write_bytes(content)
+    first, second = (int(next_session(tmp_path).rpartition("-")[2]) for _ in range(2))
+    assert second == first + 1
 
 
-def test_a_state_directory_that_cannot_be_made_does_not_stop_a_start(tmp_path: Path) -> None:
+def test_without_a_state_directory_no_session_comes_twice(tmp_path: Path) -> None:
+    """A process id would: in a container it is the same with every start, and events would repeat each other's ids."""
     (tmp_path / "file").write_text("")
-    assert next_session(tmp_path / "file" / "state").rpartition("-")[2].isdigit()
+    code = (
+        "import sys; from pathlib import Path; from edgeagent.app.session import next_session\n"
+        "print(next_session(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file" / "state")]
+    first, second = (subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2))
+    assert int(first.rpartition("-")[2]) < int(second.rpartition("-")[2])
 
 
 def test_a_second_agent_is_refused_until_the_first_has_gone(tmp_path: Path) -> None:

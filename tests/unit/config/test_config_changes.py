@@ -84,6 +84,13 @@ def test_a_camera_that_comes_or_goes_differs_in_all_of_its_keys() -> None:
         assert not changes.touches("pipelines", "pipeline")
 
 
+def test_the_first_camera_and_pipeline_are_set_up_beside_the_rest() -> None:
+    """A device that is installed without any gets them over MQTT: its link and its session stay."""
+    none = config(cameras={}, models={}, pipelines={})
+    for old, new in ((none, config()), (config(), none)):
+        assert not changes_between(old, new).has("agent", "link")
+
+
 def test_another_kind_of_source_is_a_change_of_that_camera_only() -> None:
     rtsp = config(cameras={"belt": {"source": {"type": "rtsp", "url": "rtsp://h/x"}}})
     changes = changes_between(config(), rtsp)

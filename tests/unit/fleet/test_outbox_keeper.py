@@ -34,6 +34,18 @@ def test_what_is_kept_is_there_for_the_next_run_byte_for_byte(path: Path) -> Non
     assert found == (event(1, payload), state(2), event(3, life_s=None))
 
 
+def test_only_its_owner_may_read_the_file_and_its_log(path: Path) -> None:
+    one = keeper(path)
+    one.open()
+    one.take([event(1)], ())
+    one.work(online=True)
+    assert {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {
+        "outbox.db": 0o600,
+        "outbox.db-wal": 0o600,
+    }
+    one.close()
+
+
 def test_a_commit_survives_a_process_that_ends_without_a_word(path: Path, tmp_path: Path) -> None:
     one = keeper(path)
     one.open()
