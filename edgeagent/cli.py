@@ -30,11 +30,11 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     """argparse takes DEVICE and KEY=VALUE in one run only: what stands behind an option between them goes along."""
     parser = make_parser()
     options, rest = parser.parse_known_args(arguments)
-    words = getattr(options, "word", None)
+    words: list[str] | None = getattr(options, "word", None)
     if rest and (words is None or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        options.word = [*words, *rest]
+    elif words is not None:
+        options.word = words + rest
     return options
 
 

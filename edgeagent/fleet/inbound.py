@@ -156,9 +156,10 @@ class _Numbered(BaseModel):
 def version_of(payload: bytes) -> int:
     """The version of a wish that cannot be read otherwise, for the answer; 0 where it names none."""
     try:
-        return adapter_of(_Numbered).validate_json(payload).version
+        found: _Numbered = adapter_of(_Numbered).validate_json(payload)
     except ValidationError:
         return 0
+    return found.version
 
 
 def parse_command(payload: bytes) -> Command:
