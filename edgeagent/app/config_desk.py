@@ -208,7 +208,9 @@ class ConfigDesk:
 
     def _tell_refused(self, state: str, version: int, reason: str, by: str) -> None:
         now_ms = self._clock.wall_ms()
-        self._news.refused(state, version, reason, self._trial.in_force, self.config, by=by, now_ms=now_ms)
+        answered = self._trial.answered.version
+        in_force, config = self._trial.in_force, self.config
+        self._news.refused(state, version, reason, in_force, config, answered=answered, by=by, now_ms=now_ms)
         if self._trial.tried is not None:
             self._trial.report()  # what is retained is how the trial goes
 

@@ -56,11 +56,22 @@ class ConfigNews:
         )
 
     def refused(
-        self, state: str, version: int, reason: str, in_force: Kept, config: Config, *, by: str, now_ms: int
+        self,
+        state: str,
+        version: int,
+        reason: str,
+        in_force: Kept,
+        config: Config,
+        *,
+        answered: int,
+        by: str,
+        now_ms: int,
     ) -> None:
         """For a wish that is not remembered."""
         log.warning("desired", version=version, state=state, reason=reason)
-        self._publisher.config_reported(refused_report(state, version, reason, in_force, config, by=by, now_ms=now_ms))
+        self._publisher.config_reported(
+            refused_report(state, version, reason, in_force, config, answered=answered, by=by, now_ms=now_ms)
+        )
 
     # events
 

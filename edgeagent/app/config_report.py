@@ -43,13 +43,14 @@ def trial_report(
 
 
 def refused_report(
-    state: str, version: int, reason: str, in_force: Kept, config: Config, *, by: str, now_ms: int
+    state: str, version: int, reason: str, in_force: Kept, config: Config, *, answered: int, by: str, now_ms: int
 ) -> dict[str, object]:
     """A wish that is not remembered: it is older, or cannot be read."""
     return {
         **_base(state, in_force, config),
         "version": version,
         "reason": reason[:MAX_REASON],
+        "answered": answered,
         "by": by,
         "since_ts": now_ms,
     }

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgeagent.console.settings_text import merge_patch
+from edgeagent.errors import OperatorError
 from edgeagent.fleet.answers import ConfigReported
-from edgeagent.fleet.inbound import Desired
+from edgeagent.fleet.inbound import MOST_VERSION, Desired
 
 _HIDDEN: Final = re.compile(r"://\*\*\*@|=\s*\*\*\*")
 
@@ -31,8 +32,9 @@ class Known:
     @property
     def version(self) -> int:
         """The newest that anybody has used."""
-        answered = 0 if self.reported is None else max(self.reported.version, self.reported.in_force)
-        return max(answered, 0 if self.wish is None else self.wish.version)
+        said = self.reported
+        newest = 0 if said is None else max(said.version if said.answered is None else said.answered, said.in_force)
+        return max(newest, 0 if self.wish is None else self.wish.version)
 
     @property
     def pending(self) -> Desired | None:
@@ -81,6 +83,12 @@ class Change:
 
 
 def next_wish(known: Known, change: Change) -> Desired:
+    """Raises OperatorError where there is no higher version."""
+    if known.version >= MOST_VERSION:
+        raise OperatorError(
+            f"version {known.version} is the highest that a wish can have, and it has been used",
+            mend="stop the agent, and remove the directory config of its state directory",
+        )
     common: dict[str, Any] = {"version": known.version + 1, "trial_s": change.trial_s, "by": change.by}
     on_device = change.on_device or has_hidden(known.layer)
     if change.patch is not None and on_device:

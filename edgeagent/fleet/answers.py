@@ -40,6 +40,11 @@ class ConfigReported(Message):
     hash: str = Field(description="SHA-256 of the effective config as canonical JSON, 64 hex digits")
     trial_left_s: Count | None = Field(default=None, description="With trial: seconds that it has left at most")
     restarted: tuple[str, ...] = Field(default=(), description="What the newest change restarted, such as camera/gate")
+    answered: Count | None = Field(
+        default=None,
+        description="With a wish that is not remembered (ignored, or not to be read): the newest version that is, "
+        "which a new wish has to exceed. Otherwise that is version",
+    )
     by: str = Field(default="", description="Who wished it, as the wish said")
     since_ts: EpochMs = Field(description="When it came into this state")
     desired: dict[str, JsonValue] = Field(default={}, description="The committed desired layer: what to patch")

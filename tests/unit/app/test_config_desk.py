@@ -278,6 +278,16 @@ def test_what_cannot_be_read_during_a_trial_leaves_its_report(stage: Stage) -> N
     assert stage.reports()[-2:] == [("rejected", 0, 0), ("trial", 3, 0)]
 
 
+def test_an_old_wish_is_told_which_version_is_the_newest(stage: Stage) -> None:
+    stage.wish(4, GOOD)
+    stage.go(stage.ended())
+    stage.wish(9, {"pipelines": {"all": {"iou": 7}}})
+    stage.go(stage.ended("rejected"))
+    stage.wish(2, {})
+    stage.go(stage.ended("ignored"))
+    assert (stage.report()["version"], stage.report()["in_force"], stage.report()["answered"]) == (2, 4, 9)
+
+
 def test_no_wish_changes_nothing(stage: Stage) -> None:
     stage.take(b"", 7)
     stage.go(lambda: stage.acknowledged)

@@ -16,7 +16,7 @@ from edgeagent.console.settings_text import merge_patch, patch_of, read_settings
 from edgeagent.console.targets import key_of, parse_targets
 from edgeagent.console.wishes import Change, Known, has_hidden, next_wish
 from edgeagent.errors import OperatorError
-from edgeagent.fleet.inbound import Desired, parse_desired
+from edgeagent.fleet.inbound import MOST_VERSION, Desired, parse_desired
 from edgeagent.fleet.topics import TopicError
 
 Course = config_course.Course
@@ -117,6 +117,17 @@ def test_a_wish_that_the_device_has_not_seen_is_not_forgotten() -> None:
     assert (wish.version, wish.config) == (10, {"b": 2, "c": 3})
     waiting = Known(known.reported, Desired(version=9, base=7, patch={"a": None, "b": 2}))
     assert next_wish(waiting, Change(patch={"c": 3})).config == {"b": 2, "c": 3}
+
+
+def test_an_old_or_broken_message_does_not_set_the_count_back() -> None:
+    for version, state in ((1, "ignored"), (0, "rejected"), (MOST_VERSION, "rejected")):
+        said = reported(version, state, in_force=7).model_copy(update={"answered": 65})
+        assert next_wish(Known(said), Change(patch={"a": 1})).version == 66
+
+
+def test_there_is_a_highest_version() -> None:
+    with pytest.raises(OperatorError, match="highest"):
+        next_wish(Known(reported(MOST_VERSION, "committed", in_force=MOST_VERSION)), Change(patch={"a": 1}))
 
 
 def test_a_wish_that_did_not_hold_is_not_built_upon() -> None:
