@@ -315,7 +315,9 @@ def test_the_power_fails_at_every_stage_of_the_first_install(root: Path) -> None
         print(f"boot to first result, engine in the store: {first.at_s - booted:.1f} s")
 
 
-@pytest.mark.skipif("EDGEAGENT_LONG_TESTS" not in os.environ, reason="takes two minutes: EDGEAGENT_LONG_TESTS=1 runs it")
+@pytest.mark.skipif(
+    "EDGEAGENT_LONG_TESTS" not in os.environ, reason="takes two minutes: EDGEAGENT_LONG_TESTS=1 runs it"
+)
 def test_the_power_fails_during_upgrades(root: Path) -> None:
     with installed(root) as (found, feed):
         first = found.current()
