@@ -24,13 +24,11 @@ class Presence:
 
     def __init__(self, again: Callable[[], None]) -> None:
         self._again = again
-        self.corrected = 0
 
     def take(self, received: Received) -> None:
         received.acknowledge()
         reason = _wrong(received)
         if reason:
-            self.corrected += 1
             log.info("presence", state="corrected", reason=reason)
             self._again()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from edgeagent.config.layers import Layer, merge_layers, too_deep
 from edgeagent.config.local_keys import local_mistakes
 from edgeagent.config.mistake import ConfigMistakesError, Mistake
 from edgeagent.config.schema import Config
+from edgeagent.desired_layer import merge_patch
 from edgeagent.errors import ConfigError
 
 MAX_BYTES = 128 * 1024
@@ -98,7 +99,7 @@ def consider(
     if wish.patch is not None and wish.base != committed.version:
         reason = f"it changes version {wish.base}, and {committed.version} is in force"
         return Refused("rejected", reason, (Mistake("base", reason, "fetch what is in force, and change that"),))
-    layer = wish.config if wish.config is not None else apply_patch(committed.layer, wish.patch or {})
+    layer = wish.config if wish.config is not None else merge_patch(committed.layer, wish.patch or {})
     return _tried_out(wish, Kept(wish.version, layer, wish.digest, wish.by), local, allow)
 
 
@@ -118,20 +119,6 @@ def _tried_out(wish: Wish, kept: Kept, local: Sequence[Layer], allow: Sequence[s
 
 def _count(mistakes: Sequence[Mistake]) -> str:
     return "it has one mistake" if len(mistakes) == 1 else f"it has {len(mistakes)} mistakes"
-
-
-def apply_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7396: null takes a key away, tables are patched key by key, everything else takes its place."""
-    result = dict(target)
-    for key, value in patch.items():
-        below = result.get(key)
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, Mapping):
-            result[key] = apply_patch(below if isinstance(below, Mapping) else {}, value)
-        else:
-            result[key] = value
-    return result
 
 
 def hash_of(config: Config) -> str:

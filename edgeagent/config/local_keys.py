@@ -6,7 +6,6 @@ not. `remote.allow` names keys, or tables above them, that are given free all th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from edgeagent.config.changes import fits
 from edgeagent.config.layers import Path
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.toml_text import dotted
+from edgeagent.desired_layer import has_hidden
 
 NEVER = "remote"
 LOCAL: tuple[str, ...] = (
@@ -38,7 +38,6 @@ LOCAL: tuple[str, ...] = (
 )
 LOCAL_SOURCES = ("file", "gstreamer")
 TLS_SCHEMES = ("mqtts", "wss")
-HIDDEN = re.compile(r"://\*\*\*@|=\s*\*\*\*")
 
 
 def local_mistakes(layer: Mapping[str, Any], file: Mapping[str, Any], allow: Sequence[str]) -> list[Mistake]:
@@ -71,7 +70,7 @@ def _why_local(path: Path, value: object, file: Mapping[str, Any]) -> str:
         return "may not be set over MQTT"
     if value is None and any(_above(path, tuple(pattern.split("."))) for pattern in LOCAL):
         return "holds keys that may not be taken away over MQTT"
-    if isinstance(value, str) and HIDDEN.search(value):
+    if has_hidden(value):
         return "holds *** in place of a secret"
     return _why_value(path, value, file)
 

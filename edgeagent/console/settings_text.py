@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 if sys.version_info >= (3, 11):
@@ -110,17 +110,3 @@ def read_settings(text: str, name: str) -> dict[str, Any]:
             f"{name} holds more than tables, text, numbers, true, false and lists", mend="mend the file"
         )
     return data
-
-
-def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON merge patch, RFC 7396. Neither is changed."""
-    result = dict(target)
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, Mapping):
-            below = result.get(key)
-            result[key] = merge_patch(below if isinstance(below, Mapping) else {}, value)
-        else:
-            result[key] = value
-    return result

@@ -8,17 +8,14 @@ their wishes up: both choose the same version, and the device ignores the one th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from edgeagent.console.settings_text import merge_patch
+from edgeagent.desired_layer import has_hidden, merge_patch
 from edgeagent.errors import OperatorError
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.inbound import MOST_VERSION, Desired
-
-_HIDDEN: Final = re.compile(r"://\*\*\*@|=\s*\*\*\*")
 
 
 @dataclass(frozen=True)
@@ -60,15 +57,6 @@ class Known:
         kept, told = self.wish, dict(self.reported.desired)
         same = kept is not None and kept.version == self.reported.in_force
         return dict(kept.config) if kept and kept.config is not None and same and has_hidden(told) else told
-
-
-def has_hidden(value: object) -> bool:
-    """Whether a secret in it was hidden by whoever told it."""
-    if isinstance(value, Mapping):
-        return any(has_hidden(inner) for inner in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(has_hidden(inner) for inner in value)
-    return isinstance(value, str) and _HIDDEN.search(value) is not None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from install_facts import ORIN
 
 from edgeagent.install.facts import Facts
 from edgeagent.install.packages import CUDA_BINDINGS, constraints
@@ -18,23 +19,7 @@ pytestmark = pytest.mark.slow
 UV = Path(sys.executable).with_name("uv")
 PLATFORM = "aarch64-manylinux_2_35"
 """The glibc of Ubuntu 22.04, JetPack 6; JetPack 7 has a newer one."""
-JETPACK_6 = Facts(
-    root=True,
-    python=(3, 10),
-    arch="aarch64",
-    jetson=True,
-    l4t="36.4.7",
-    free_mb=9999,
-    systemd=249,
-    venv=True,
-    journal=True,
-    tensorrt="10.3.0",
-    cv2="4.8.0",
-    cv2_gstreamer=True,
-    numpy="1.21.5",
-    nvcc="/usr/local/cuda/bin/nvcc",
-    year=2026,
-)
+JETPACK_6 = ORIN
 JETPACK_7 = replace(JETPACK_6, python=(3, 12), l4t="38.2.1", numpy="1.26.4")
 
 

@@ -13,8 +13,9 @@ from edgeagent.console.device import MOST_PARTS
 from edgeagent.console.fleet_book import FleetBook
 from edgeagent.console.keys import split_keys
 from edgeagent.console.plain import facts, headline, table
-from edgeagent.console.settings_text import merge_patch, patch_of, value_of
+from edgeagent.console.settings_text import patch_of, value_of
 from edgeagent.console.view import SORTS, View, pick, press, scroll, total
+from edgeagent.desired_layer import merge_patch
 from edgeagent.errors import OperatorError
 from edgeagent.fleet.envelope import encode
 from edgeagent.fleet.examples import examples

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgeagent.config.desired import Again, Answer, Candidate, Kept, Refused, Wish, apply_patch, consider, hash_of
+from edgeagent.config.desired import Again, Answer, Candidate, Kept, Refused, Wish, consider, hash_of
 from edgeagent.config.effective import compose
 from edgeagent.config.layers import Layer
+from edgeagent.desired_layer import merge_patch
 
 FILE: dict[str, Any] = {
     "device": {"id": "line-3"},
@@ -102,7 +103,7 @@ def test_a_layer_that_nests_too_deep_is_refused() -> None:
     ],
 )
 def test_a_merge_patch(target: dict[str, Any], patch: dict[str, Any], result: dict[str, Any]) -> None:
-    assert apply_patch(target, patch) == result
+    assert merge_patch(target, patch) == result
 
 
 def test_the_hash_is_of_what_is_in_force_however_it_was_written() -> None:

@@ -12,9 +12,10 @@ from console_kit import job, reported
 from edgeagent.console import config_course, job_course
 from edgeagent.console.result_text import DEPTH, LINES, result_lines
 from edgeagent.console.said import encode_said
-from edgeagent.console.settings_text import merge_patch, patch_of, read_settings, split_words, value_of
+from edgeagent.console.settings_text import patch_of, read_settings, split_words, value_of
 from edgeagent.console.targets import key_of, parse_targets
-from edgeagent.console.wishes import Change, Known, has_hidden, next_wish
+from edgeagent.console.wishes import Change, Known, next_wish
+from edgeagent.desired_layer import has_hidden, merge_patch
 from edgeagent.errors import OperatorError
 from edgeagent.fleet.inbound import MOST_VERSION, Desired, parse_desired
 from edgeagent.fleet.topics import TopicError
