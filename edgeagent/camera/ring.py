@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +49,7 @@ def _fence() -> None:
     _lock.release()
 
 
-@dataclass(frozen=True)
-class FrameMeta:
+class FrameMeta(NamedTuple):
     """`sequence` counts from 1; `capture_ns` is CLOCK_MONOTONIC, `capture_ms` wall time since 1970."""
 
     sequence: int
@@ -171,6 +169,7 @@ class RingReader(_Mapped):
         for view in self._views:
             view.flags.writeable = False
         self.torn = 0
+        self._box: tuple[tuple[float, ...], Letterbox] | None = None
 
     @property
     def memory(self) -> memoryview:
@@ -254,14 +253,16 @@ class RingReader(_Mapped):
         return meta if self._words[word + S_BEGIN] == sequence else None
 
     def _meta(self, sequence: int, word: int) -> FrameMeta:
+        words = self._words
+        return FrameMeta(sequence, words[word + S_CAPTURE_NS], words[word + S_CAPTURE_MS], self._box_at(word))
+
+    def _box_at(self, word: int) -> Letterbox:
+        """How the frame lies in the input: mostly as the one before."""
         words, floats = self._words, self._floats
-        box = Letterbox(
-            source_width=words[word + S_SOURCE_WIDTH],
-            source_height=words[word + S_SOURCE_HEIGHT],
-            width=self.layout.width,
-            height=self.layout.height,
-            scale=floats[word + S_SCALE],
-            pad_x=floats[word + S_PAD_X],
-            pad_y=floats[word + S_PAD_Y],
-        )
-        return FrameMeta(sequence, words[word + S_CAPTURE_NS], words[word + S_CAPTURE_MS], box)
+        width, height = words[word + S_SOURCE_WIDTH], words[word + S_SOURCE_HEIGHT]
+        scale, pad_x, pad_y = floats[word + S_SCALE], floats[word + S_PAD_X], floats[word + S_PAD_Y]
+        known = (width, height, scale, pad_x, pad_y)
+        if self._box is None or self._box[0] != known:
+            box = Letterbox(width, height, self.layout.width, self.layout.height, scale, pad_x, pad_y)
+            self._box = known, box
+        return self._box[1]

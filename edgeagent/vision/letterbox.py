@@ -7,6 +7,7 @@ The geometry is ours and property-tested; the pixels are moved by OpenCV. Pixel 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,12 @@ class Letterbox:
             max(1, min(self.width, round(self.source_width * self.scale))),
             max(1, min(self.height, round(self.source_height * self.scale))),
         )
+
+    @cached_property
+    def edges(self) -> tuple[Boxes, Boxes]:
+        """Where the source's corner lies in the input, and its own size: each for both corners of a box, (4,)."""
+        pads, size = (self.pad_x, self.pad_y), (self.source_width, self.source_height)
+        return np.array(pads * 2, np.float32), np.array(size * 2, np.float32)
 
 
 def fit_letterbox(source_width: int, source_height: int, width: int, height: int) -> Letterbox:
@@ -73,12 +80,13 @@ def apply_letterbox(image: Image, box: Letterbox, out: Image) -> None:
 
 def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
     """Boxes (M, 4) xyxy in input pixels -> (M, 4) xyxy in source pixels, clipped to the frame. M may be 0."""
-    mapped = (boxes - np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)) / np.float32(box.scale)
-    limit = np.array([box.source_width, box.source_height, box.source_width, box.source_height], np.float32)
-    return np.asarray(np.minimum(np.maximum(mapped, np.float32(0)), limit), np.float32)  # np.clip costs several times
+    offset, limit = box.edges
+    mapped = boxes - offset
+    mapped /= np.float32(box.scale)
+    np.maximum(mapped, np.float32(0), out=mapped)  # np.clip costs several times as much
+    return np.minimum(mapped, limit, out=mapped)
 
 
 def map_to_input(boxes: Boxes, box: Letterbox) -> Boxes:
     """Boxes (M, 4) xyxy in source pixels -> (M, 4) xyxy in input pixels. M may be 0."""
-    offset = np.array([box.pad_x, box.pad_y, box.pad_x, box.pad_y], np.float32)
-    return np.asarray(boxes * np.float32(box.scale) + offset, np.float32)
+    return np.asarray(boxes * np.float32(box.scale) + box.edges[0], np.float32)

@@ -11,8 +11,10 @@ from edgeagent.vision.detections import Candidates, Detections, FloatArray, no_d
 
 Array = npt.NDArray[Any]
 FAR = 1e6  # pixels; no input is that large. A box that goes on beyond it is compared as if it ended there
+APART = 2 * FAR + 1  # from one class to the next
 USUAL_CLASSES = 10_000
 MIN_AREA = 1e-9  # square pixels; OpenCV takes any two boxes that are next to nothing for the same
+MIN_SIDE = 1e-4  # pixels; two sides of more than this make more than MIN_AREA
 
 
 def select_detections(
@@ -26,30 +28,43 @@ def select_detections(
     """The detections among `candidates`, best first, at most `limit`; of equal scores the earlier row first.
 
     A score of exactly `min_score` is enough; it may be one a class, (C,) by class id. Boxes of different classes never
-    suppress each other: every class is shifted by more than the largest extent before OpenCV's NMS (`cv2.dnn.NMSBoxes`,
+    suppress each other: every class is shifted further than boxes reach before OpenCV's NMS (`cv2.dnn.NMSBoxes`,
     on every OpenCV since 3.4) compares them. Rows that are not finite or have no area within FAR are left out. Returns
     zero rows for K = 0. With `iou` None, or 1 and more, nothing is suppressed: for networks that have done that
     themselves, and classifiers.
     """
-    chosen = np.flatnonzero(candidates.scores >= _least(candidates, min_score))  # NaN compares false
-    found = _take(candidates, chosen)
-    places = _places(found.boxes)
-    usable = _is_usable(found, places, keep)
-    if not usable.all():
-        kept = np.flatnonzero(usable)
-        found, places = _take(found, kept), places[kept]
+    found = _scoring(candidates, min_score)
+    if keep is not None:
+        found = _of_classes(found, keep)
+    places: Array = found.boxes
+    if len(found) and not _is_sound(found):
+        found, places = _sound(found)
     if len(found) == 0 or limit < 1:
         return no_detections()
     if iou is None or iou >= 1.0:
         best = np.argsort(-found.scores, kind="stable")[:limit]
     else:
-        best = _suppress(places, found.scores, found.class_ids, iou)[:limit]
+        best = _suppress(found, places, iou)[:limit]
     boxes, scores, class_ids = found.boxes.take(best, axis=0), found.scores.take(best), found.class_ids.take(best)
     return Detections(boxes, scores, class_ids.astype(np.int32, copy=False))
 
 
-def _least(candidates: Candidates, min_score: float | FloatArray) -> float | Array:
-    return min_score if isinstance(min_score, float | int) else min_score.take(candidates.class_ids, mode="clip")
+def _scoring(candidates: Candidates, min_score: float | FloatArray) -> Candidates:
+    """Those that score enough. Engines give the best first, so that they are mostly the first so many."""
+    if not isinstance(min_score, float | int):
+        min_score = min_score.take(candidates.class_ids, mode="clip")
+    enough = candidates.scores >= min_score  # NaN compares false
+    count = int(np.count_nonzero(enough))
+    if count == len(candidates):
+        return candidates
+    if count and not enough[:count].all():
+        return _take(candidates, np.flatnonzero(enough))
+    return Candidates(candidates.boxes[:count], candidates.scores[:count], candidates.class_ids[:count])
+
+
+def _of_classes(found: Candidates, keep: frozenset[int]) -> Candidates:
+    rows = [row for row, class_id in enumerate(found.class_ids.tolist()) if class_id in keep]
+    return found if len(rows) == len(found) else _take(found, np.array(rows, np.int64))
 
 
 def _take(candidates: Candidates, rows: Array) -> Candidates:
@@ -58,30 +73,36 @@ def _take(candidates: Candidates, rows: Array) -> Candidates:
     )
 
 
-def _is_usable(found: Candidates, places: Array, keep: frozenset[int] | None) -> Array:
+def _is_sound(found: Candidates) -> bool:
+    """Whether every row is finite, has an area, and lies within FAR: as nearly always. NaN compares false."""
+    boxes = found.boxes
+    return bool(
+        boxes.min() >= -FAR
+        and boxes.max() <= FAR
+        and (boxes[:, 2:] - boxes[:, :2]).min() > MIN_SIDE
+        and found.scores.max() < np.inf
+    )
+
+
+def _sound(found: Candidates) -> tuple[Candidates, Array]:
+    """The rows that can be compared, and their places for that: in float64, because float32 would lose small boxes
+    beside a huge one."""
+    places = np.minimum(np.maximum(found.boxes.astype(np.float64), -FAR), FAR)
     sides = places[:, 2:] - places[:, :2]
-    usable: Array = (sides[:, 0] > 0) & (sides[:, 0] * sides[:, 1] > MIN_AREA)
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-        usable &= np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
-    if keep is not None:
-        usable &= np.isin(found.class_ids, list(keep))
-    return usable
+    usable = (sides[:, 0] > 0) & (sides[:, 0] * sides[:, 1] > MIN_AREA)
+    usable &= np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
+    rows = np.flatnonzero(usable)
+    return _take(found, rows), places[rows]
 
 
-def _places(boxes: Array) -> Array:
-    """In float64, because float32 would lose small boxes beside a huge one."""
-    return np.minimum(np.maximum(boxes.astype(np.float64), -FAR), FAR)
-
-
-def _suppress(places: Array, scores: Array, class_ids: Array, iou: float) -> Array:
+def _suppress(found: Candidates, places: Array, iou: float) -> Array:
     import cv2
 
-    xywh = places.copy()
-    xywh[:, 2:] -= places[:, :2]
-    xywh[:, :2] += _groups(class_ids).reshape(-1, 1) * (places.max() - places.min() + 1.0)
+    xywh = np.empty((len(found), 4))  # float32 would lose small boxes beside the classes that are far out
+    np.add(places[:, :2], _groups(found.class_ids).reshape(-1, 1) * APART, out=xywh[:, :2])
+    np.subtract(places[:, 2:], places[:, :2], out=xywh[:, 2:])
     nms: Any = cv2.dnn.NMSBoxes  # its stub wants lists and copies; arrays are taken as they are
-    # Ranks stand for scores: OpenCV refuses a threshold below 0, and its threshold excludes what just reaches it.
-    kept = nms(xywh, _ranks(scores), 0.0, iou)
+    kept = nms(xywh, _ranks(found.scores), 0.0, iou)
     return np.asarray(kept, np.int64).reshape(-1)
 
 
@@ -94,10 +115,10 @@ def _groups(class_ids: Array) -> Array:
 
 
 def _ranks(scores: Array) -> Array:
-    """K for the best of K scores down to 1 for the worst; of equals the earlier is the better."""
-    ranks = np.arange(len(scores), 0, -1, dtype=np.float32)
-    if (scores[1:] <= scores[:-1]).all():
-        return ranks  # best first already, as engines give them
-    ordered = np.empty_like(ranks)
-    ordered[np.argsort(-scores, kind="stable")] = ranks
-    return ordered
+    """What orders the rows as their scores do. OpenCV refuses a threshold below 0, and its threshold excludes what just
+    reaches it; so where a score is not above 0, K for the best of K down to 1 for the worst, of equals the earlier."""
+    if scores.min() > 0:
+        return scores
+    ranks = np.empty(len(scores), np.float32)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1, dtype=np.float32)
+    return ranks
