@@ -53,7 +53,7 @@ class Memory:
         self.classes = start.classes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Found:
     """What a frame shows: boxes in source pixels, best first. `tracks` (M,), 0 for no number; None: not tracked.
     `within` (M, R): which of the regions to include each lies in; None: nobody asked."""
@@ -133,7 +133,10 @@ class After:
             candidates, min_score=self._lowest, iou=start.iou, limit=start.max_detections, keep=self._keep
         )
         boxes = map_to_source(chosen.boxes, box)
-        seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        sides = boxes[:, 2:] > boxes[:, :2]
+        if sides.all():
+            return Detections(boxes, chosen.scores, chosen.class_ids)
+        seen = sides.all(axis=1)
         return Detections(boxes[seen], chosen.scores[seen], chosen.class_ids[seen])
 
     def _track(self, found: Found, capture_ns: int) -> Found:

@@ -10,7 +10,7 @@ Knows nothing of batches: `settle` is called before pipelines change places, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
@@ -21,6 +21,7 @@ from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunF
 from edgeagent.inference.opener import Opened, Opener
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.pipeline import Pipeline
+from edgeagent.inference.schedule import Room
 from edgeagent.inference.stream import Feed, Stream
 from edgeagent.inference.trial import Outcome, Trial
 from edgeagent.inference.trouble import end_if_fatal
@@ -62,6 +63,7 @@ class EngineRoom:
         self._came_to: dict[str, int] = {}  # the last frame of pipelines that have left their stream
         self.limits: dict[str, Limit] = {}
         self.memories: dict[str, Memory] = {}
+        self._survey()
         self.settle: Callable[[], None] = lambda: None
         self.on_gone: Callable[[Stream], None] = lambda stream: None
 
@@ -69,8 +71,15 @@ class EngineRoom:
     def engines(self) -> list[Engine]:
         return self._engines
 
-    def streams(self) -> Iterator[Stream]:
-        return (stream for feed in self._feeds.values() for stream in feed.streams)
+    def _survey(self) -> None:
+        """What the loop looks at for every frame, made anew when an engine or a stream comes or goes."""
+        self.streams = [stream for feed in self._feeds.values() for stream in feed.streams]
+        self.depth = max((engine.session.depth for engine in self._engines), default=0)
+        self.by_number = {engine.number: engine for engine in self._engines}
+        self.rooms = {
+            number: Room(engine.session.batch, sum(stream.engine == number for stream in self.streams))
+            for number, engine in self.by_number.items()
+        }
 
     def limit(self, pipeline: str) -> Limit:
         return self.limits.setdefault(pipeline, Limit())
@@ -160,16 +169,18 @@ class EngineRoom:
             last = self._came_to.get(pipeline.start.pipeline, 0)
             stream = Stream(feed, engine.number, engine.session.depth, last)
             feed.streams.append(stream)
-        stream.pipelines.append(pipeline)
+        stream.add(pipeline)
+        self._survey()
         feed.wake()  # a writer that waits for its reader wakes nobody again
         self._serving[pipeline.start.pipeline] = Serving(pipeline, engine, stream, before)
 
     def _leave(self, serving: Serving) -> None:
         stream = serving.stream
         self._came_to[serving.pipeline.start.pipeline] = stream.last
-        stream.pipelines.remove(serving.pipeline)
+        stream.remove(serving.pipeline)
         if not stream.pipelines:
             stream.feed.streams.remove(stream)
+            self._survey()
             self.on_gone(stream)
 
     def ask_picture(self, word: TakeSnapshot) -> None:
@@ -181,6 +192,8 @@ class EngineRoom:
 
     def landed(self, engine: Engine, outcome: Outcome, text: str) -> None:
         """How a batch went. An engine that has failed too often is taken out."""
+        if outcome == "good" and engine.trial.spotless:
+            return
         engine.trial = engine.trial.after(outcome)
         way_back = any(one.before is not None for one in self._serving.values() if one.engine is engine)
         if engine.trial.failed(way_back=way_back):
@@ -235,6 +248,7 @@ class EngineRoom:
         for engine in [engine for engine in self._engines if id(engine) not in used]:
             self._engines.remove(engine)
             self._opener.close_engine(engine)
+        self._survey()
 
     def close(self) -> None:
         self._serving.clear()

@@ -17,6 +17,9 @@ from edgeagent.inference.stream import Seat
 from edgeagent.vision.detections import Candidates
 
 
+NO_TIMES = Times(0, 0)
+
+
 @dataclass
 class Flight:
     """`answers`: one for each seat (for the canary: one), none where `error` says why."""
@@ -26,7 +29,7 @@ class Flight:
     submitted_ns: int
     answers: list[Candidates] = field(default_factory=list)
     error: EngineError | None = None
-    times: Times = field(default_factory=lambda: Times(0, 0))
+    times: Times = NO_TIMES
 
 
 class Flights:

@@ -11,10 +11,11 @@ over unread.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from edgeagent.inference.messages import (
 )
 from edgeagent.inference.opener import Opener, Opens
 from edgeagent.inference.painter import Painter
-from edgeagent.inference.schedule import Room, Turns, Waiting
+from edgeagent.inference.schedule import Turns
 from edgeagent.inference.stream import Feed, Seat, Stream
 from edgeagent.inference.trial import Outcome
 from edgeagent.inference.trouble import end_if_fatal
@@ -138,7 +139,7 @@ class Infer:
         longest_ms = LISTEN_EVERY_S * 1000
         if self._flights:
             return 0.0
-        if not any(stream.awake for stream in self._room.streams()):
+        if not any(stream.awake for stream in self._room.streams):
             return longest_ms
         if self._held_until_ns is None:
             return 0.0
@@ -161,38 +162,29 @@ class Infer:
     def _fill(self) -> None:
         """Hand over batches until nothing waits or nothing more fits in."""
         self._send_canary(late_ns=CANARY_LATE_NS)
-        depth = max((engine.session.depth for engine in self._room.engines), default=0)
-        while len(self._flights) < depth:
-            engines = {engine.number: engine for engine in self._room.engines if engine.has_room}
-            waiting = self._waiting(engines)
-            if not waiting:
-                self._held_until_ns = None
-                if not self._flights:
-                    self._send_canary(late_ns=0)
-                return
-            room = {
-                number: Room(engine.session.batch, sum(stream.engine == number for stream in self._room.streams()))
-                for number, engine in engines.items()
-            }
-            choice = self._turns.choose([turn for turn, _ in waiting], room, self._now_ns())
-            self._held_until_ns = choice.again_ns
-            if not choice.chosen:
-                if not self._flights:
-                    self._send_canary(late_ns=0)
-                return
-            by_number = {turn.stream: stream for turn, stream in waiting}
-            seats = [seat for turn in choice.chosen if (seat := by_number[turn.stream].board()) is not None]
-            if not seats:
-                return
-            self._flights.start(engines[choice.chosen[0].engine], seats)
+        while len(self._flights) < self._room.depth:
+            chosen = self._chosen()
+            seats = [seat for stream in chosen if (seat := stream.board()) is not None]
+            if seats:
+                self._flights.start(self._room.by_number[chosen[0].engine], seats)
+                continue
+            if not chosen and not self._flights:
+                self._send_canary(late_ns=0)
+            return
 
-    def _waiting(self, engines: Container[int]) -> list[tuple[Waiting, Stream]]:
-        now_ns = self._now_ns()
-        return [
-            (Waiting(stream.number, stream.engine, stream.priority, stream.since_ns), stream)
-            for stream in self._room.streams()
-            if stream.engine in engines and stream.waits(now_ns)
+    def _chosen(self) -> list[Stream]:
+        """Whose frames make the next batch; nobody's when none waits, or all may wait for more."""
+        now_ns, engines = self._now_ns(), self._room.by_number
+        waiting = [
+            stream
+            for stream in self._room.streams
+            if stream.awake and engines[stream.engine].has_room and stream.waits(now_ns)
         ]
+        if not waiting:
+            self._held_until_ns = None
+            return waiting
+        chosen, self._held_until_ns = self._turns.choose(waiting, self._room.rooms, now_ns)
+        return chosen
 
     def _send_canary(self, *, late_ns: int) -> None:
         if (engine := self._room.canary_due(late_ns=late_ns)) is not None:
@@ -266,4 +258,6 @@ class Infer:
 
 
 def _are_numbers(candidates: Candidates) -> bool:
+    if math.isfinite(candidates.scores.sum() + candidates.boxes.sum()):  # not: also where the sum is too large
+        return True
     return bool(np.isfinite(candidates.scores).all() and np.isfinite(candidates.boxes).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import Frame, FrameMeta
@@ -15,8 +16,7 @@ from edgeagent.inference.result_line import detections_json, quoted, result_line
 from edgeagent.vision.detections import Candidates
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """Of one batch, monotonic: when the engine began with it, and when its answer was there."""
 
     begun_ns: int
@@ -78,9 +78,11 @@ class Pipeline:
 
         `is_whole` is asked after the frame was copied: its place in the ring is not ours.
         """
-        rows, wish, asked = self._to_picture, self.start.after.snapshot, self.asked
+        if (rows := self._to_picture) is None:
+            return None
         self._to_picture = None
-        if rows is None or (wish is None and asked is None):
+        wish, asked = self.start.after.snapshot, self.asked
+        if wish is None and asked is None:
             return None
         own = frame.copy()
         if not is_whole():

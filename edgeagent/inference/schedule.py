@@ -14,36 +14,35 @@ go on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 ROUNDS = 4
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A turn that is wanted. `since_ns`: when it was first seen, monotonic."""
+class Waiting(Protocol):
+    """A turn that is wanted, known by its `number`. `since_ns`: when it was first seen, monotonic."""
 
-    stream: int
-    engine: int
-    priority: int
-    since_ns: int
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def engine(self) -> int: ...
+
+    @property
+    def priority(self) -> int: ...
+
+    @property
+    def since_ns(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Room:
+One = TypeVar("One", bound=Waiting)
+
+
+class Room(NamedTuple):
     """What an engine takes now: `batch` frames at once, from at most `streams` cameras."""
 
     batch: int
     streams: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Who is served now, all of one engine; empty when nobody is. `again_ns`: when a batch's waiting ends, None when
-    there is nothing to wait for."""
-
-    chosen: tuple[Waiting, ...] = ()
-    again_ns: int | None = None
 
 
 class Turns:
@@ -55,44 +54,49 @@ class Turns:
         self._served: dict[int, int] = {}
         self._turns = 0
 
-    def choose(self, waiting: Sequence[Waiting], room: Mapping[int, Room], now_ns: int) -> Choice:
-        """The next batch. Engines that are not in `room` take nothing now; who waits for them is not passed over."""
+    def choose(self, waiting: Sequence[One], room: Mapping[int, Room], now_ns: int) -> tuple[list[One], int | None]:
+        """Who is served now, all of one engine; empty when nobody is. And when a batch's waiting ends, None when there
+        is nothing to wait for. Engines that are not in `room` take nothing now; who waits for them is not passed over.
+        """
         asking = [one for one in waiting if one.engine in room]
+        if (count := len(asking)) > 1:
+            asking.sort(key=lambda one: self._rank(one, count))
         again_ns: int | None = None
         held: set[int] = set()
-        for first in sorted(asking, key=lambda one: self._rank(one, len(asking))):
+        for first in asking:
             if first.engine in held:
                 continue
             mine = [one for one in asking if one.engine == first.engine]
             until_ns = self._held_until(mine, room[first.engine], now_ns)
             if until_ns is None:
-                mine.sort(key=lambda one: self._rank(one, len(asking)))
-                return Choice(self._serve(mine[: room[first.engine].batch], asking), again_ns)
+                chosen = mine[: room[first.engine].batch]
+                self._serve(chosen, asking)
+                return chosen, again_ns
             held.add(first.engine)
             again_ns = until_ns if again_ns is None else min(again_ns, until_ns)
-        return Choice((), again_ns)
+        return [], again_ns
 
-    def forget(self, stream: int) -> None:
-        self._passed.pop(stream, None)
-        self._served.pop(stream, None)
+    def forget(self, number: int) -> None:
+        self._passed.pop(number, None)
+        self._served.pop(number, None)
 
     def _rank(self, one: Waiting, waiting: int) -> tuple[int, int, int]:
-        passed = self._passed.get(one.stream, 0)
+        passed = self._passed.get(one.number, 0)
         if passed >= ROUNDS * waiting:
             return 0, -passed, 0
-        return 1, -one.priority, self._served.get(one.stream, 0)
+        return 1, -one.priority, self._served.get(one.number, 0)
 
     def _held_until(self, mine: Sequence[Waiting], room: Room, now_ns: int) -> int | None:
         """When a batch of these may go all the same, None for now."""
+        if not self._max_delay_ns or len(mine) >= min(room.batch, room.streams):
+            return None
         until_ns = min(one.since_ns for one in mine) + self._max_delay_ns
-        full = len(mine) >= min(room.batch, room.streams)
-        return None if full or now_ns >= until_ns else until_ns
+        return None if now_ns >= until_ns else until_ns
 
-    def _serve(self, chosen: Sequence[Waiting], asking: Sequence[Waiting]) -> tuple[Waiting, ...]:
+    def _serve(self, chosen: Sequence[Waiting], asking: Sequence[Waiting]) -> None:
         for one in asking:
-            self._passed[one.stream] = self._passed.get(one.stream, 0) + 1
+            self._passed[one.number] = self._passed.get(one.number, 0) + 1
         for one in chosen:
             self._turns += 1
-            self._passed[one.stream] = 0
-            self._served[one.stream] = self._turns
-        return tuple(chosen)
+            self._passed[one.number] = 0
+            self._served[one.number] = self._turns

@@ -105,10 +105,18 @@ class Stream:
         self._turn = 0
         self._careful = 0
         self._seen: FrameMeta | None = None
+        self.priority = 0
 
-    @property
-    def priority(self) -> int:
-        return max((pipeline.start.priority for pipeline in self.pipelines), default=0)
+    def add(self, pipeline: Pipeline) -> None:
+        self.pipelines.append(pipeline)
+        self._rank()
+
+    def remove(self, pipeline: Pipeline) -> None:
+        self.pipelines.remove(pipeline)
+        self._rank()
+
+    def _rank(self) -> None:
+        self.priority = max((pipeline.start.priority for pipeline in self.pipelines), default=0)
 
     @property
     def done(self) -> int:
@@ -123,9 +131,10 @@ class Stream:
                 self.awake, self.since_ns = False, 0
                 return False
             lossless = self.feed.ring.lossless
-            if any(pipeline.would_look(meta, lossless=lossless) for pipeline in self.pipelines):
-                self.since_ns, self._seen = self.since_ns or now_ns, meta
-                return True
+            for pipeline in self.pipelines:
+                if pipeline.would_look(meta, lossless=lossless):
+                    self.since_ns, self._seen = self.since_ns or now_ns, meta
+                    return True
             self._ask(meta)
             self.feed.consume()
         return False

@@ -24,6 +24,11 @@ class Trial:
     raised: int = 0
     bad: int = 0
 
+    @property
+    def spotless(self) -> bool:
+        """Another good batch changes nothing."""
+        return not self.raised and not self.bad
+
     def after(self, outcome: Outcome) -> Trial:
         """One more batch."""
         raised = self.raised + 1 if outcome == "raised" else 0

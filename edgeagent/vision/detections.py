@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Candidates:
     """One frame before NMS: boxes (K, 4) xyxy in input pixels, scores (K,) 0..1, class_ids (K,). K may be 0."""
 
@@ -23,7 +23,7 @@ class Candidates:
         return len(self.scores)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Detections:
     """Boxes of one frame after NMS, best first: boxes (M, 4) xyxy, scores (M,), class_ids (M,). M may be 0."""
 

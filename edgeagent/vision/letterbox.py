@@ -84,7 +84,8 @@ def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
     mapped = boxes - offset
     mapped /= np.float32(box.scale)
     np.maximum(mapped, np.float32(0), out=mapped)  # np.clip costs several times as much
-    return np.minimum(mapped, limit, out=mapped)
+    np.minimum(mapped, limit, out=mapped)
+    return mapped
 
 
 def map_to_input(boxes: Boxes, box: Letterbox) -> Boxes:
