@@ -16,7 +16,6 @@ from edgeagent.inference.pipeline import Times
 from edgeagent.inference.stream import Seat
 from edgeagent.vision.detections import Candidates
 
-
 NO_TIMES = Times(0, 0)
 
 
