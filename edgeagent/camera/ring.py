@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from edgeagent.camera.ring_layout import (
     S_SCALE,
     S_SOURCE_HEIGHT,
     S_SOURCE_WIDTH,
+    S_WRITTEN_NS,
     W_BASE,
     W_CONSUMED,
     W_LOSSLESS,
@@ -50,12 +52,14 @@ def _fence() -> None:
 
 
 class FrameMeta(NamedTuple):
-    """`sequence` counts from 1; `capture_ns` is CLOCK_MONOTONIC, `capture_ms` wall time since 1970."""
+    """`sequence` counts from 1; `capture_ns` is CLOCK_MONOTONIC, `capture_ms` wall time since 1970. `written_ns`:
+    CLOCK_MONOTONIC when the frame lay in the ring."""
 
     sequence: int
     capture_ns: int
     capture_ms: int
     box: Letterbox
+    written_ns: int = 0
 
 
 class _Mapped:
@@ -138,6 +142,7 @@ class RingWriter(_Mapped):
         words, floats = self._words, self._floats
         words[word + S_CAPTURE_NS] = capture_ns
         words[word + S_CAPTURE_MS] = capture_ms
+        words[word + S_WRITTEN_NS] = time.monotonic_ns()
         words[word + S_SOURCE_WIDTH] = box.source_width
         words[word + S_SOURCE_HEIGHT] = box.source_height
         floats[word + S_SCALE] = box.scale
@@ -254,7 +259,13 @@ class RingReader(_Mapped):
 
     def _meta(self, sequence: int, word: int) -> FrameMeta:
         words = self._words
-        return FrameMeta(sequence, words[word + S_CAPTURE_NS], words[word + S_CAPTURE_MS], self._box_at(word))
+        return FrameMeta(
+            sequence,
+            words[word + S_CAPTURE_NS],
+            words[word + S_CAPTURE_MS],
+            self._box_at(word),
+            words[word + S_WRITTEN_NS],
+        )
 
     def _box_at(self, word: int) -> Letterbox:
         """How the frame lies in the input: mostly as the one before."""

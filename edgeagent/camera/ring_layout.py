@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 PAGE = 4096
 MAGIC = 0x45444745_52494E47  # "EDGERING"
-VERSION = 1
+VERSION = 2
 READERS = 8
 
 # indices of 8-byte words in the header
@@ -27,7 +27,7 @@ W_MAGIC, W_VERSION, W_WIDTH, W_HEIGHT, W_SLOTS, W_NEWEST, W_LOSSLESS, W_BASE, W_
 W_CONSUMED = 16  # one word a reader
 
 # indices of 8-byte words in a slot header
-S_BEGIN, S_END, S_CAPTURE_NS, S_CAPTURE_MS, S_SOURCE_WIDTH, S_SOURCE_HEIGHT = range(6)
+S_BEGIN, S_END, S_CAPTURE_NS, S_CAPTURE_MS, S_SOURCE_WIDTH, S_SOURCE_HEIGHT, S_WRITTEN_NS = range(7)
 S_SCALE, S_PAD_X, S_PAD_Y = 8, 9, 10  # float64
 
 

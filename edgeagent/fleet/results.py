@@ -67,8 +67,9 @@ class Result(Message):
     pipeline: Id
     frame: Count = Field(description="The frame's number from its camera; gaps are frames that were not looked at")
     capture_ts: EpochMs = Field(description="When the frame was captured")
-    lat_ms: Positive = Field(description="From capture to this message: the sum of the four that follow")
-    wait_ms: Positive | None = Field(default=None, description="From capture until the engine began: scaling, waiting")
+    lat_ms: Positive = Field(description="From capture to this message: the sum of the five that follow")
+    ring_ms: Positive | None = Field(default=None, description="From capture until the frame was scaled and handed on")
+    wait_ms: Positive | None = Field(default=None, description="From there until the engine began with it")
     engine_ms: Positive | None = Field(default=None, description="In the engine")
     post_ms: Positive | None = Field(default=None, description="After the engine: overlaps, tracks, regions")
     publish_ms: Positive | None = Field(default=None, description="From there to this message")

@@ -206,8 +206,9 @@ names of the regions it lies in."""
 class FrameResult(Message):
     """What is known of one frame's result; `found` detections follow it on its line (result_line.py).
 
-    `capture_ns` is CLOCK_MONOTONIC. `wait_ms` is capture to engine start, `engine_ms` the engine, `post_ms` what comes
-    after it. `last_track` is the highest number that tracking has given so far.
+    `capture_ns` is CLOCK_MONOTONIC. `ring_ms` is capture to the frame in the ring, `wait_ms` from there to the engine's
+    start, `engine_ms` the engine, `post_ms` what comes after it. `last_track` is the highest number that tracking has
+    given so far.
     """
 
     kind: Literal["result"] = "result"
@@ -217,6 +218,7 @@ class FrameResult(Message):
     capture_ms: int
     width: int
     height: int
+    ring_ms: float
     wait_ms: float
     engine_ms: float
     post_ms: float

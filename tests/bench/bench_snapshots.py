@@ -70,7 +70,7 @@ def measure(folder: Path, fps: float, seconds: float, interval_s: float) -> dict
             stop.set()
             writer.join()
     results = [word for word in words if word["kind"] == "result"]
-    total = np.array([word["wait_ms"] + word["engine_ms"] + word["post_ms"] for word in results[10:]])
+    total = np.array([word["ring_ms"] + word["wait_ms"] + word["engine_ms"] + word["post_ms"] for word in results[10:]])
     return {
         "results": len(results),
         "pictures": sum(word["kind"] == "snapshot" for word in words),

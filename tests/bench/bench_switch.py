@@ -78,7 +78,7 @@ class Heard:
 
     def latencies_ms(self, since: float) -> list[float]:
         found = [
-            (word["wait_ms"] + word["engine_ms"] + word["post_ms"])
+            (word["ring_ms"] + word["wait_ms"] + word["engine_ms"] + word["post_ms"])
             for results in self.results.values()
             for at, word in results
             if at >= since

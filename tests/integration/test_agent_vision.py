@@ -90,7 +90,7 @@ def test_a_picture_comes_of_what_comes_into_view(tmp_path: Path, state_dir: Path
 def test_latency_comes_in_parts(tmp_path: Path, state_dir: Path) -> None:
     with running(tmp_path, state_dir) as (watcher, _):
         result = watcher.message(Result)
-    parts = (result.wait_ms, result.engine_ms, result.post_ms, result.publish_ms)
+    parts = (result.ring_ms, result.wait_ms, result.engine_ms, result.post_ms, result.publish_ms)
     assert all(part is not None and part >= 0 for part in parts)
     assert sum(part or 0 for part in parts) == pytest.approx(result.lat_ms, abs=0.05)
 

@@ -166,7 +166,7 @@ def test_results_are_those_of_the_engine_in_source_pixels(
             assert (result["pipeline"], result["frame"]) == ("look", number)
             assert (result["width"], result["height"]) == (128, 96)
             assert before <= result["capture_ns"] <= time.monotonic_ns()
-            assert min(result["wait_ms"], result["engine_ms"], result["post_ms"]) > 0
+            assert min(result["ring_ms"], result["wait_ms"], result["engine_ms"], result["post_ms"]) > 0
             want = expected(look, frame)
             assert len(want) > 3
             assert_same(rows(result), want)

@@ -302,7 +302,7 @@ def see(hall: Hall) -> dict[str, Any]:
     """A result without detections, as it goes onto MQTT."""
     word = FrameResult(
         pipeline="p", frame=1, capture_ns=hall.clock.monotonic_ns(), capture_ms=1_700_000_000_000, width=9, height=9,
-        wait_ms=1, engine_ms=1, post_ms=1, found=0,
+        ring_ms=1, wait_ms=1, engine_ms=1, post_ms=1, found=0,
     )  # fmt: skip
     hall.infer._take(result_line(word, b"[]").rstrip())
     return hall.link.last("r/belt/p")

@@ -19,7 +19,7 @@ from edgeagent.supervise.messages import Heartbeat, LineBuffer
 NAMES = ["bolt", 'odd "name", with ,"detections": in it', "Schraube\n\u00e4\U0001f529"]
 HEAD = FrameResult(
     pipeline="parts", frame=7, capture_ns=10**12, capture_ms=1_700_000_000_000, width=1920, height=1080,
-    wait_ms=0.5, engine_ms=2.25, post_ms=0.125, found=2,
+    ring_ms=0.75, wait_ms=0.5, engine_ms=2.25, post_ms=0.125, found=2,
 )  # fmt: skip
 HEADER: dict[str, Any] = {"session": "boot-1", "seq": 3, "ts": 1_700_000_000_005}
 VALUES: dict[str, Any] = {
