@@ -135,14 +135,14 @@ class RingWriter(_Mapped):
         frame: Frame = self._frames[slot]
         return frame
 
-    def publish(self, capture_ns: int, capture_ms: int, box: Letterbox) -> int:
-        """Make the frame filled since `start` the newest; returns its sequence number."""
+    def publish(self, capture_ns: int, capture_ms: int, box: Letterbox, written_ns: int | None = None) -> int:
+        """Make the frame filled since `start` the newest; returns its sequence number. `written_ns`: None for now."""
         sequence = self.newest + 1
         word = self._slot_word[sequence % self.layout.slots]
         words, floats = self._words, self._floats
         words[word + S_CAPTURE_NS] = capture_ns
         words[word + S_CAPTURE_MS] = capture_ms
-        words[word + S_WRITTEN_NS] = time.monotonic_ns()
+        words[word + S_WRITTEN_NS] = time.monotonic_ns() if written_ns is None else written_ns
         words[word + S_SOURCE_WIDTH] = box.source_width
         words[word + S_SOURCE_HEIGHT] = box.source_height
         floats[word + S_SCALE] = box.scale

@@ -35,13 +35,13 @@ class Pattern:
     def meta(self, sequence: int) -> FrameMeta:
         layout, n = self._layout, sequence
         box = Letterbox(n * 3 + 1, n * 5 + 1, layout.width, layout.height, n / 7, n / 11, n / 13)
-        return FrameMeta(sequence, n * 1_000_003, n * 17, box)
+        return FrameMeta(sequence, n * 1_000_003, n * 17, box, n * 1_000_033)
 
     def write(self, writer: RingWriter) -> int:
         sequence = writer.newest + 1
         meta = self.meta(sequence)
         self.fill(writer.start(), sequence)
-        assert writer.publish(meta.capture_ns, meta.capture_ms, meta.box) == sequence
+        assert writer.publish(*meta[1:]) == sequence
         return sequence
 
     @staticmethod
