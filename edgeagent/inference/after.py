@@ -132,6 +132,8 @@ class After:
         chosen = select_detections(
             candidates, min_score=self._lowest, iou=start.iou, limit=start.max_detections, keep=self._keep
         )
+        if not len(chosen):
+            return chosen
         boxes = map_to_source(chosen.boxes, box)
         sides = boxes[:, 2:] > boxes[:, :2]
         if sides.all():

@@ -258,6 +258,7 @@ class Infer:
 
 
 def _are_numbers(candidates: Candidates) -> bool:
-    if math.isfinite(candidates.scores.sum() + candidates.boxes.sum()):  # not: also where the sum is too large
+    scores, boxes = candidates.scores, candidates.boxes
+    if math.isfinite(np.vdot(scores, scores) + np.vdot(boxes, boxes)):  # sums of squares; infinite also where too large
         return True
-    return bool(np.isfinite(candidates.scores).all() and np.isfinite(candidates.boxes).all())
+    return bool(np.isfinite(scores).all() and np.isfinite(boxes).all())

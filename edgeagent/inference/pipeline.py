@@ -9,10 +9,10 @@ from typing import NamedTuple
 from edgeagent.camera.pace import Spacing
 from edgeagent.camera.ring import Frame, FrameMeta
 from edgeagent.inference.after import After
-from edgeagent.inference.messages import FrameResult, PipelineStart, ResultRow, TakeSnapshot
+from edgeagent.inference.messages import PipelineStart, ResultRow, TakeSnapshot
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.painter import Sketch
-from edgeagent.inference.result_line import detections_json, quoted, result_line
+from edgeagent.inference.result_line import Head, detections_json, quoted, result_line
 from edgeagent.vision.detections import Candidates
 
 
@@ -34,6 +34,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._names = quoted(self.start.classes)
+        (self._name,) = quoted([self.start.pipeline])
         self._to_picture: list[ResultRow] | None = None
         self.asked: TakeSnapshot | None = None
 
@@ -57,8 +58,7 @@ class Pipeline:
         due = self.after.is_snapshot_due(rows, meta.capture_ns)
         self._to_picture = rows if due or self.asked is not None else None
         found = detections_json(rows, self._names)
-        head = FrameResult(
-            pipeline=self.start.pipeline,
+        head = Head(
             frame=meta.sequence,
             capture_ns=meta.capture_ns,
             capture_ms=meta.capture_ms,
@@ -71,7 +71,7 @@ class Pipeline:
             found=len(rows),
             last_track=self.after.last_track,
         )
-        return result_line(head, found)
+        return result_line(head, self._name, found)
 
     def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Sketch | None:
         """What the picture that the last result asks for is made of; None where it asks for none, or the frame has gone

@@ -11,13 +11,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from edgeagent.inference.messages import FrameResult, ResultRow
 
 BEGIN = b'{"kind":"result",'
 _CUT = b',"detections":'
+_HEAD = (
+    '{"kind":"result","pipeline":%s,"frame":%d,"capture_ns":%d,"capture_ms":%d,"width":%d,"height":%d,'
+    '"ring_ms":%.3f,"wait_ms":%.3f,"engine_ms":%.3f,"post_ms":%.3f,"found":%d,"last_track":%d'
+)
 _DETECTION = '{"class":%s,"class_id":%d,"score":%.3f,"box":[%.1f,%.1f,%.1f,%.1f]'
 _PLAIN = _DETECTION + "}"
+
+
+class Head(NamedTuple):
+    """A FrameResult as the child makes it, but for the pipeline's name."""
+
+    frame: int
+    capture_ns: int
+    capture_ms: int
+    width: int
+    height: int
+    ring_ms: float
+    wait_ms: float
+    engine_ms: float
+    post_ms: float
+    found: int
+    last_track: int
 
 
 def quoted(names: Iterable[str]) -> tuple[str, ...]:
@@ -40,9 +61,9 @@ def _beyond(row: ResultRow) -> str:
     return track + (f',"regions":{json.dumps(row[7])}' if len(row) > 7 else "")
 
 
-def result_line(head: FrameResult, detections: bytes) -> bytes:
-    """One line, which is one JSON object as every word of a child is."""
-    return b"%b%b%b}\n" % (head.model_dump_json().encode()[:-1], _CUT, detections)
+def result_line(head: Head, pipeline: str, detections: bytes) -> bytes:
+    """One line, which is one JSON object as every word of a child is. `pipeline` is `quoted`."""
+    return b"%b%b%b}\n" % ((_HEAD % (pipeline, *head)).encode(), _CUT, detections)
 
 
 def is_result(line: bytes) -> bool:

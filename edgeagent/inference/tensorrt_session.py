@@ -34,6 +34,7 @@ from edgeagent.vision.detections import Candidates
 Frames = npt.NDArray[np.uint8]
 DEPTH = 2
 NO_BINDINGS = "cuda-bindings is not installed"
+VIEWS_MOST = 1024  # of frames that are lent
 GRAPHS_MOST = 64  # of frames read in place: four slots of eight cameras, for two batches
 
 
@@ -67,6 +68,7 @@ class TensorRtSession:
         self._plain = self._why_plain(graphs=graphs)
         self._not_lent = ""
         self._regions: list[Region] = []
+        self._seen: dict[int, tuple[Frames, int]] = {}
         self._free: deque[IoSet] = deque()
         self._under_way: deque[tuple[IoSet, int, Sequence[Frames]]] = deque()
         self._all: list[IoSet] = []
@@ -175,8 +177,14 @@ class TensorRtSession:
         return io.input.address
 
     def _seen_at(self, frame: Frames) -> int | None:
+        """Where the GPU sees the frame, None where it cannot. A ring hands out the same views over and over: those are
+        looked up once, and held, so that no other array can have their identity."""
+        if (known := self._seen.get(id(frame))) is not None:
+            return known[1]
         for region in self._regions:
             if (address := region.seen_at(frame)) is not None:
+                if len(self._seen) < VIEWS_MOST:
+                    self._seen[id(frame)] = frame, address
                 return address
         return None
 
@@ -281,6 +289,7 @@ class TensorRtSession:
         self._free.clear()
         self._all.clear()
         self._regions.clear()
+        self._seen.clear()
 
 
 class _Refused(Exception):

@@ -27,8 +27,8 @@ from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import EngineError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.topics import Topics
-from edgeagent.inference.messages import FrameResult, InferStats, Loaded, LoadPipeline, SetPace
-from edgeagent.inference.result_line import result_line
+from edgeagent.inference.messages import InferStats, Loaded, LoadPipeline, SetPace
+from edgeagent.inference.result_line import Head, result_line
 from edgeagent.thermal.governor import Level, Reason, Verdict
 
 CLASSES = ["bolt", "nut"]
@@ -300,11 +300,11 @@ def test_a_smaller_model_that_is_ready_serves_meanwhile_and_results_name_it(hall
 
 def see(hall: Hall) -> dict[str, Any]:
     """A result without detections, as it goes onto MQTT."""
-    word = FrameResult(
-        pipeline="p", frame=1, capture_ns=hall.clock.monotonic_ns(), capture_ms=1_700_000_000_000, width=9, height=9,
-        ring_ms=1, wait_ms=1, engine_ms=1, post_ms=1, found=0,
+    head = Head(
+        frame=1, capture_ns=hall.clock.monotonic_ns(), capture_ms=1_700_000_000_000, width=9, height=9,
+        ring_ms=1, wait_ms=1, engine_ms=1, post_ms=1, found=0, last_track=0,
     )  # fmt: skip
-    hall.infer._take(result_line(word, b"[]").rstrip())
+    hall.infer._take(result_line(head, '"p"', b"[]").rstrip())
     return hall.link.last("r/belt/p")
 
 

@@ -13,19 +13,26 @@ from pydantic import ValidationError
 from edgeagent.fleet.envelope import encode
 from edgeagent.fleet.results import Detection, Result, encode_result
 from edgeagent.inference.messages import FrameResult, ResultRow
-from edgeagent.inference.result_line import cut_result, detections_json, is_result, quoted, result_line
+from edgeagent.inference.result_line import Head, cut_result, detections_json, is_result, quoted, result_line
 from edgeagent.supervise.messages import Heartbeat, LineBuffer
 
 NAMES = ["bolt", 'odd "name", with ,"detections": in it', "Schraube\n\u00e4\U0001f529"]
-HEAD = FrameResult(
-    pipeline="parts", frame=7, capture_ns=10**12, capture_ms=1_700_000_000_000, width=1920, height=1080,
-    ring_ms=0.75, wait_ms=0.5, engine_ms=2.25, post_ms=0.125, found=2,
+HEAD = Head(
+    frame=7, capture_ns=10**12, capture_ms=1_700_000_000_000, width=1920, height=1080,
+    ring_ms=0.75, wait_ms=0.5, engine_ms=2.25, post_ms=0.125, found=2, last_track=9,
 )  # fmt: skip
 HEADER: dict[str, Any] = {"session": "boot-1", "seq": 3, "ts": 1_700_000_000_005}
 VALUES: dict[str, Any] = {
     **HEADER, "camera": "belt", "pipeline": "parts", "frame": 7, "capture_ts": 1_700_000_000_000, "lat_ms": 3.25,
     "width": 1920, "height": 1080, "model": "conveyor", "engine": "5b1f",
 }  # fmt: skip
+
+
+def written(pipeline: str, detections: bytes) -> bytes:
+    (name,) = quoted([pipeline])
+    return result_line(HEAD, name, detections)
+
+
 sides = st.floats(0, 20_000, width=32)
 rows = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1, width=32), sides, sides, sides, sides), max_size=30)
 
@@ -70,16 +77,22 @@ def test_tracks_and_regions_stand_in_their_detection(
 @given(rows)
 def test_a_line_is_one_json_object_and_is_cut_where_it_was_joined(found: list[ResultRow]) -> None:
     detections = detections_json(found, quoted(NAMES))
-    line = result_line(HEAD, detections)
+    line = written("parts", detections)
     assert json.loads(line)["detections"] == json.loads(detections)
     (came,) = LineBuffer().feed(line)
     assert is_result(came)
-    assert cut_result(came) == (HEAD, detections)
+    assert cut_result(came) == (FrameResult(pipeline="parts", **HEAD._asdict()), detections)
 
 
 def test_a_head_that_names_the_cut_does_not_move_it() -> None:
-    head = HEAD.model_copy(update={"pipeline": ',"detections":['})
-    assert cut_result(result_line(head, b"[]").rstrip())[0] == head
+    name = ',"detections":['
+    assert cut_result(written(name, b"[]").rstrip())[0].pipeline == name
+
+
+def test_times_are_told_to_a_thousandth_of_a_millisecond() -> None:
+    head = HEAD._replace(wait_ms=1 / 3, engine_ms=1e-9, post_ms=123456.0)
+    told, _ = cut_result(result_line(head, '"parts"', b"[]").rstrip())
+    assert (told.wait_ms, told.engine_ms, told.post_ms) == (0.333, 0.0, 123456.0)
 
 
 @pytest.mark.parametrize(
