@@ -303,7 +303,7 @@ class EngineDesk:
 
     async def _gate(self, job: Job) -> Go:
         """Wait until memory, disk and headroom are there; told when it begins and when the reason changes."""
-        need = self._maker.need(job.wanted.bundle)
+        need = self._maker.need(job.wanted.bundle, job.making.candidate.variant.batch)
         told, began_s = "", self._now_s()
         while True:
             have = self.surroundings.have()
