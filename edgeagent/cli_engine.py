@@ -38,6 +38,7 @@ def _add_plan(actions: Every, common: argparse.ArgumentParser) -> None:
     plan.add_argument("--module", metavar="NAME", help="Jetson module (default: this device's, else agx-orin)")
     plan.add_argument("--tensorrt", metavar="VERSION", help="TensorRT release (default: this device's, else 10.3)")
     plan.add_argument("--precision", choices=PRECISIONS, default="int8")
+    plan.add_argument("--max-batch", type=int, metavar="N", help="frames at once, at most (default: the config's)")
     plan.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
     plan.add_argument("--all", action="store_true", help="every layer, also those that run where they are wanted")
     plan.set_defaults(command=_plan)

@@ -15,6 +15,7 @@ from edgeagent.supervise.child import ChildSpec
 
 BUILD_NICE = 10
 BUILD_OOM_SCORE = 800
+FRAME_PIXEL_BYTES = 3 * 4  # the network computes on three FP32 numbers
 
 
 class BuildMaker:
@@ -26,13 +27,15 @@ class BuildMaker:
         self._state_dir = state_dir
         self._site = site
 
-    def need(self, bundle: ModelBundle) -> Need:
+    def need(self, bundle: ModelBundle, batch: int) -> Need:
         try:
             files = [bundle.onnx_path, *data_files(bundle.onnx_path)]
             model_mb = sum(path.stat().st_size for path in files) / 1e6
         except OSError:
             model_mb = 0.0  # the build says what is wrong with it
-        return Need(self._site.backend, model_mb, self._settings.min_disk_free_mb)
+        frame = bundle.spec.input
+        frame_mb = frame.width * frame.height * FRAME_PIXEL_BYTES / 1e6
+        return Need(self._site.backend, model_mb, self._settings.min_disk_free_mb, frame_mb, batch)
 
     def spec(self, job: Job, go: Go) -> ChildSpec:
         start = self._start(job, go)

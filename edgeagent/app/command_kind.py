@@ -78,13 +78,14 @@ def is_broken(args: Any, before: Life, now: Life) -> AfterRestart:  # noqa: ANN4
 @dataclass(frozen=True)
 class CommandKind:
     """`turn`: at once, beside others, or alone among those that are alone. `why_not`: why this device does not obey it
-    now, empty where it does. `prepare`: looks at arguments before anything is promised; raises CommandError."""
+    now, empty where it does. `only_looks`: it changes nothing, so a second time does no harm."""
 
     name: str
     args: type[Args]
     run: Callable[[CommandContext, Any, Progress], Awaitable[Result]]
     timeout_s: float
     turn: Turn = "beside"
+    only_looks: bool = False
     why_not: Callable[[CommandContext], str] = lambda context: ""
     after_restart: Callable[[Any, Life, Life], AfterRestart] = is_broken
 

@@ -115,4 +115,4 @@ async def _end_group(process: anyio.abc.Process) -> None:
 
 
 BENCH = CommandKind("bench", BenchArgs, run_bench, 300.0, "alone")
-DOCTOR = CommandKind("doctor", DoctorArgs, run_doctor, 180.0)
+DOCTOR = CommandKind("doctor", DoctorArgs, run_doctor, 180.0, only_looks=True)

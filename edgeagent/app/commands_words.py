@@ -87,7 +87,7 @@ async def run_cancel(context: CommandContext, args: CancelArgs, progress: Progre
     return {"job": args.job, "state": await context.cancel_job(args.job)}
 
 
-LOGS = CommandKind("logs", LogsArgs, run_logs, 30.0, "at_once")
+LOGS = CommandKind("logs", LogsArgs, run_logs, 30.0, "at_once", only_looks=True)
 LOG_LEVEL = CommandKind("log-level", LogLevelArgs, run_log_level, 30.0, "at_once")
-CONFIG = CommandKind("config", ConfigArgs, run_config, 30.0, "at_once")
+CONFIG = CommandKind("config", ConfigArgs, run_config, 30.0, "at_once", only_looks=True)
 CANCEL = CommandKind("cancel", CancelArgs, run_cancel, 60.0, "at_once")

@@ -65,19 +65,13 @@ class EngineLook:
         self._calibration = calibration
         self._plugins = plugins
 
-    def calibration_digest(self) -> str:
-        """The digest of the calibration set that is there, "" where none is or it is too small."""
-        found = find_set(self._calibration)
-        enough = self._settings.calibration_frames + self._settings.holdout_frames
-        return found.record.digest if found is not None and len(found.record.files) >= enough else ""
-
     def find(self, candidates: list[Candidate]) -> Ready | None:
         """The first of these forms that is in the store: with this camera's calibration data, else with others' that
         a registry gave. The last is the one to be made now, those before it have come to nothing already.
 
         Raises EngineError where that last one is there and may not be used.
         """
-        digest = self.calibration_digest()
+        digest = calibration_digest(self._calibration, self._settings)
         for candidate in candidates[:-1]:
             with suppress(EngineError):
                 if (ready := self._usable(candidate, digest)) is not None:
@@ -141,7 +135,7 @@ class EngineLook:
             entry = self._store.find(key) if key and self._store.status(key) == "ready" else None
             if entry is not None and self._same_ground(entry.manifest):
                 return Ready(entry, "store", Candidate(_variant(entry.manifest), 0, MEANWHILE))
-        digest = self.calibration_digest() if forms else ""
+        digest = calibration_digest(self._calibration, self._settings) if forms else ""
         for form in forms:
             with suppress(EngineError):
                 if (ready := self._usable(form, digest)) is not None:
@@ -154,6 +148,13 @@ class EngineLook:
             return False  # it would report something else than what was asked for
         now = engine_facts(self._wish(Candidate(_variant(manifest)), manifest.calibration_digest))
         return all(manifest.facts.get(name) == now[name] for name in SAME_FACTS)
+
+
+def calibration_digest(calibration: Path, settings: EngineSettings) -> str:
+    """The digest of the calibration set that is there, "" where none is or it is too small."""
+    found = find_set(calibration)
+    enough = settings.calibration_frames + settings.holdout_frames
+    return found.record.digest if found is not None and len(found.record.files) >= enough else ""
 
 
 def _variant(manifest: Manifest) -> Variant:

@@ -14,6 +14,7 @@ from edgeagent.app.plan_target import PlanTarget, choose_target
 from edgeagent.board.evidence import read_identity
 from edgeagent.config.engine_tables import EngineSettings
 from edgeagent.config.files import load_config
+from edgeagent.config.schema import Config
 from edgeagent.engine.dla.budget import judge_placement
 from edgeagent.engine.dla.plan import Plan, placed_layers, plan_network
 from edgeagent.errors import EngineError, OperatorError
@@ -35,20 +36,24 @@ def make_report(options: argparse.Namespace) -> PlanReport:
     """Raises OperatorError (a wrong module, version or root), ModelError, ConfigError."""
     root = _checked_root(options.root)
     target = choose_target(options.module, options.tensorrt, options.precision, read_identity(root))
-    settings = _settings(options.config)
-    from edgeagent.engine.dla.layers import layers_of  # onnx is heavy
+    config = _config(options)
+    settings = config.engines
+    from edgeagent.engine.dla.frames import for_frames  # onnx is heavy, and so is ONNX Runtime
+    from edgeagent.engine.dla.layers import layers_of
     from edgeagent.engine.dla.read import read_subject, without_own_qdq
 
     subject = read_subject(options.model)
     if why := _why_without_qdq(target):
         subject = without_own_qdq(subject, why)
-    plan = plan_network(layers_of(subject.model), target.target, target.why_none)
+    network, batch = for_frames(subject, _max_batch(options, config), on_dla=target.target is not None)
+    plan = plan_network(layers_of(network), target.target, target.why_none)
     return PlanReport(
         model=subject.name,
         grafted=subject.grafted,
         changed=subject.changed,
         target=target,
         plan=plan,
+        batch=batch,
         max_gpu_layers=settings.dla_max_gpu_layers,
         max_gpu_macs=settings.dla_max_gpu_macs,
         refusal=_refusal(plan, target, settings),
@@ -77,10 +82,17 @@ def _refusal(plan: Plan, target: PlanTarget, settings: EngineSettings) -> Engine
     return None
 
 
-def _settings(file: Path | None) -> EngineSettings:
-    """The budget is the config's, where there is one."""
-    file = file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
-    return load_config(file, {}, socket.gethostname()).config.engines
+def _config(options: argparse.Namespace) -> Config:
+    """The budget and the batch are the config's, where there is one."""
+    file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    overrides = {} if options.max_batch is None else {"engines": {"max_batch": options.max_batch}}
+    return load_config(file, overrides, socket.gethostname()).config
+
+
+def _max_batch(options: argparse.Namespace, config: Config) -> int:
+    """What the command line says, else the model's own word where the config has this model, else all models'."""
+    own = next((model.max_batch for model in config.models.values() if model.path == options.model), None)
+    return config.engines.max_batch if own is None or options.max_batch is not None else own
 
 
 def _checked_root(root: Path) -> Path:

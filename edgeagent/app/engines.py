@@ -30,7 +30,7 @@ from edgeagent.app.engine_forms import (
     settings_mark,
 )
 from edgeagent.app.engine_job import Job, Wanted
-from edgeagent.app.engine_look import EngineLook, Ready
+from edgeagent.app.engine_look import EngineLook, Ready, calibration_digest
 from edgeagent.app.engine_words import EngineWords
 from edgeagent.app.governor import GovernorDesk
 from edgeagent.app.steer_news import Pacing, hold_for_heat
@@ -108,8 +108,7 @@ class EngineDesk:
     def stand_in_for(self, wanted: Wanted) -> Ready | None:
         """What served the pipeline before, where that is an engine of this model on this very board. Raises StoreError;
         may take a while."""
-        look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
-        return look.stand_in(wanted.pipeline)
+        return self._look(wanted, {}).stand_in(wanted.pipeline)
 
     def words(self, pipeline: str) -> EngineWords:
         return EngineWords(pipeline, self._teller, self._settings.precision, self._site.backend)
@@ -153,16 +152,17 @@ class EngineDesk:
         self, wanted: Wanted, words: EngineWords, on_ready: Callable[[Wanted, Ready], Awaitable[None]]
     ) -> None:
         """The model cannot be read: let what served before serve on."""
-        look = EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, {})
-        if (before := await self._stand_in(look, wanted.pipeline)) is not None:
+        if (before := await self._stand_in(wanted)) is not None:
             words.serves_meanwhile(before.entry.manifest.key)
             await on_ready(wanted, before)
 
-    @staticmethod
-    async def _stand_in(look: EngineLook, pipeline: str, forms: Sequence[Candidate] = ()) -> Ready | None:
+    async def _stand_in(
+        self, wanted: Wanted, forms: Sequence[Candidate] = (), plugins: dict[str, str] | None = None
+    ) -> Ready | None:
         """What served this pipeline before, else what can be had of `forms`; None also where the store cannot tell."""
         try:
-            return await anyio.to_thread.run_sync(look.stand_in, pipeline, forms)
+            look = self._look(wanted, plugins or {})
+            return await anyio.to_thread.run_sync(look.stand_in, wanted.pipeline, forms)
         except StoreError as error:
             log.warning("stand_in", reason=error.line())
             return None
@@ -186,20 +186,22 @@ class EngineDesk:
         words.form(making.candidate, making.course.steps)
         return Job(wanted, words, making, plugins)
 
-    def _look(self, job: Job) -> EngineLook:
-        return EngineLook(
-            self.store(), self._settings, self._site, job.wanted.bundle, job.wanted.calibration, job.plugins
-        )
+    def _look(self, wanted: Wanted, plugins: dict[str, str]) -> EngineLook:
+        """Raises StoreError where the disk takes no store."""
+        return EngineLook(self.store(), self._settings, self._site, wanted.bundle, wanted.calibration, plugins)
+
+    async def _calibration_digest(self, job: Job) -> str:
+        return await anyio.to_thread.run_sync(calibration_digest, job.wanted.calibration, self._settings)
 
     async def _found(self, job: Job) -> Ready | None:
         """The engine from the store: in the form asked for, else in the one that was gone on with."""
         candidates = job.making.candidates[: job.making.course.candidate + 1]
-        return await anyio.to_thread.run_sync(partial(self._look(job).find, candidates))
+        return await anyio.to_thread.run_sync(partial(self._look(job.wanted, job.plugins).find, candidates))
 
     async def _made(self, job: Job, on_ready: Callable[[Wanted, Ready], Awaitable[None]]) -> Ready | None:
         """The engine from a registry or a build; None where an earlier run has found that it cannot be."""
         await self._serve_meanwhile(job, on_ready)
-        digest = await anyio.to_thread.run_sync(self._look(job).calibration_digest)
+        digest = await self._calibration_digest(job)
         stopped = job.making.still_stopped(digest)
         if stopped is not None:
             job.words.remembered(stopped.code, stopped.reason)
@@ -211,7 +213,7 @@ class EngineDesk:
         else, while one for several frames is made, one for a single frame that is there already."""
         if job.serving:
             return
-        if (before := await self._stand_in(self._look(job), job.wanted.pipeline, _for_one(job.making))) is not None:
+        if (before := await self._stand_in(job.wanted, _for_one(job.making), job.plugins)) is not None:
             job.serving = before.entry.manifest.key
             job.words.serves_meanwhile(job.serving)
             await on_ready(job.wanted, before)
@@ -303,7 +305,7 @@ class EngineDesk:
 
     async def _gate(self, job: Job) -> Go:
         """Wait until memory, disk and headroom are there; told when it begins and when the reason changes."""
-        need = self._maker.need(job.wanted.bundle)
+        need = self._maker.need(job.wanted.bundle, job.making.candidate.variant.batch)
         told, began_s = "", self._now_s()
         while True:
             have = self.surroundings.have()
@@ -338,7 +340,7 @@ class EngineDesk:
         self.on_failed(error.error_code, error.line())
         low = is_low(self.surroundings.have())
         kind = kind_of(error, oom_kills=self.surroundings.oom_kills_since(), memory_low=low)
-        digest = await anyio.to_thread.run_sync(self._look(job).calibration_digest)
+        digest = await self._calibration_digest(job)
         attempt = job.making.course.attempts
         decision = job.making.failed(kind, error, digest)
         spent = job.making.course.tries > 0 and job.making.course.tries % self._settings.max_attempts == 0

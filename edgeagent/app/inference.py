@@ -12,6 +12,7 @@ import structlog
 from edgeagent.app.after_engine import after_engine, with_first_track
 from edgeagent.app.cameras import Camera, Ring
 from edgeagent.app.looks import Looks
+from edgeagent.app.losses import Losses
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.pipeline_table import PipelineSettings
@@ -69,6 +70,7 @@ class Served:
     shed_told: int = 0
     last_track: int = 0
     looks: Looks = field(default_factory=Looks)
+    losses: Losses = field(default_factory=Losses)
 
     def start_now(self) -> PipelineStart | None:
         """`start`, for a child that must not give numbers to things that were given before."""
@@ -98,7 +100,6 @@ class InferDesk:
         self._canaries: dict[str, tuple[float, ...]] = {}
         self._publisher = publisher
         self._clock = clock
-        self._torn = 0
         self._asked: dict[int, Callable[[Snapshot], None]] = {}
         self._asked_last = 0
         self.on_loaded: Callable[[Served], None] = lambda served: None
@@ -120,6 +121,7 @@ class InferDesk:
         for served in self._pipelines.values():
             served.shed_before = served.shed
             served.looks.child_started()
+            served.losses.child_started()
         rings = [
             RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
             for ring in self._rings.values()
@@ -276,10 +278,10 @@ class InferDesk:
         for served in self._pipelines.values():
             served.shed = served.shed_before + word.shed.get(served.name, 0)
             served.looks.heard(word, served.name, self._clock.monotonic_ns())
+            served.losses.heard(word, served.name, served.ring.id)
             served.camera.state.dropped = self.dropped(served.ring.id)
         if all(served.loaded or served.start is None for served in self._pipelines.values()):
             self._publisher.note(self.name, "ok")
-        self._torn = max(self._torn, word.torn)
 
     def _loaded(self, word: Loaded) -> None:
         served = self._pipelines[word.pipeline]
@@ -366,6 +368,7 @@ class InferDesk:
                 "results": window.results,
                 "detections": window.detections,
                 "dropped": max(0, dropped - served.dropped_told),
+                **served.losses.tell(),
                 **_shed(served, now_ns),
                 **(served.looks.tell() if served.settings.results == "change" else {}),
             }

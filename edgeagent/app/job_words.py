@@ -43,7 +43,7 @@ class JobWords:
             )
 
     def say_beside(self, record: JobRecord) -> None:
-        """An answer that must not take the place of the one that is retained: the id is another command's."""
+        """An answer that is not retained: the id is another command's, or nobody would take it off the broker later."""
         topic, header = self._publisher.job_header(record.id)
         payload = encode(Job.model_validate({**header, **record.answer()}))
         self._reply(topic, payload, None, False)

@@ -29,6 +29,7 @@ from edgeagent.app.job_intake import Arrived, Known, Refusal, Taken, judge_arriv
 from edgeagent.app.job_store import JobStore
 from edgeagent.app.job_words import JobWords, Telling
 from edgeagent.app.jobs_past import JobsPast
+from edgeagent.app.jobs_unstored import JobsUnstored
 from edgeagent.clock import Clock
 from edgeagent.config.remote_table import RemoteSettings
 from edgeagent.errors import EdgeAgentError, StoreError
@@ -45,12 +46,13 @@ CANCELLED = "a command ended it"
 
 @dataclass(eq=False)
 class Live:
-    """A command that has not ended. `why`: who wanted its end."""
+    """A command that has not ended. `stored`: the disk has its record; `why`: who wanted its end."""
 
     record: JobRecord
     kind: CommandKind
     args: Args
     scope: anyio.CancelScope
+    stored: bool = True
     why: str = ""
     over: anyio.Event = field(default_factory=anyio.Event)
 
@@ -93,6 +95,7 @@ class JobDesk:
         self._looking = False
         self._tasks: anyio.abc.TaskGroup | None = None
         self._past = JobsPast(kinds, store, words, life, clock, self._start)
+        self._unstored = JobsUnstored(kinds, words, life, clock, self._judge_here)
         context.cancel_job = self.cancel
 
     def obeyed(self) -> list[str]:
@@ -155,8 +158,9 @@ class JobDesk:
             lost_ms = await self._store.lost_ms(self._clock.wall_ms())
             known = await self._store.find(arrived.id) if arrived.id else None
         except StoreError as error:
-            self._refuse_unstored(arrived, error)
+            self._without_record(arrived, error)
             return
+        known = known or self._unstored.find(arrived.id)
         verdict = judge_arrived(arrived, known, lost_ms, self._clock.wall_ms())
         if isinstance(verdict, Taken):
             verdict = self._judge_here(verdict)
@@ -171,6 +175,9 @@ class JobDesk:
 
     async def _repeat(self, known: Known) -> None:
         """The last word once more, to whoever asks now."""
+        if self._unstored.find(known.record.id) is not None:
+            self._words.say_beside(known.asked(known.record))
+            return
         live = self._lives.get(known.record.id)
         record = known.asked(live.record if live is not None else known.record)
         if not record.told:
@@ -208,11 +215,21 @@ class JobDesk:
         try:
             await self._store.write(record)
         except StoreError as error:
-            self._refuse_unstored(arrived, error)
+            self._without_record(arrived, error)
             return
         arrived.acknowledge()
         self._words.say(record)
         self._start(record, kind, parse_args(kind, taken.args), left_s)
+
+    def _without_record(self, arrived: Arrived, error: StoreError) -> None:
+        """The disk does not take it: what only looks is begun all the same."""
+        if (taken := self._unstored.look(arrived, error)) is not None:
+            kind = self._kinds[taken.name]
+            left_s = min(taken.left_s, kind.timeout_s)
+            record = taken.record(self._life, self._clock, left_s)
+            self._unstored.say(record)
+            self._start(record, kind, parse_args(kind, taken.args), left_s, stored=False)
+        arrived.acknowledge()
 
     async def _refuse(self, arrived: Arrived, refusal: Refusal, known: JobRecord | None) -> None:
         if not refusal.id:
@@ -225,20 +242,11 @@ class JobDesk:
         await self._write(record)
         self._words.say(record)
 
-    def _refuse_unstored(self, arrived: Arrived, error: StoreError) -> None:
-        """No effect without a memory of it."""
-        refusal = Refusal(arrived, arrived.id, error.error_code, error.line())
-        if arrived.id:
-            self._words.say_beside(refusal.record(self._life, self._clock))
-        else:
-            self._words.unanswerable(arrived.name, refusal.code, refusal.reason)
-        arrived.acknowledge()
-
     # doing
 
-    def _start(self, record: JobRecord, kind: CommandKind, args: Args, left_s: float) -> None:
+    def _start(self, record: JobRecord, kind: CommandKind, args: Args, left_s: float, *, stored: bool = True) -> None:
         scope = anyio.CancelScope(deadline=anyio.current_time() + left_s)
-        live = Live(record, kind, args, scope)
+        live = Live(record, kind, args, scope, stored)
         self._lives[record.id] = live
         if self._tasks is not None:
             self._tasks.start_soon(self._live, live)
@@ -265,7 +273,8 @@ class JobDesk:
         await self._move(live, Ending("begin"))
         telling, found = Telling(self._words, live.record), Ending("fail", "internal")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(telling.run)
+            if live.stored:
+                tasks.start_soon(telling.run)
             found = await self._outcome(live, telling)
             tasks.cancel_scope.cancel()
         return found
@@ -280,10 +289,13 @@ class JobDesk:
             return Ending("fail", "internal", f"a fault of ours: {type(error).__name__}: {error}")
 
     async def _move(self, live: Live, ending: Ending) -> None:
-        """One step on: stored, then said."""
+        """One step on: stored, then said, unless it is done without a record."""
         live.record = live.record.after(
             ending.event, self._clock.wall_ms(), code=ending.code, reason=ending.reason, result=ending.result
         )
+        if not live.stored:
+            self._unstored.say(live.record)
+            return
         with anyio.CancelScope(shield=True):
             await self._write(live.record)
             self._words.say(live.record)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgeagent.app.inference import Served, restarted
 from edgeagent.app.line import Line
 from edgeagent.app.lineup import Lineup
+from edgeagent.app.shared_frames import other_frames
 from edgeagent.config.changes import Changes
 from edgeagent.config.schema import Config
 
@@ -19,7 +20,8 @@ from edgeagent.config.schema import Config
 class LinePlan:
     """`inference`: the child is started anew; `engines`: another desk asks for every engine; `shedding`: what was given
     up is given back; `cameras` get a new capture; `resettle` are loaded anew beside themselves; for `provide` the right
-    engine is looked for: another model's, or one made with the frames of the new source."""
+    engine is looked for: another model's, or one made with the frames of a new source, its own or another pipeline's
+    that shares the engine."""
 
     inference: bool
     engines: bool
@@ -41,9 +43,15 @@ def plan_line(line: Line, config: Config, lineup: Lineup, changes: Changes) -> L
     )
     engines = inference or any(changes.touches(table, "engine") for table in ("engines", "registry", "thermal"))
     models = changes.ids("models", "engine")
-    provide = changes.ids("pipelines", "engine") | {
-        name for name, pipeline in config.pipelines.items() if pipeline.model in models or pipeline.camera in cameras
-    }
+    provide = (
+        changes.ids("pipelines", "engine")
+        | other_frames(line.config, config)
+        | {
+            name
+            for name, pipeline in config.pipelines.items()
+            if pipeline.model in models or pipeline.camera in cameras
+        }
+    )
     return LinePlan(
         inference=inference,
         engines=engines,

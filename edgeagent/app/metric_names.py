@@ -59,7 +59,7 @@ _COUNTERS: Final = {
     ("memory", "oom_kills"),
     ("power", "over_current_events"),
 }
-_INCREMENTS: Final = {"results", "detections", "dropped", "shed", "unchanged"}
+_INCREMENTS: Final = {"results", "detections", "dropped", "failed", "torn", "shed", "unchanged"}
 _LEFT_OUT: Final = {"seq", "ts", "interval_s"}
 _DERIVED: Final = re.compile(r"oc\d+_(new|rate_per_s)")  # Prometheus derives these from the counter
 

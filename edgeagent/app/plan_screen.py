@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgeagent.app.plan_target import PlanTarget
 from edgeagent.engine.dla.layer import sides
-from edgeagent.engine.dla.plan import Placed, Plan, find_limits
+from edgeagent.engine.dla.plan import Placed, Plan, PlannedFrames, find_limits
 from edgeagent.engine.dla.table import LOADABLES_A_CORE
 from edgeagent.errors import EngineError
 
@@ -28,6 +28,7 @@ class PlanReport:
     changed: str
     target: PlanTarget
     plan: Plan
+    batch: PlannedFrames
     max_gpu_layers: float
     max_gpu_macs: float
     refusal: EngineError | None
@@ -60,6 +61,7 @@ def plan_json(report: PlanReport) -> dict[str, object]:
             "supposed": target.chosen,
         },
         "dla": {"answer": target.dla.answer, "cores": target.dla.cores, "reason": target.dla.reason},
+        "batch": {"frames": report.batch.frames, "asked": report.batch.asked, "reason": report.batch.reason},
         "layers": [_layer_json(one) for one in plan.placed],
         "loadables": [
             {
@@ -118,12 +120,29 @@ def _head(report: PlanReport) -> list[str]:
     plan, target = report.plan, report.target
     grafts = sum(one.layer.is_graft for one in plan.placed)
     with_grafts = f" and {grafts} of the grafts" if report.grafted else ", without the grafts of a build"
+    a_frame = _giga(_macs_a_frame(report))
     return [
-        f"model      {report.model}: {len(plan.placed) - grafts} layers{with_grafts}, {_giga(plan.macs)} a frame",
+        f"model      {report.model}: {len(plan.placed) - grafts} layers{with_grafts}, {a_frame} a frame",
         *([f"           {report.changed}"] if report.changed else []),
+        *_batch_line(report),
         f"target     {target.line}" + (f"  ({target.chosen})" if target.chosen else ""),
         f"DLA        {'' if target.dla.answer == 'yes' else target.dla.answer + ': '}{target.dla.reason}",
     ]
+
+
+def _macs_a_frame(report: PlanReport) -> int:
+    """On a DLA the network is planned for all frames of a batch."""
+    return report.plan.macs // report.batch.frames if report.target.target else report.plan.macs
+
+
+def _batch_line(report: PlanReport) -> Iterator[str]:
+    batch = report.batch
+    if batch.reason:
+        yield f"batch      {batch.reason}"
+    elif batch.frames > 1 and report.target.target is not None:
+        yield f"batch      {batch.frames} frames at once: a DLA always computes all of them; shapes below are for all"
+    elif batch.frames > 1:
+        yield f"batch      1 to {batch.frames} frames at once: on the GPU one engine takes any number of them"
 
 
 def _giga(macs: int) -> str:

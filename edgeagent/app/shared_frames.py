@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from edgeagent.app.engine_forms import calibration_name
 from edgeagent.app.inference import Served
+from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.schema import Config
 
 
@@ -32,6 +33,24 @@ def frames_from(served: Served, everyone: Iterable[Served], config: Config, mode
     cameras = [(one.camera.name, one.camera.source) for one in sharing]
     name = calibration_name(images, cameras, layout.width, layout.height)
     return FramesFrom(name, served.ring.fd, tuple(one.ring.fd for one in sharing if one.ring is not served.ring))
+
+
+def other_frames(before: Config, now: Config) -> frozenset[str]:
+    """The pipelines whose engine is calibrated with frames of other cameras or sources than before, by their own
+    change or by that of another one that shares the engine."""
+    return frozenset(
+        name
+        for name in now.pipelines
+        if name in before.pipelines and _shown_with(before, name) != _shown_with(now, name)
+    )
+
+
+def _shown_with(config: Config, pipeline: str) -> dict[str, SourceSpec]:
+    """The cameras, each with its source, whose frames the pipeline's engine is calibrated with."""
+    own = config.pipelines[pipeline]
+    shares = config.engines.calibration_images is None and _max_batch(config, own.model) > 1
+    others = [one.camera for one in config.pipelines.values() if shares and one.enabled and one.model == own.model]
+    return {name: config.cameras[name].source for name in (own.camera, *others) if config.cameras[name].enabled}
 
 
 def _max_batch(config: Config, model: str) -> int:

@@ -240,7 +240,7 @@ def _record(row: Any) -> JobRecord:  # noqa: ANN401
 def _unusable(path: Path, error: Exception) -> StoreError:
     return StoreError(
         f"{path} cannot be used: {str(error).lower()}",
-        mend="commands are refused until it can: look at the disk and the owner of the directory",
+        mend="commands that change something are refused until it can: look at the disk and the directory's owner",
         code="jobs_not_stored",
         retry=True,
     )

@@ -173,6 +173,10 @@ class Summary(Numbers):
     results: Count = Field(description="Results in the interval")
     detections: Count = Field(description="Detections in the interval")
     dropped: Count = Field(description="Frames skipped in the interval")
+    failed: Count = Field(default=0, description="Frames lost in the interval because the engine failed; no drops")
+    torn: Count = Field(
+        default=0, description="Frames lost in the interval because the camera overwrote them meanwhile; no drops"
+    )
     shed: Count = Field(default=0, description="Frames left out on purpose in the interval; no drops")
     share_percent: Share = Field(default=100.0, description="What the ladder leaves it of its frames")
     unchanged: Count = Field(default=0, description="Results left out in the interval: nothing was new; no drops")

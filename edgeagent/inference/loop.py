@@ -15,6 +15,7 @@ import math
 import os
 import select
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -70,7 +71,7 @@ class Infer:
         self._held_until_ns: int | None = None
         self._results = 0
         self._invalid = 0
-        self._failed = 0
+        self._failed: Counter[str] = Counter()
         self._without_numbers: set[int] = set()
         self._next_report = time.monotonic()
         self._by_wake = {feed.wake_fd: feed for feed in feeds.values()}
@@ -222,7 +223,7 @@ class Infer:
     def _lost(self, flight: Flight, error: EngineError) -> None:
         end_if_fatal(error)
         for seat in flight.seats:
-            self._failed += 1
+            self._failed.update(pipeline.start.pipeline for pipeline in seat.looking)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, "raised", error.line())
 
@@ -244,10 +245,10 @@ class Infer:
             InferStats(
                 frames=self._results,
                 dropped={name: feed.dropped for name, feed in self._feeds.items()},
-                torn=sum(feed.ring.torn for feed in self._feeds.values()),
+                torn={name: feed.ring.torn for name, feed in self._feeds.items()},
                 invalid=self._invalid,
                 shed={name: limit.shed for name, limit in self._room.limits.items()},
-                failed=self._failed,
+                failed=dict(self._failed),
                 batches=self._flights.batches,
                 unused=self._flights.unused,
                 looked={name: memory.looked for name, memory in memories.items()},

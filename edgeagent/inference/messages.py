@@ -230,19 +230,19 @@ class InferStats(Message):
     """Once a second, totals since the child started.
 
     `frames`: results. `dropped`: frames of the ring that were never looked at; `shed`: frames that a pipeline left out
-    because of its pace. `torn`: frames that were overwritten while they were looked at; `invalid`: frames for which an
-    engine gave what is no number; `failed`: frames that were lost because an engine failed. `batches`: runs of engines,
-    and `unused`: places in them for which there was no frame. `looked`: frames that a pipeline's engine saw, and
-    `unchanged`: those of them that have no result because they said nothing new.
+    because of its pace. `torn`: frames of the ring that were overwritten while they were looked at; `invalid`: frames
+    for which an engine gave what is no number; `failed`: frames that a pipeline lost because its engine failed.
+    `batches`: runs of engines, and `unused`: places in them for which there was no frame. `looked`: frames that a
+    pipeline's engine saw, and `unchanged`: those of them that have no result because they said nothing new.
     """
 
     kind: Literal["stats"] = "stats"
     frames: int
     dropped: dict[str, int]
-    torn: int
+    torn: dict[str, int]
     invalid: int
     shed: dict[str, int] = Field(default_factory=dict)
-    failed: int = 0
+    failed: dict[str, int] = Field(default_factory=dict)
     batches: int = 0
     unused: int = 0
     looked: dict[str, int] = Field(default_factory=dict)

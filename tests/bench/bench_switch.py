@@ -173,7 +173,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         "switches": options.switches,
         "gap_with_switches_ms": round(heard.longest_gap_ms(switched), 1),
         "dropped_by_switches": sum(after["dropped"].values()) - sum(before["dropped"].values()),
-        "torn": after["torn"],
+        "torn": sum(after["torn"].values()),
     }
 
 

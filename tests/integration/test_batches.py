@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import onnx
 import pytest
 from agent_kit import entries, running
 from onnx import helper
+from remote_kit import device
 from test_build_kit import Camera, Running, belt_frames, start_build
 from test_infer_switch import look, start
 from test_link_kit import needs_mosquitto
@@ -196,6 +197,24 @@ def test_four_cameras_of_an_agent_share_one_engine_calibrated_on_all_of_them(tmp
     assert manifest["facts"]["batch"] == 4
     (folder,) = (path for path in (state / "calibration").iterdir() if not path.name.startswith("."))
     assert folder.name.startswith("4-cameras-")
+
+
+@needs_mosquitto
+def test_a_camera_s_new_source_is_a_new_engine_for_all_that_share_one(tmp_path: Path) -> None:
+    names = ("parts", *CAMERAS[1:])
+
+    def ready(key: Callable[[str | None], bool]) -> set[str | None]:
+        found = [
+            it.watcher.ever(EngineState, lambda e, n=name: (e.state, e.pipeline) == ("ready", n) and key(e.key))
+            for name in names
+        ]
+        return {word.key for word in found}
+
+    with device(tmp_path / "run", tmp_path / "state", **four_cameras()) as it:
+        (before,) = ready(lambda key: True)
+        it.wish({"cameras": {"gate": {"source": {"type": "synthetic", "seed": 9}}}})
+        (after,) = ready(lambda key: key != before)
+    assert after in entries(tmp_path / "state")
 
 
 @needs_mosquitto

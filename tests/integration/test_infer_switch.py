@@ -75,13 +75,13 @@ def test_an_engine_that_fails_at_once_gives_its_place_back_and_the_agent_is_told
         assert left_of(ask(child, camera, 60)) == 4, "it works on frames that it can bear"
         for failed in range(1, 4):
             camera.put(frame_of(FAILS_FROM))
-            child.until("stats", failed=failed)
+            child.until("stats", failed={"look": failed})
         (word,) = _said(child, "run_failed")
         assert (word["engine"], word["back_to"], word["pipeline"]) == ("bad", "good", "look")
         assert word["code"] == "engine_run" and "\n" not in word["text"]
         result = ask(child, camera, FAILS_FROM)
         assert (byte_of(result), left_of(result)) == (FAILS_FROM, 0)
-        assert child.until("stats", frames=3)["failed"] == 3
+        assert child.until("stats", frames=3)["failed"] == {"look": 3}
     assert "Traceback" not in child.errors
     for word in child.words:
         check_word(word)
@@ -131,7 +131,7 @@ def test_single_failures_are_counted_and_survived(tmp_path: Path, camera: Camera
         loaded(child)
         for failed in range(1, 7):
             camera.put(frame_of(FAILS_FROM))
-            child.until("stats", failed=failed)
+            child.until("stats", failed={"look": failed})
             ask(child, camera, 10)
     assert not _said(child, "run_failed")
 

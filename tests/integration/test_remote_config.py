@@ -16,10 +16,11 @@ from remote_kit import QUICK, Device, device, operator, until
 from test_link_kit import mosquitto, needs_mosquitto, subscriber
 
 from edgeagent.config.toml_text import toml_value
+from edgeagent.desired_layer import MOST_VERSION
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.measurements import Summary
-from edgeagent.fleet.results import Event
-from edgeagent.fleet.states import Shedding
+from edgeagent.fleet.results import Event, Result
+from edgeagent.fleet.states import EngineState, Shedding
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
 Layer = dict[str, Any]
@@ -129,6 +130,9 @@ def test_versions_patches_and_what_comes_again(tmp_path: Path, state_dir: Path) 
         assert (late.state, late.ack, late.in_force, late.errors[0].path) == ("rejected", 400, 2, "base")
         it.publish({"version": 2, "config": {}})
         assert it.reported("ignored", 2).ack == 409
+        it.publish({"version": MOST_VERSION, "config": {}})
+        absurd = it.reported("ignored", MOST_VERSION)
+        assert absurd.answered == 3 and "at most" in absurd.reason
         it.publish(b"")
         it.publish(b"{")
         assert "cannot be read" in it.reported("rejected", 0).reason
@@ -158,9 +162,26 @@ def test_a_newer_wish_ends_a_trial(tmp_path: Path, state_dir: Path) -> None:
         it.version += 1
         it.publish({"version": 1, "trial_s": 600.0, "config": {"pipelines": {"parts": {"min_score": 0.5}}}})
         assert it.reported("trial", 1).ack == 202
+        it.publish({"version": MOST_VERSION, "config": {}})
+        assert "at most" in it.reported("ignored", MOST_VERSION).reason
+        assert it.reported("trial", 1).ack == 202, "it goes on"
         assert it.wish({"pipelines": {"parts": {"iou": 0.4}}}).state == "committed"
         assert it.watcher.ever(Event, lambda e: e.type == "config-rolled-back" and "version 2 has come" in e.text)
         assert stored(it, "committed")["before"]["version"] == 0
+
+
+def test_a_threshold_set_during_a_first_build_is_kept_and_the_engine_comes_with_it(tmp_path: Path) -> None:
+    slow = {"calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.15}
+    remote = {"trial_s": 1.0, "trial_limit_s": 5.0}
+    with device(tmp_path / "run", tmp_path / "state", serves=False, engines=slow, remote=remote) as it:
+        it.watcher.ever(EngineState, lambda engine: engine.state == "collecting")
+        kept = it.wish({"pipelines": {"parts": {"min_score": 0.8}}})
+        assert kept.state == "committed", kept.reason
+        heard = {item[1].state for item in it.watcher.items if isinstance(item[1], EngineState)}
+        assert "ready" not in heard, "its trial was over before there was an engine"
+        it.watcher.message(EngineState, lambda engine: engine.state == "ready")
+        found = it.watcher.message(Result, lambda result: result.detections)
+        assert min(one.score for one in found.detections) >= 0.8
 
 
 def test_a_crash_during_a_trial_goes_back_without_a_network(tmp_path: Path, state_dir: Path) -> None:

@@ -1,11 +1,15 @@
 """May a build start now, and how much memory may it take: decided before it does. Pure. Sizes in MB.
 
 What a build needs is estimated from below: the libraries and the CUDA context, several copies of the weights while
-tactics are tried, and the smallest useful workspace. A build that starts all the same with less ends in the kernel's
-out-of-memory killer, and on a Jetson the GPU's memory is the system's and cannot be swapped.
+tactics are tried, what the network holds of the frames that go through at once, and the smallest useful workspace. A
+build that starts all the same with less ends in the kernel's out-of-memory killer, and on a Jetson the GPU's memory is
+the system's and cannot be swapped.
 
-    TensorRT      700 + 4 x weights + 64 workspace     (its libraries and a CUDA context alone take 0.5 to 0.7 GB)
-    ONNX Runtime  200 + 6 x weights
+    TensorRT      700 + 4 x weights + 4 x frames + 64 workspace     (libraries and a CUDA context alone: 500 to 700)
+    ONNX Runtime  200 + 6 x weights + 4 x frames
+
+*frames* are those of a batch at the network's size, three FP32 numbers a pixel. That four times as much is alive in the
+network at once was measured on ONNX Runtime (docs/engines.md).
 
 The workspace is what others found to work on boards of 8 GB: two fifths of what is available, at most 4 GB.
 """
@@ -19,15 +23,18 @@ MOST_WORKSPACE_MB = 4096
 UNKNOWN_WORKSPACE_MB = 256
 RESERVE_SHARE = 0.05  # of all memory, kept for the system and the cameras
 LOW_SHARE = 0.04
+ALIVE_FRAMES = 4
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one build takes."""
+    """What one build takes. `frame_mb`: one frame as the network is fed it, `batch`: how many go through at once."""
 
     backend: str
     model_mb: float
     min_disk_free_mb: int
+    frame_mb: float = 0.0
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,10 @@ def decide_start(need: Need, have: Have, *, workspace_mb: int | None = None, div
 
 def memory_need_mb(need: Need) -> int:
     """The least memory that a build of this model takes."""
+    alive_mb = ALIVE_FRAMES * need.frame_mb * need.batch
     if need.backend == "tensorrt":
-        return round(700 + 4 * need.model_mb + LEAST_WORKSPACE_MB)
-    return round(200 + 6 * need.model_mb)
+        return round(700 + 4 * need.model_mb + alive_mb + LEAST_WORKSPACE_MB)
+    return round(200 + 6 * need.model_mb + alive_mb)
 
 
 def is_low(have: Have) -> bool:
@@ -95,7 +103,9 @@ def _memory(need: Need, have: Have) -> Hold | None:
     return Hold(
         "memory_low",
         f"{have.memory_available_mb} MB of memory are available, and a build wants {wanted} MB",
-        "end what else uses memory; the build starts by itself when there is enough",
+        "end what else uses memory"
+        + (", or lower max_batch" if need.batch > 1 else "")
+        + "; the build starts by itself when there is enough",
     )
 
 

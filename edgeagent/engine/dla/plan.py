@@ -50,6 +50,15 @@ class Loadable:
 
 
 @dataclass(frozen=True)
+class PlannedFrames:
+    """Frames at once: how many an engine would take and how many were asked for; `reason` says why it is fewer."""
+
+    frames: int = 1
+    asked: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Plan:
     """A network's placement. `target` is None where there is no DLA, and `why_none` says why."""
 

@@ -87,8 +87,9 @@ class NoHelper:
 
 
 class Bench:
-    """Commands `count` (done at once), `wait`, `wait-alone` (until `release` is set), `again`, `reborn` (like wait; a
-    restart takes them up, or is what they were for). `effects` counts what was done, `begun` what was begun."""
+    """Commands `count` and `look` (done at once), `wait`, `wait-look`, `wait-alone` (until `release` is set), `again`,
+    `reborn` (like wait; a restart takes them up, or is what they were for); `look` and `wait-look` change nothing.
+    `effects` counts what was done, `begun` what was begun."""
 
     def __init__(self, folder: Path, clock: ManualClock | None = None) -> None:
         self.folder = folder
@@ -117,6 +118,8 @@ class Bench:
 
         every = (
             kind("count", self._count, CountArgs, why_not=lambda context: self.forbidden),
+            kind("look", self._count, CountArgs, only_looks=True),
+            kind("wait-look", self._wait, WaitArgs, only_looks=True),
             kind("wait", self._wait, WaitArgs),
             kind("wait-alone", self._wait, WaitArgs, turn="alone"),
             kind("again", self._wait, WaitArgs, turn="alone", after_restart=again),

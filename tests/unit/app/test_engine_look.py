@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parents[1] / "engine"))
 from engine_kit import put_entry, put_signed
 
 from edgeagent.app.engine_forms import Site, builder_for, candidates_for, engine_wish
-from edgeagent.app.engine_look import EngineLook
+from edgeagent.app.engine_look import EngineLook, calibration_digest
 from edgeagent.config.engine_tables import EngineSettings
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.choice import Candidate
@@ -67,7 +67,7 @@ def put(
 def test_an_empty_store_has_nothing(store: EngineStore, tmp_path: Path) -> None:
     assert look(store, tmp_path).find([INT8, FP32]) is None
     assert look(store, tmp_path).stand_in("parts") is None
-    assert look(store, tmp_path).calibration_digest() == ""
+    assert calibration_digest(tmp_path / "nothing", SETTINGS) == ""
 
 
 def test_the_form_that_was_gone_on_with_is_found(store: EngineStore, tmp_path: Path) -> None:

@@ -245,6 +245,96 @@ def test_the_budget_is_the_configs(capsys: pytest.CaptureFixture[str], tmp_path:
     assert "budget     beyond: 18 of 95 layers (18.9 %)" in out and "allows 10.0 %" in out
 
 
+def test_a_dla_is_planned_for_all_frames_of_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("sample:conveyor", "--module", "agx-orin", "--json")
+    one = json.loads(run(capsys, *asked)[1])
+    four = json.loads(run(capsys, *asked, "--max-batch", "4")[1])
+    assert (one["batch"], four["batch"]) == (
+        {"frames": 1, "asked": 1, "reason": ""},
+        {"frames": 4, "asked": 4, "reason": ""},
+    )
+    assert [piece["batch"] for piece in four["loadables"]] == [4]
+    assert four["summary"]["macs"] == 4 * one["summary"]["macs"]
+    assert four["loadables"][0]["inner_bytes"] == 4 * one["loadables"][0]["inner_bytes"]
+    assert four["loadables"][0]["weights_bytes"] == one["loadables"][0]["weights_bytes"]
+    _, text, _ = run(capsys, *asked[:-1], "--max-batch", "4")
+    assert "4 frames at once: a DLA always computes all of them" in text and "4x4x1600" in text
+    assert "0.187 G multiply-adds a frame" in text
+
+
+def test_on_the_gpu_one_engine_takes_any_number_of_frames(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "sample:conveyor", "--module", "orin-nano", "--max-batch", "4")
+    assert "batch      1 to 4 frames at once" in out and "0.187 G multiply-adds a frame" in out
+
+
+@pytest.mark.parametrize(
+    ("engines", "own", "asked", "batch"), [(3, None, (), 3), (3, 2, (), 2), (3, 2, ("--max-batch", "5"), 5)]
+)
+def test_the_batch_is_the_configs_the_model_s_own_word_first(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    engines: int,
+    own: int | None,
+    asked: tuple[str, ...],
+    batch: int,
+) -> None:
+    config = tmp_path / "config.toml"
+    model = '[models.parts]\npath = "sample:conveyor"\n' + (f"max_batch = {own}\n" if own else "")
+    config.write_text(f"[engines]\nmax_batch = {engines}\n{model}", encoding="utf-8")
+    words = ("sample:conveyor", "--module", "agx-orin", "--config", str(config), "--json", *asked)
+    assert json.loads(run(capsys, *words)[1])["batch"]["frames"] == batch
+
+
+def test_a_network_that_takes_one_frame_only_is_planned_for_one_and_the_plan_says_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bundle = first_frame_counts(tmp_path / "bundle")
+    code, out, _ = run(capsys, bundle, "--module", "agx-orin", "--max-batch", "4")
+    told = json.loads(run(capsys, bundle, "--module", "agx-orin", "--max-batch", "4", "--json")[1])
+    assert code == 0 and "batch      one frame at once, instead of 4: the network cannot take several" in out
+    assert (told["batch"]["frames"], told["batch"]["asked"]) == (1, 4)
+    assert {piece["batch"] for piece in told["loadables"]} == {1}
+
+
+def first_frame_counts(folder: Path) -> str:
+    """The sample's bundle, with scores that all frames take from the first one."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    sample = sample_directory("conveyor")
+    folder.mkdir()
+    (folder / "model.toml").write_text((sample / "model.toml").read_text())
+    model = onnx.load(str(sample / "conveyor.onnx"))
+    output = model.graph.output[0].name
+    maker = next(node for node in model.graph.node if output in node.output)
+    maker.output[list(maker.output).index(output)] = "of_all"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first"))
+    model.graph.node.append(helper.make_node("Gather", ["of_all", "first"], [output], "of_the_first", axis=0))
+    onnx.save(model, str(folder / "conveyor.onnx"))
+    return str(folder)
+
+
+def test_a_plain_file_is_planned_for_the_frames_it_is_exported_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    network = Yolo()
+    path = network.write(tmp_path, network.build())
+    _, out, _ = run(capsys, str(path), "--module", "agx-orin", "--max-batch", "4")
+    assert (
+        "batch      an ONNX file is planned as it is exported, not for 4 frames at once" in out and "1x144x8400" in out
+    )
+
+
+@pytest.mark.parametrize("tensorrt", ["10.3", "11.4.1"])
+def test_own_qdq_nodes_and_several_frames_at_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tensorrt: str
+) -> None:
+    bundle = with_own_qdq(tmp_path / "bundle")
+    told = json.loads(run(capsys, bundle, "--tensorrt", tensorrt, "--max-batch", "2", "--json")[1])
+    assert told["batch"]["frames"] == 2 and {piece["batch"] for piece in told["loadables"]} == {2}
+
+
 def test_a_virtual_board_is_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     board = make_board("orin-nano-r36", tmp_path / "board", seed=1)
     _, out, _ = run(capsys, "sample:conveyor", "--root", str(board.root))
@@ -291,3 +381,4 @@ def test_the_plan_costs_the_command_line_no_heavy_import() -> None:
 def test_the_parser_has_what_the_plan_reads() -> None:
     options = make_parser().parse_args(["engine", "plan", "sample:conveyor"])
     assert (options.module, options.tensorrt, options.precision, options.all) == (None, None, "int8", False)
+    assert options.max_batch is None

@@ -23,7 +23,7 @@ from edgeagent.clock import ManualClock
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.topics import Topics
-from edgeagent.inference.messages import InferStart, Loaded, LoadPipeline, NoNumbers, RunFailed
+from edgeagent.inference.messages import InferStart, InferStats, Loaded, LoadPipeline, NoNumbers, RunFailed
 from edgeagent.supervise.messages import Message
 from edgeagent.supervise.supervisor import ChildState
 
@@ -101,6 +101,21 @@ def test_after_a_way_back_results_are_those_of_the_engine_before_and_a_new_child
     assert "the engine before, good, serves again" in event["text"]
     assert hall.component("engine/parts") == "degraded"
     assert hall.told == [("run", "parts", "bad", "it raised")], "no word of an idle pipeline"
+
+
+def test_the_summary_tells_what_failed_and_what_was_torn_over_all_lives_of_the_child(hall: Hall) -> None:
+    hall.serve("good")
+    ring = hall.served.ring.id
+    told = []
+    for failed, torn in ((2, 1), (3, 1)):
+        hall.says(InferStats(frames=0, dropped={}, torn={ring: torn}, invalid=0, failed={"parts": failed}))
+        hall.desk.measure()
+        told.append(hall.link.last("s/belt/parts"))
+    hall.desk._spec()
+    hall.says(InferStats(frames=0, dropped={}, torn={ring: 4}, invalid=0))
+    hall.desk.measure()
+    told.append(hall.link.last("s/belt/parts"))
+    assert [(summary["failed"], summary["torn"]) for summary in told] == [(2, 1), (1, 0), (0, 4)]
 
 
 def test_without_a_way_back_the_pipeline_has_no_engine(hall: Hall) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_an_unknown_command_is_told_which_there_are(bench: Bench) -> None:
         async with bench.running():
             bench.send("nothing")
             reason = (await bench.said("one", "refused"))["reason"]
-            assert reason.endswith("there are: again, cancel, count, reborn, wait, wait-alone")
+            assert reason.endswith("there are: again, cancel, count, look, reborn, wait, wait-alone, wait-look")
             bench.forbidden = "not today"
             bench.send("count", "two")
             assert (await bench.said("two", "refused"))["reason"] == "not today"
@@ -361,6 +362,72 @@ def test_without_a_memory_of_it_nothing_is_done(bench: Bench) -> None:
             bench.send("count")
             await bench.said("one", "accepted", "running", "succeeded")
         assert bench.effects == {"x": 1}
+
+    play(scene)
+
+
+def answers(bench: Bench, job: str = "one") -> list[str]:
+    """What was said of it without being retained."""
+    assert not bench.wire.jobs(job), "nobody would take it off the broker"
+    return [answer["state"] for topic, answer, _ in bench.wire.replies if topic.endswith(f"job/{job}")]
+
+
+def test_what_only_looks_is_done_without_a_memory_of_it(bench: Bench) -> None:
+    async def scene() -> None:
+        (bench.folder / "jobs.db").mkdir()
+        async with bench.running():
+            bench.send("look")
+            await bench.until(lambda: answers(bench) == ["accepted", "running", "succeeded"])
+            assert bench.wire.replies[-1][1]["result"] == {"what": "x"}
+            bench.send("look")
+            await bench.until(lambda: answers(bench)[3:] == ["succeeded"])
+            bench.send("look", args={"what": "other"})
+            await bench.until(lambda: len(bench.acknowledged) == 3)
+            assert bench.wire.replies[-1][1]["code"] == "id_reused"
+            for job, more in (("two", {"args": {"no": 1}}), ("three", {"deadline_ts": NOW - 1})):
+                bench.send("look", job, **more)
+            await bench.until(lambda: len(bench.acknowledged) == 5)
+            assert [answer["code"] for _, answer, _ in bench.wire.replies[-2:]] == ["bad_args", "expired"]
+        assert bench.effects == {"x": 1}
+
+    play(scene)
+
+
+def test_one_that_only_looks_and_runs_without_a_record_is_told_as_running_also_once_the_disk_is_well(
+    bench: Bench,
+) -> None:
+    async def scene() -> None:
+        (bench.folder / "jobs.db").mkdir()
+        async with bench.running():
+            bench.send("wait-look")
+            await bench.until(lambda: bench.begun["x"])
+            (bench.folder / "jobs.db").rmdir()
+            bench.send("wait-look")
+            await bench.until(lambda: answers(bench) == ["accepted", "running", "running"])
+            bench.release.set()
+            await bench.until(lambda: answers(bench)[3:] == ["succeeded"])
+            bench.send("count", "two")
+            await bench.said("two", "accepted", "running", "succeeded")
+        assert bench.begun == {"x": 1}
+
+    play(scene)
+
+
+def test_a_book_that_can_be_read_and_not_written_is_no_memory_either(bench: Bench) -> None:
+    """As on a disk that has gone read-only while the agent runs."""
+
+    async def scene() -> None:
+        async with bench.running():
+            bench.send("count", "before")
+            await bench.said("before", "succeeded")
+            with sqlite3.connect(bench.folder / "jobs.db") as base:
+                base.execute("CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'read-only'); END")
+            for name, job in (("look", "one"), ("look", "one"), ("count", "two")):
+                bench.send(name, job)
+            await bench.until(lambda: len(bench.acknowledged) == 4)
+            await bench.until(lambda: "succeeded" in answers(bench))
+            assert answers(bench, "two") == ["refused"]
+        assert bench.effects == {"x": 2}, "that before, and one look"
 
     play(scene)
 

@@ -9,7 +9,7 @@ S = 1_000_000_000
 
 
 def word(looked: int, unchanged: int) -> InferStats:
-    return InferStats(frames=0, dropped={}, torn=0, invalid=0, looked={"p": looked}, unchanged={"p": unchanged})
+    return InferStats(frames=0, dropped={}, torn={}, invalid=0, looked={"p": looked}, unchanged={"p": unchanged})
 
 
 def test_nothing_is_known_before_two_words() -> None:
@@ -41,5 +41,5 @@ def test_a_new_child_adds_to_what_the_old_one_left_out() -> None:
 def test_a_pipeline_that_the_child_does_not_name_has_looked_at_nothing() -> None:
     looks = Looks()
     for second in (1, 2):
-        looks.heard(InferStats(frames=0, dropped={}, torn=0, invalid=0), "p", second * S)
+        looks.heard(InferStats(frames=0, dropped={}, torn={}, invalid=0), "p", second * S)
     assert looks.tell() == {"unchanged": 0, "looked_fps": 0.0}

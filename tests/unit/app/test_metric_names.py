@@ -45,7 +45,8 @@ def test_cameras_and_pipelines_are_labels_and_counts_are_counters() -> None:
     pipeline = of(TOPICS.summary("yard", "people"))
     labels = (("camera", "yard"), ("pipeline", "people"))
     assert pipeline["pipeline_lat_p95_seconds", labels].value == pytest.approx(0.0449)
-    assert pipeline["pipeline_detections", labels].kind == "increment"
+    for count in ("detections", "dropped", "failed", "torn", "shed", "unchanged"):
+        assert pipeline[f"pipeline_{count}", labels].kind == "increment"
     assert ("pipeline_interval_seconds", labels) not in pipeline
 
 

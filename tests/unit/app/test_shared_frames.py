@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from edgeagent.app.shared_frames import FramesFrom, frames_from
+from edgeagent.app.shared_frames import FramesFrom, frames_from, other_frames
 from edgeagent.camera.spec import parse_source
 from edgeagent.config.schema import Config
 
@@ -58,3 +58,36 @@ def test_another_camera_is_another_set_and_pictures_are_everybodys() -> None:
     pictures = config(max_batch=4, calibration_images="/nowhere")
     found = frames_from(BELT, ALL, pictures, "parts")
     assert found == FramesFrom(found.name, 3) and found.name.startswith("images-")
+
+
+def pipelines(*, gate_seed: int = 1, door_model: str = "parts", door: bool = True, **engines: object) -> Config:
+    cameras = {
+        "belt": {"source": {"type": "synthetic"}},
+        "gate": {"source": {"type": "synthetic", "seed": gate_seed}},
+        "door": {"source": {"type": "synthetic", "seed": 5}, "enabled": door},
+    }
+    seats = {
+        "belt": {"camera": "belt", "model": "parts"},
+        "gate": {"camera": "gate", "model": "parts"},
+        "own": {"camera": "belt", "model": "own"},
+        "door": {"camera": "door", "model": door_model},
+    }
+    models = {"parts": {"path": "sample:conveyor"}, "own": {"path": "sample:conveyor", "max_batch": 2}}
+    return Config.model_validate({"models": models, "cameras": cameras, "pipelines": seats, "engines": engines})
+
+
+def test_a_new_source_is_other_frames_for_all_that_share_the_engine() -> None:
+    assert other_frames(pipelines(max_batch=4), pipelines(max_batch=4)) == set()
+    assert other_frames(pipelines(max_batch=4), pipelines(max_batch=4, gate_seed=2)) == {"belt", "gate", "door"}
+    assert other_frames(pipelines(), pipelines(gate_seed=2)) == {"gate"}, "one frame at once: each has its own engine"
+    pictures = {"max_batch": 4, "calibration_images": "/nowhere"}
+    assert other_frames(pipelines(**pictures), pipelines(**pictures, gate_seed=2)) == {"gate"}
+
+
+def test_a_pipeline_that_goes_over_to_another_model_changes_the_frames_of_both() -> None:
+    found = other_frames(pipelines(max_batch=4), pipelines(max_batch=4, door_model="own"))
+    assert found == {"belt", "gate", "own", "door"}
+
+
+def test_a_disabled_camera_shows_nothing() -> None:
+    assert other_frames(pipelines(max_batch=4, door=False), pipelines(max_batch=4)) == {"belt", "gate", "door"}

@@ -248,7 +248,7 @@ def test_a_critical_pipeline_keeps_its_floor_and_the_other_camera_is_hardly_read
         assert shares == [("belt", 0.05)], "a frame a second of twenty"
         assert (hall.watch.asked["gate"], hall.watch.asked["yard"]) == (5.0, 0.0)
         hall.cameras["belt"]._take(CaptureStats(frames=1, unusable=0, read_ms=1.0, shed=19).line())
-        hall.infer._take(InferStats(frames=0, dropped={}, torn=0, invalid=0, shed={"yard": 1}).line())
+        hall.infer._take(InferStats(frames=0, dropped={}, torn={}, invalid=0, shed={"yard": 1}).line())
         hall.infer.measure()
         assert hall.link.last("s/belt/yard")["shed"] == 20
         await hall.look("nominal", 1.0, 600)
@@ -264,10 +264,10 @@ def test_a_restarted_child_is_told_again_and_what_was_shed_goes_on_counting(hall
 
     async def scene() -> None:
         await hall.look("hot", 0.5, 2)
-        hall.infer._take(InferStats(frames=1, dropped={}, torn=0, invalid=0, shed={"p": 7}).line())
+        hall.infer._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 7}).line())
         first = hall.infer._spec().first
         assert [(pace.pipeline, pace.share) for pace in first.paces] == [("p", 0.5)]  # type: ignore[attr-defined]
-        hall.infer._take(InferStats(frames=1, dropped={}, torn=0, invalid=0, shed={"p": 2}).line())
+        hall.infer._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 2}).line())
         assert hall.served[0].shed == 9
         await hall.look("hot", 0.0, 12)
         assert hall.cameras["belt"]._spec().first.share == 0.05  # type: ignore[attr-defined]

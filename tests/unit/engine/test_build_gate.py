@@ -33,6 +33,18 @@ def test_too_little_memory_holds() -> None:
     assert isinstance(held, Hold) and held.code == "memory_low" and str(limit) in held.reason
 
 
+@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime"])
+def test_a_batch_wants_memory_for_each_of_its_frames(backend: str) -> None:
+    one, four = (Need(backend, 50, 256, frame_mb=5.0, batch=batch) for batch in (1, 4))
+    assert memory_need_mb(four) - memory_need_mb(one) == 60, "four times each of the three other frames"
+    between = Have(memory_need_mb(one) + 400, 8000, 10_000)
+    assert isinstance(decide_start(one, between), Go)
+    held = decide_start(four, between)
+    assert isinstance(held, Hold) and held.code == "memory_low" and "lower max_batch" in held.mend
+    held = decide_start(one, Have(100, 8000, 10_000))
+    assert isinstance(held, Hold) and "max_batch" not in held.mend
+
+
 def test_too_little_disk_holds() -> None:
     assert isinstance(decide_start(NEED, Have(6000, 8000, 456)), Go)
     held = decide_start(NEED, Have(6000, 8000, 455))
