@@ -26,7 +26,8 @@ class CaptureStart(Message):
     the child believes them.
 
     A live source whose picture stays the same for `frozen_after_s` is given up (0: never); `noisy` tells that a capture
-    before has seen noise in its pictures, without which nothing is called frozen (stillness.py).
+    before has seen noise in its pictures, without which nothing is called frozen (stillness.py). `fps` is the rate that
+    a capture before has found: with it a stream is open sooner.
     """
 
     kind: Literal["start"] = "start"
@@ -37,6 +38,7 @@ class CaptureStart(Message):
     share: float = Field(default=1.0, gt=0, le=1)
     frozen_after_s: float = 0.0
     noisy: bool = False
+    fps: float | None = None
 
 
 class SetShare(Message):

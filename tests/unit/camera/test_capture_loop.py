@@ -46,7 +46,7 @@ class Script:
     passed_over: int = 0
     closed: int = 0
 
-    def open(self, camera: str, spec: SourceSpec) -> Script:
+    def open(self, camera: str, spec: SourceSpec, fps: float | None) -> Script:
         self._rest = list(self.plays[min(self.opened, len(self.plays) - 1)])
         self.opened += 1
         return self
