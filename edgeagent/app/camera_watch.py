@@ -74,6 +74,7 @@ class CameraWatch:
             unusable=word.unusable,
             size=(word.width, word.height) if word.width else None,
             unchanged_s=word.unchanged_s,
+            moved=word.moved,
         )
 
     def failed(self, child: ChildState, slow_s: float) -> None:

@@ -244,8 +244,10 @@ class Capture:
             self._look_for_life(image)
 
     def _look_for_life(self, image: Image) -> None:
-        now_s = time.monotonic()
+        now_s, had_moved = time.monotonic(), self._stillness.moved
         self._stillness.look(image, now_s)
+        if self._stillness.moved and not had_moved:
+            self._tally.next_stats_s = 0.0  # told at once: after a frozen picture somebody waits for it
         still_s = self._stillness.unchanged_s(now_s)
         if still_s >= self._start.frozen_after_s:
             raise SourceError(
@@ -300,6 +302,7 @@ class Capture:
                 height=height,
                 unchanged_s=round(self._stillness.unchanged_s(now), 3),
                 noisy=self._stillness.noisy,
+                moved=self._stillness.moved or not self._judges,
             )
         )
         self._beat()

@@ -67,7 +67,8 @@ class Opened(Message):
 class CaptureStats(Message):
     """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read, `shed`
     those that were left out because of the share. `width` and `height` are of the newest frame, 0 before the first;
-    `unchanged_s` tells for how long the picture has been the same although this camera's pictures are `noisy`."""
+    `unchanged_s` tells for how long the picture has been the same although this camera's pictures are `noisy`; `moved`,
+    that one has been another than the one before, or that nobody has to look for that."""
 
     kind: Literal["stats"] = "stats"
     frames: int
@@ -78,6 +79,7 @@ class CaptureStats(Message):
     height: int = 0
     unchanged_s: float = 0.0
     noisy: bool = False
+    moved: bool = True
 
 
 class Ended(Message):
