@@ -17,8 +17,8 @@ Our engines have the normalisation of the pixels and the choice of candidates wi
 (docs/decisions/0004-graft.md), the neighbours do that outside. So what these parts cost inside our engine is told
 beside it (ONNX Runtime's own profile), and the share with them counted as ours.
 
-PEERS_PIP: what else pip is given for Ultralytics, for example "torch==2.13.0+cpu" where such a wheel is at hand: the
-index's own torch brings gigabytes for a GPU. Roboflow's package wants that one.
+PEERS_PIP: what else pip is given for Ultralytics, for example "torch==2.13.0+cpu torchvision==0.28.0+cpu" where such
+wheels are at hand (they go together): the index's own torch brings gigabytes for a GPU. Roboflow's package wants that.
 """
 
 from __future__ import annotations
