@@ -35,6 +35,12 @@ class CameraWatch:
         """Since it last gave good pictures for a while."""
         return self._state.failures
 
+    @property
+    def known_fps(self) -> float | None:
+        """The rate that the source had before it failed; a capture that is started for another reason measures anew."""
+        opened = self._opened
+        return opened.fps if opened is not None and opened.fps_known and self.failures else None
+
     def facts(self) -> dict[str, object]:
         verdict = self.verdict
         return {"health": verdict.health, "code": verdict.code, "reason": verdict.reason}
@@ -68,6 +74,7 @@ class CameraWatch:
             unusable=word.unusable,
             size=(word.width, word.height) if word.width else None,
             unchanged_s=word.unchanged_s,
+            moved=word.moved,
         )
 
     def failed(self, child: ChildState, slow_s: float) -> None:

@@ -36,7 +36,7 @@ from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.policy import RestartRules
 from edgeagent.supervise.supervisor import ChildState, Supervisor
 
-RESTARTS = RestartRules(base_s=0.25, cap_s=1.5, window_s=300.0, max_deaths=12, slow_s=120.0)
+RESTARTS = RestartRules(base_s=0.25, cap_s=1.0, window_s=300.0, max_deaths=12, slow_s=120.0)
 GONE_S = 15.0  # a source that is seen to be gone is tried no oftener
 ARGUS_FAILURES = 3  # from which on it is not the camera alone
 ARGUS_STOP_S = 2.0  # a client that is killed leaves its session behind in nvargus-daemon, and the sensor busy
@@ -138,6 +138,7 @@ class Camera:
             RESTARTS,
             grace_s=ARGUS_STOP_S if self._argus else 1.0,
             wait=self._wait,
+            starts_ahead=True,
         )
         self.upkeep = Upkeep(name, self.rules, self.supervisor, publisher, clock, rng)
         self._probe = probe_of(source)
@@ -185,6 +186,7 @@ class Camera:
                 share=self._share,
                 frozen_after_s=self.rules.frozen_after_s,
                 noisy=self.watch.noisy,
+                fps=self.watch.known_fps,
             ),
             pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, ring.wake_fd)],
             term_s=ARGUS_STOP_S if self._argus else 0.0,

@@ -44,7 +44,7 @@ class StillSource:
         """Nothing is held."""
 
 
-def open_still(camera: str, spec: SourceSpec) -> FrameSource:
+def open_still(camera: str, spec: SourceSpec, fps: float | None = None) -> FrameSource:
     """Raises SourceError for anything but a synthetic source."""
     if not isinstance(spec, SyntheticSpec):
         raise SourceError(f"camera {camera} is no synthetic one", code="source")

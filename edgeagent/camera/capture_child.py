@@ -38,6 +38,8 @@ SLACK_S = 2.0  # on top of what a read may take: stats come once a second, and a
 UNUSABLE_IN_A_ROW = 30
 SKIP_AT_ONCE = 10
 
+Opener = Callable[[str, SourceSpec, float | None], FrameSource]
+
 
 @dataclass
 class Tally:
@@ -60,7 +62,7 @@ class Capture:
         channel: ControlChannel,
         start: CaptureStart,
         writers: list[RingWriter],
-        open_source: Callable[[str, SourceSpec], FrameSource] = open_source,
+        open_source: Opener = open_source,
     ) -> None:
         self._channel = channel
         self._open_source = open_source
@@ -98,7 +100,7 @@ class Capture:
     def _open(self) -> None:
         self._close()
         self._channel.beat(self._start.source.open_timeout_s + 5.0)
-        source = self._open_source(self._start.camera, self._start.source)
+        source = self._open_source(self._start.camera, self._start.source, self._start.fps)
         self._source = source
         if source.fps != self._timetable.fps:  # else a file that starts again goes on in its rhythm
             self._timetable = Timetable(source.fps)
@@ -242,8 +244,10 @@ class Capture:
             self._look_for_life(image)
 
     def _look_for_life(self, image: Image) -> None:
-        now_s = time.monotonic()
+        now_s, had_moved = time.monotonic(), self._stillness.moved
         self._stillness.look(image, now_s)
+        if self._stillness.moved and not had_moved:
+            self._tally.next_stats_s = 0.0  # told at once: after a frozen picture somebody waits for it
         still_s = self._stillness.unchanged_s(now_s)
         if still_s >= self._start.frozen_after_s:
             raise SourceError(
@@ -298,17 +302,18 @@ class Capture:
                 height=height,
                 unchanged_s=round(self._stillness.unchanged_s(now), 3),
                 noisy=self._stillness.noisy,
+                moved=self._stillness.moved or not self._judges,
             )
         )
         self._beat()
 
 
-def main(channel: ControlChannel, open_from: Callable[[str, SourceSpec], FrameSource] = open_source) -> int:
+def main(channel: ControlChannel, open_from: Opener = open_source) -> int:
+    quiet_opencv()  # before it is asked for anything: the agent starts us while a source is still away
     line = channel.receive(timeout_s=None)
     if line is None:
         return 0
     start = CaptureStart.model_validate_json(line)
-    quiet_opencv()
     with ExitStack() as stack:
         writers = [stack.enter_context(RingWriter(ring.fd, ring.wake_fds)) for ring in start.rings]
         return Capture(channel, start, writers, open_from).run()

@@ -43,6 +43,7 @@ class Look:
     unusable: int
     size: tuple[int, int] | None = None
     unchanged_s: float = 0.0
+    moved: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def judge(state: HealthState, look: Look, promise: Promise) -> HealthState:
         state, last = reopen(state), None
     kept = tuple(old for old in state.looks if look.at_s - old.at_s <= WINDOW_S)
     state = replace(state, looks=(*kept, look))
-    good = last is not None and look.frames > last.frames and look.unchanged_s == 0.0
+    new = look.moved or not _was_frozen(state)  # a first picture may be the frozen one again
+    good = last is not None and look.frames > last.frames and look.unchanged_s == 0.0 and new
     state = _settle(state, look.at_s, good, max(PATIENCE_S, 2 / promise.fps if promise.fps else 0.0))
     return replace(state, doubts=tuple(_doubts(state, promise)))
 
@@ -108,9 +110,13 @@ def _settle(state: HealthState, now_s: float, good: bool, patience_s: float) -> 
     since_s = now_s if state.good_since_s is None else state.good_since_s
     proven = now_s - since_s >= GOOD_S
     failures = 0 if proven else state.failures
-    frozen = state.failed is not None and state.failed.code == FROZEN  # it may take a while to show that it still is
-    failed = None if proven or (failures <= 1 and not frozen) else state.failed
+    failed = None if proven or (failures <= 1 and not _was_frozen(state)) else state.failed
     return replace(state, good_since_s=since_s, moved_s=moved_s, proven=proven, failures=failures, failed=failed)
+
+
+def _was_frozen(state: HealthState) -> bool:
+    """It may take a while to show that it still is."""
+    return state.failed is not None and state.failed.code == FROZEN
 
 
 def _doubts(state: HealthState, promise: Promise) -> Iterator[Verdict]:

@@ -26,7 +26,8 @@ class CaptureStart(Message):
     the child believes them.
 
     A live source whose picture stays the same for `frozen_after_s` is given up (0: never); `noisy` tells that a capture
-    before has seen noise in its pictures, without which nothing is called frozen (stillness.py).
+    before has seen noise in its pictures, without which nothing is called frozen (stillness.py). `fps` is the rate that
+    a capture before has found: with it a stream is open sooner.
     """
 
     kind: Literal["start"] = "start"
@@ -37,6 +38,7 @@ class CaptureStart(Message):
     share: float = Field(default=1.0, gt=0, le=1)
     frozen_after_s: float = 0.0
     noisy: bool = False
+    fps: float | None = None
 
 
 class SetShare(Message):
@@ -65,7 +67,8 @@ class Opened(Message):
 class CaptureStats(Message):
     """Once a second. `frames` counts since the source was opened; `unusable` are frames that could not be read, `shed`
     those that were left out because of the share. `width` and `height` are of the newest frame, 0 before the first;
-    `unchanged_s` tells for how long the picture has been the same although this camera's pictures are `noisy`."""
+    `unchanged_s` tells for how long the picture has been the same although this camera's pictures are `noisy`; `moved`,
+    that one has been another than the one before, or that nobody has to look for that."""
 
     kind: Literal["stats"] = "stats"
     frames: int
@@ -76,6 +79,7 @@ class CaptureStats(Message):
     height: int = 0
     unchanged_s: float = 0.0
     noisy: bool = False
+    moved: bool = True
 
 
 class Ended(Message):

@@ -16,7 +16,7 @@ import anyio
 
 from edgeagent.camera.spec import GStreamerSpec, RtspSpec, SourceSpec, V4l2Spec
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 ANSWER_WITHIN_S = 2.0
 ANSWER_BYTES = 512
 _PORTS = {"rtsp": 554, "rtsps": 322}

@@ -49,10 +49,12 @@ def is_clipped(seen: Image) -> bool:
 
 
 class Stillness:
-    """One camera's pictures. `noisy`: they are known to show noise, from a capture before this one."""
+    """One camera's pictures. `noisy`: they are known to show noise, from a capture before this one. `moved`: one has
+    been another than the one before, since the source was opened."""
 
     def __init__(self, noisy: bool, now_s: float) -> None:
         self.noisy = noisy
+        self.moved = False
         self._seen: Image | None = None
         self._changed_s = now_s
         self._equal = 0
@@ -68,13 +70,14 @@ class Stillness:
         if not self.noisy:
             self._learn(0.0 if same else spread(before, self._seen))
         if not same or is_clipped(self._seen):
+            self.moved = True
             self._changed(now_s)
         else:
             self._equal += 1
 
     def restart(self, now_s: float) -> None:
         """The source was opened anew: the time without a change counts from here."""
-        self._seen = None
+        self._seen, self.moved = None, False
         self._changed(now_s)
 
     def _changed(self, now_s: float) -> None:

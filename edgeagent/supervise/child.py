@@ -82,6 +82,10 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        return self._reaped() is not None
+
     def _weigh(self) -> None:
         """Make the child the kernel's first choice when memory or processors run short."""
         with contextlib.suppress(ProcessLookupError, PermissionError):

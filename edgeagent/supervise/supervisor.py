@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -54,7 +55,9 @@ class Supervisor:
     `make_spec` is asked anew for each start, so a restarted child gets the settings of now. `on_line` is handed
     every line that is neither a heartbeat nor a fault; when it raises ValidationError, ChildError or LookupError,
     the child has broken its protocol. `wait` is what passes the time before the next start: an owner that can see that
-    a start is of use already, or not yet, waits less or longer than it was told.
+    a start is of use already, or not yet, waits less or longer than it was told. With `starts_ahead` the next process
+    is started before that time and has its imports behind it afterwards: it hears its first message when its work may
+    begin. Its spec is then made twice, before the time and after it.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Supervisor:
         grace_s: float = 1.0,
         start_allowance_s: float = START_ALLOWANCE_S,
         wait: Callable[[float], Awaitable[None]] = anyio.sleep,
+        *,
+        starts_ahead: bool = False,
     ) -> None:
         self.name = name
         self._make_spec = make_spec
@@ -80,9 +85,11 @@ class Supervisor:
         self._grace_s = grace_s
         self._start_allowance_s = start_allowance_s
         self._wait = wait
+        self._starts_ahead = starts_ahead
         self._restart = RestartState()
         self._fault: Fault | None = None
         self._child: Child | None = None
+        self._next: Child | None = None
         self._renewing = False
 
     @property
@@ -124,24 +131,47 @@ class Supervisor:
         except anyio.get_cancelled_exc_class():
             self._tell("stopped")
             raise
+        finally:
+            await self._drop_next()
 
     async def _back_off(self, code: int) -> None:
         self._restart, restart = decide_restart(self._rules, self._restart, self._now_s(), self._rng.random())
         self._tell("failing" if restart.failing else "waiting", self._reason(code), signal=max(0, -code))
+        if self._starts_ahead:
+            with suppress(OSError):  # then it is tried again after the wait, and told
+                self._next = Child(self._make_spec())
         await self._wait(restart.delay_s)
+
+    async def _started(self, spec: ChildSpec) -> Child:
+        """A process for this spec: the one that was started ahead, where it still runs and holds the same descriptors.
+
+        Raises OSError.
+        """
+        child = self._next
+        if child is not None and not child.ended and list(child.spec.pass_fds) == list(spec.pass_fds):
+            self._next = None
+            return child
+        await self._drop_next()
+        return Child(spec)
+
+    async def _drop_next(self) -> None:
+        child, self._next = self._next, None
+        if child is not None:
+            await child.kill()
+            child.close()
 
     async def _one_life(self) -> int:
         self._fault, self._renewing = None, False
         spec = self._make_spec()
         try:
-            child = Child(spec)
+            child = await self._started(spec)
         except OSError as error:
             self._blame("not_started", "hardware", f"{self.name} could not be started: {error.strerror or error}")
             return NOT_STARTED
         self._child = child
         try:
             self._tell("starting")
-            return await self._listen(child)
+            return await self._listen(child, spec.first)
         except anyio.get_cancelled_exc_class():
             await child.end(Stop(), self._grace_s)
             raise
@@ -149,11 +179,11 @@ class Supervisor:
             self._child = None
             child.close()
 
-    async def _listen(self, child: Child) -> int:
+    async def _listen(self, child: Child, first: Message) -> int:
         """The exit code of the child's life, however it ends."""
         hearing = Hearing(child, self._on_line, self._clock, self._start_allowance_s)
         with anyio.move_on_after(self._start_allowance_s):
-            await child.send(child.spec.first)
+            await child.send(first)
         ending = await hearing.listen()
         self._fault = hearing.fault
         if ending == "over":

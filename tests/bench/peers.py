@@ -1,11 +1,12 @@
-"""What a frame costs outside the engine, beside a neighbour's: `python tests/bench/peers.py [--frames N] [--json]`.
+"""What a frame costs outside the engine, beside its neighbours': `python tests/bench/peers.py [--frames N] [--json]`.
 
 One network (the shape of YOLOv8n, random weights), the same frames (the synthetic conveyor, 640x480), ONNX Runtime on
-one thread, CPU time. The neighbour is Ultralytics' `predict`, installed from the package index into a virtual
-environment of its own under PEERS_DIR (default: ~/.cache/edgeagent-peers); where that cannot be had it is skipped, and
-why is said.
+one thread, CPU time. The neighbours are Ultralytics' `predict` and Roboflow inference's `InferencePipeline`, each
+installed from the package index into a virtual environment of its own under PEERS_DIR (default:
+~/.cache/edgeagent-peers); one that cannot be had is skipped, and why is said.
 
-- Theirs: the process's CPU time of `predict` on a frame, less that of ONNX Runtime's `run` within it.
+- Theirs (peer_ultralytics.py, peer_roboflow.py): the process's CPU time from a frame to its detections in Python, less
+  that of ONNX Runtime's runs within it. Roboflow's pipeline has its threads in it, and takes the frames from memory.
 - Ours, measured the same way: the same steps in one process with the agent's own parts, from the camera's picture to
   the bytes of the message (letterbox into a ring, the engine, NMS, source pixels, JSON, the agent's message), less
   the time within the engine.
@@ -13,11 +14,11 @@ why is said.
   with a null engine that finds as many things as the network does. Theirs has no processes and no MQTT.
 
 Our engines have the normalisation of the pixels and the choice of candidates within them
-(docs/decisions/0004-graft.md), theirs do that outside. So what these parts cost inside our engine is told beside it
-(ONNX Runtime's own profile), and the share with them counted as ours.
+(docs/decisions/0004-graft.md), the neighbours do that outside. So what these parts cost inside our engine is told
+beside it (ONNX Runtime's own profile), and the share with them counted as ours.
 
-PEERS_PIP: what else pip is given, for example "torch==2.13.0+cpu" where such a wheel is at hand: the index's own torch
-brings gigabytes for a GPU.
+PEERS_PIP: what else pip is given for Ultralytics, for example "torch==2.13.0+cpu torchvision==0.28.0+cpu" where such
+wheels are at hand (they go together): the index's own torch brings gigabytes for a GPU. Roboflow's package wants that.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,44 +75,49 @@ classes = [{classes}]
 width = 640
 height = 640
 """
-THEIRS = r"""
-import json, sys, time
-import numpy as np, onnxruntime, torch, cv2
-torch.set_num_threads(1); cv2.setNumThreads(1)
-inside = [0.0]
-class OneThread(onnxruntime.InferenceSession):
-    def __init__(self, path, sess_options=None, providers=None, **more):
-        options = sess_options or onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        super().__init__(path, options, providers=["CPUExecutionProvider"])
-    def run(self, *given, **more):
-        began = time.process_time()
-        try:
-            return super().run(*given, **more)
-        finally:
-            inside[0] += time.process_time() - began
-    def run_with_iobinding(self, *given, **more):
-        began = time.process_time()
-        try:
-            return super().run_with_iobinding(*given, **more)
-        finally:
-            inside[0] += time.process_time() - began
-onnxruntime.InferenceSession = OneThread
-import ultralytics
-model = ultralytics.YOLO(sys.argv[1], task="detect")
-frames = np.load(sys.argv[2])
-taken, found = [], []
-for number in range(-3, int(sys.argv[3])):
-    inside[0], began = 0.0, time.process_time()
-    frame, score = frames[number % len(frames)], float(sys.argv[4])
-    result = model.predict(frame, imgsz=640, conf=score, iou=0.5, verbose=False, device="cpu")[0]
-    boxes = result.boxes.xyxy.numpy(), result.boxes.conf.numpy(), result.boxes.cls.numpy()
-    total = time.process_time() - began
-    if number >= 0:
-        taken.append((total - inside[0], inside[0])); found.append(len(boxes[0]))
-print(json.dumps({"version": ultralytics.__version__, "outside_us": [1e6 * a for a, _ in taken],
-                  "engine_us": [1e6 * b for _, b in taken], "found": found}))
-"""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A neighbour: what pip is asked for, what must be importable then, and the script that its interpreter runs."""
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    module: str
+    environment: dict[str, str]
+
+    @property
+    def python(self) -> Path:
+        return PEERS_DIR / self.name / "bin" / "python"
+
+    @property
+    def script(self) -> Path:
+        return Path(__file__).with_name(f"peer_{self.name}.py")
+
+
+PEERS = (
+    Peer(
+        "ultralytics",
+        "Ultralytics",
+        ("ultralytics", "onnxruntime", *shlex.split(os.environ.get("PEERS_PIP", ""))),
+        "ultralytics",
+        {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"},
+    ),
+    Peer(
+        "roboflow",
+        "Roboflow inference",
+        ("inference-cpu",),
+        "inference",
+        {
+            "OFFLINE_MODE": "True",
+            "ALLOW_INFERENCE_MODELS_DIRECTLY_ACCESS_LOCAL_PACKAGES": "True",
+            "ONNXRUNTIME_EXECUTION_PROVIDERS": "[CPUExecutionProvider]",
+            "METRICS_ENABLED": "False",
+            "TELEMETRY_OPT_OUT": "True",
+        },
+    ),
+)
 
 
 def main() -> int:
@@ -122,15 +129,18 @@ def main() -> int:
         folder = Path(name)
         pictures = conveyor(24)
         subject = bundle(folder)
-        told: dict[str, Any] = {"ultralytics": ultralytics(folder, pictures, options.frames)}
+        np.save(folder / "frames.npy", pictures)
+        told: dict[str, Any] = {peer.name: theirs(peer, folder, options.frames) for peer in PEERS}
         told["ours"] = ours(subject, pictures, folder, options.frames)
-    theirs = told["ultralytics"].get("outside_us")
-    if theirs:
-        told["share"] = round(told["ours"]["outside_us"] / theirs, 3)
-        told["share_with_grafts"] = round((told["ours"]["outside_us"] + told["ours"]["grafts_us"]) / theirs, 3)
-        told["wanted_share"] = WANTED_SHARE
+    compared = [told[peer.name] for peer in PEERS if "skipped" not in told[peer.name]]
+    for one in compared:
+        one["share"] = round(told["ours"]["outside_us"] / one["outside_us"], 3)
+        one["share_with_grafts"] = round(
+            (told["ours"]["outside_us"] + told["ours"]["grafts_us"]) / one["outside_us"], 3
+        )
+        one["wanted_share"] = WANTED_SHARE
     print(json.dumps(told) if options.json else "\n".join(lines(told)))
-    return 0 if not theirs or told["share"] <= WANTED_SHARE else 1
+    return 1 if any(one["share"] > WANTED_SHARE for one in compared) else 0
 
 
 def conveyor(count: int) -> np.ndarray:
@@ -169,43 +179,40 @@ def boxed(frame: np.ndarray) -> np.ndarray:
 # theirs
 
 
-def ultralytics(folder: Path, pictures: np.ndarray, frames: int) -> dict[str, Any]:
+def theirs(peer: Peer, folder: Path, frames: int) -> dict[str, Any]:
     """Median CPU us a frame, or why there is none."""
-    python = PEERS_DIR / "ultralytics" / "bin" / "python"
-    if why := _installed(python):
+    if why := _installed(peer):
         return {"skipped": why}
-    np.save(folder / "frames.npy", pictures)
     given = [str(folder / "yolov8n.onnx"), str(folder / "frames.npy"), str(frames), str(MIN_SCORE)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
+    environment = {**os.environ, **peer.environment, "OMP_NUM_THREADS": "1", "MODEL_CACHE_DIR": str(folder / "cache")}
     done = subprocess.run(
-        [str(python), "-c", THEIRS, *given], capture_output=True, text=True, timeout=RUN_S, check=False, env=environment
+        [str(peer.python), str(peer.script), *given],
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+        env=environment,
     )
     if done.returncode:
         return {"skipped": f"it does not run: {(done.stderr.strip().splitlines() or ['it says nothing'])[-1]}"}
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    return {
-        "version": told["version"],
-        "frames": frames,
-        "outside_us": round(statistics.median(told["outside_us"]), 1),
-        "engine_us": round(statistics.median(told["engine_us"]), 1),
-        "found": round(statistics.mean(told["found"]), 1),
-    }
+    told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
 
 
-def _installed(python: Path) -> str:
+def _installed(peer: Peer) -> str:
     """Empty when it can be run; else why it cannot be had."""
-    if not python.exists():
-        python.parent.parent.mkdir(parents=True, exist_ok=True)
-        wanted = ["ultralytics", "onnxruntime", *shlex.split(os.environ.get("PEERS_PIP", ""))]
+    python, place = str(peer.python), peer.python.parent.parent
+    if not peer.python.exists():
+        place.mkdir(parents=True, exist_ok=True)
         for command in (
-            [sys.executable, "-m", "venv", str(python.parent.parent)],
-            [str(python), "-m", "pip", "install", "-q", *wanted],
+            [sys.executable, "-m", "venv", str(place)],
+            [python, "-m", "pip", "install", "-q", *peer.packages],
         ):
             done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
             if done.returncode:
                 return f"it cannot be installed: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}"
-    done = subprocess.run([str(python), "-c", "import ultralytics"], capture_output=True, text=True, check=False)
-    return "" if not done.returncode else f"it is not whole: {done.stderr.strip().splitlines()[-1]}; remove {PEERS_DIR}"
+    done = subprocess.run([python, "-c", f"import {peer.module}"], capture_output=True, text=True, check=False)
+    return "" if not done.returncode else f"it is not whole: {done.stderr.strip().splitlines()[-1]}; remove {place}"
 
 
 # ours
@@ -276,21 +283,23 @@ def _grafts_us(subject: Subject, pictures: np.ndarray) -> float:
 
 
 def lines(told: dict[str, Any]) -> list[str]:
-    peer, own = told["ultralytics"], told["ours"]
+    own = told["ours"]
     text = [
         f"ours: {own['outside_us']:.0f} us of CPU a frame outside the engine, {own['found']} detections; "
         f"{own['grafts_us']:.0f} us in the engine for what theirs does outside; with all processes and MQTT "
         f"{own['processes_us']:.0f} us"
     ]
-    if "skipped" in peer:
-        return [*text, f"Ultralytics: skipped, {peer['skipped']}"]
-    return [
-        *text,
-        f"Ultralytics {peer['version']}: {peer['outside_us']:.0f} us outside the engine, {peer['engine_us']:.0f} in "
-        f"it, {peer['found']} detections",
-        f"ours is {told['share']:.2f} of theirs (wanted: at most {WANTED_SHARE}), {told['share_with_grafts']:.2f} with "
-        "the grafts",
-    ]
+    for peer in PEERS:
+        one = told[peer.name]
+        if "skipped" in one:
+            text.append(f"{peer.title}: skipped, {one['skipped']}")
+            continue
+        text.append(
+            f"{peer.title} {one['version']}: {one['outside_us']:.0f} us outside the engine, {one['engine_us']:.0f} in "
+            f"it, {one['found']} detections; ours is {one['share']:.2f} of it (wanted: at most {WANTED_SHARE}), "
+            f"{one['share_with_grafts']:.2f} with the grafts"
+        )
+    return text
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A real RTSP server on GStreamer: `python3 rtsp_server.py PORT`. For the interpreter that has GStreamer's bindings.
 
-`/belt` shows a ball that moves, `/noise` a picture that is nothing but noise, as a sensor's is in small. Lines on its
-standard input act on the cameras that play: `freeze` and `thaw` the noise, `mute` and `speak` (no data is sent, and the
-connection stays), `size W H`, `rate FPS`.
+`/belt` shows a ball that moves, `/noise` a picture that is nothing but noise, as a sensor's is in small; `/untold` is
+the belt without a word of its rate in the stream's description. Lines on its standard input act on the cameras that
+play: `freeze` and `thaw` the noise, `mute` and `speak` (no data is sent, and the connection stays), `size W H`,
+`rate FPS`.
 """
 
 from __future__ import annotations
@@ -19,20 +20,21 @@ CAPS = "video/x-raw,format=I420,width={width},height={height},framerate={rate}/1
 STILL_COLOUR = 0xFF808080
 PICTURE = (
     "( videotestsrc name=picture is-live=true pattern={pattern} ! capsfilter name=caps caps={caps} ! "
-    "valve name=gate ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
+    "valve name=gate ! jpegenc ! {filter}rtpjpegpay name=pay0 pt=26 )"
 )
+UNTOLD = "capssetter join=false replace=true caps=image/jpeg,width=160,height=120 ! "
 
 
 class Camera:
     """The knobs of one mount point; they hold for whoever connects, now or later."""
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, filter: str = "") -> None:
         self.pattern = self.live_pattern = pattern
         self.muted = False
         self.width, self.height, self.rate = 160, 120, 25
         self.media: list[Gst.Element] = []
         self.factory = GstRtspServer.RTSPMediaFactory()
-        self.factory.set_launch(PICTURE.format(pattern=pattern, caps=self.caps()))
+        self.factory.set_launch(PICTURE.format(pattern=pattern, caps=self.caps(), filter=filter))
         self.factory.set_shared(True)
         self.factory.connect("media-configure", self._made)
 
@@ -73,7 +75,7 @@ def main() -> None:
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(sys.argv[1])
-    cameras = {"/belt": Camera("ball"), "/noise": Camera("snow")}
+    cameras = {"/belt": Camera("ball"), "/noise": Camera("snow"), "/untold": Camera("ball", UNTOLD)}
     for path, camera in cameras.items():
         server.get_mount_points().add_factory(path, camera.factory)
     if server.attach(None) == 0:

@@ -75,7 +75,13 @@ class Child:
     """One life of a capture child."""
 
     def __init__(
-        self, source: SourceSpec, rings: Rings, resume_after: int | None, command: Sequence[str], env: dict[str, str]
+        self,
+        source: SourceSpec,
+        rings: Rings,
+        resume_after: int | None,
+        command: Sequence[str],
+        env: dict[str, str],
+        fps: float | None,
     ) -> None:
         self._sock, theirs = socket.socketpair()
         with theirs:
@@ -85,7 +91,7 @@ class Child:
         self.heard: list[tuple[float, Message]] = []
         self._buffer, self._next = LineBuffer(), 0
         outputs = [RingOutput(fd=fd, wake_fds=[wake]) for fd, wake in zip(rings.fds, rings.wakes, strict=True)]
-        self.send(CaptureStart(camera="cam", source=source, rings=outputs, resume_after=resume_after))
+        self.send(CaptureStart(camera="cam", source=source, rings=outputs, resume_after=resume_after, fps=fps))
 
     def send(self, message: Message) -> None:
         self._sock.sendall(message.line())
@@ -157,9 +163,11 @@ def capture(
     to: Rings,
     resume_after: int | None = None,
     command: Sequence[str] = (sys.executable, "-m", "edgeagent.camera.capture_child"),
+    *,
+    fps: float | None = None,
     **env: str,
 ) -> Iterator[Child]:
-    child = Child(source, to, resume_after, command, env)
+    child = Child(source, to, resume_after, command, env, fps)
     try:
         yield child
     finally:

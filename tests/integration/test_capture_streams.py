@@ -98,6 +98,24 @@ def test_rtsp_frames_arrive(transport: str) -> None:
 
 
 @needs_rtsp_server
+@pytest.mark.parametrize(
+    ("path", "before", "fps"),
+    [("untold", None, 25.0), ("untold", 12.5, 12.5), ("belt", None, 25.0), ("belt", 12.5, 25.0)],
+)
+def test_a_rate_of_before_is_not_measured_again_and_what_the_stream_says_goes_first(
+    path: str, before: float | None, fps: float
+) -> None:
+    port = free_port()
+    source = RtspSpec(url=f"rtsp://127.0.0.1:{port}/{path}")
+    with rtsp_server(port), rings() as made, capture(source, made, fps=before) as child:
+        opened = child.until(Opened)
+        assert (opened.fps, opened.fps_known) == (fps, True)
+        made.newest(after=0)
+        child.send(Stop())
+        assert child.exit_code() == 0
+
+
+@needs_rtsp_server
 def test_a_path_that_the_server_does_not_know_is_told() -> None:
     port = free_port()
     with rtsp_server(port), rings() as made:

@@ -49,6 +49,7 @@ class Stage:
         grace_s: float = 0.1,
         start_allowance_s: float = WAIT_S,
         wait: Callable[[float], Awaitable[None]] = anyio.sleep,
+        starts_ahead: bool = False,
     ) -> None:
         self.states: list[ChildState] = []
         self.hellos: list[Hello] = []
@@ -67,6 +68,7 @@ class Stage:
             grace_s,
             start_allowance_s,
             wait,
+            starts_ahead=starts_ahead,
         )
 
     def _line(self, line: bytes) -> None:

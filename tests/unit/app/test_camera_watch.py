@@ -124,6 +124,18 @@ def test_frames_that_were_shed_count_as_frames(scene: Scene) -> None:
     assert scene.told.notes == [("ok", "")]
 
 
+def test_the_rate_of_before_is_for_the_captures_after_a_failure(scene: Scene) -> None:
+    scene.opened()
+    assert scene.camera.watch.known_fps is None
+    scene.died()
+    assert scene.camera.watch.known_fps == 25.0
+    scene.opened(Opened(width=640, height=480, fps=30.0, fps_known=False))
+    assert scene.camera.watch.known_fps is None, "that was a guess"
+    scene.opened()
+    scene.seconds(20)
+    assert scene.camera.watch.known_fps is None, "it has worked for a while"
+
+
 def test_noise_once_seen_is_remembered_for_the_captures_to_come(scene: Scene) -> None:
     scene.opened()
     scene.seconds(1, noisy=True)

@@ -24,13 +24,21 @@ class Run:
         self.told: list[tuple[float, str, str]] = []
 
     def go(
-        self, seconds: int, fps: float = 25.0, bad: float = 0.0, size: tuple[int, int] = SIZE, still_s: float = 0.0
+        self,
+        seconds: int,
+        fps: float = 25.0,
+        bad: float = 0.0,
+        size: tuple[int, int] = SIZE,
+        still_s: float = 0.0,
+        *,
+        moved: bool = True,
     ) -> Run:
         for _ in range(seconds):
             self.now_s += 1.0
             self.frames += round(fps * (1 - bad))
             self.unusable += round(fps * bad)
-            self.state = judge(self.state, Look(self.now_s, self.frames, self.unusable, size, still_s), self.promise)
+            look = Look(self.now_s, self.frames, self.unusable, size, still_s, moved)
+            self.state = judge(self.state, look, self.promise)
             self._note()
         return self
 
@@ -136,6 +144,16 @@ def test_pictures_that_do_not_change_are_no_recovery() -> None:
     assert run.word == ("failed", "source_frozen")
     assert run.go(5).word == ("degraded", "source_recovering")
     assert run.go(int(GOOD_S)).word == ("ok", "")
+
+
+def test_the_first_picture_after_a_frozen_one_is_no_recovery_until_another_comes() -> None:
+    run = Run().go(20).fail("source_frozen").go(1, fps=0, moved=False).go(1, fps=1, moved=False)
+    assert run.word == ("failed", "source_frozen")
+    assert run.go(1, fps=1).word == ("degraded", "source_recovering")
+
+
+def test_the_first_picture_after_any_other_failure_is_a_recovery() -> None:
+    assert Run().go(20).fail().go(1, fps=0, moved=False).go(1, fps=1, moved=False).word == ("ok", "")
 
 
 def test_a_slow_camera_recovers_although_not_every_second_has_a_frame() -> None:

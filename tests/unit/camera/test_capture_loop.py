@@ -46,7 +46,7 @@ class Script:
     passed_over: int = 0
     closed: int = 0
 
-    def open(self, camera: str, spec: SourceSpec) -> Script:
+    def open(self, camera: str, spec: SourceSpec, fps: float | None) -> Script:
         self._rest = list(self.plays[min(self.opened, len(self.plays) - 1)])
         self.opened += 1
         return self
@@ -327,3 +327,13 @@ def test_the_first_frame_is_told_at_once(hall: Hall) -> None:
     with pytest.raises(AgentGone):
         hall.run(Script([[*numbered(3), AgentGone()]]), LIVE)
     assert [word.frames for word in hall.said() if isinstance(word, CaptureStats)] == [0, 1]
+
+
+def test_a_picture_that_is_another_than_the_one_before_is_told_at_once(hall: Hall) -> None:
+    """And that none has been, until then."""
+    still = picture(64, 64, 120)
+    frames = [still, still, *restless(2), AgentGone()]
+    with pytest.raises(AgentGone):
+        hall.run(Script([frames]), LIVE, frozen_after_s=60.0, noisy=True)
+    told = [(word.frames, word.moved) for word in hall.said() if isinstance(word, CaptureStats)]
+    assert told == [(0, False), (1, False), (3, True)]

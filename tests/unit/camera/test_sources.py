@@ -131,6 +131,12 @@ def test_a_missing_device_is_told_with_the_names_that_stay(tmp_path: Path) -> No
     assert _where_cameras_are(missing, tmp_path).endswith(f"write {by_id}/usb-Maker_Cam_1234-video-index0")
 
 
+def test_the_rate_of_before_stands_in_for_one_that_the_source_does_not_know() -> None:
+    untold = OpenCvCapture(FakeCapture(FPS=90000.0), paced=False, ends=False, fps=12.5)
+    assert (untold.fps, untold.fps_known) == (12.5, True)
+    assert OpenCvCapture(FakeCapture(FPS=25.0), paced=False, ends=False, fps=12.5).fps == 25.0
+
+
 def test_a_rate_that_was_guessed_is_told_from_one_that_is_known() -> None:
     assert OpenCvCapture(FakeCapture(FPS=12.5), paced=False, ends=False).fps_known
     assert not OpenCvCapture(FakeCapture(), paced=False, ends=False).fps_known

@@ -125,3 +125,13 @@ def test_clipped_is_nearly_all_of_it() -> None:
     assert is_clipped(picture)
     picture[:24] = 128
     assert not is_clipped(picture)
+
+
+def test_a_picture_has_moved_when_one_is_another_than_the_one_before() -> None:
+    frozen = noisy(scene())
+    stillness = shown([frozen] * 3, known=True)
+    assert not stillness.moved
+    stillness.look(noisy(scene()), 1.0)
+    assert stillness.moved
+    stillness.restart(2.0)
+    assert not stillness.moved
