@@ -1,0 +1,156 @@
+"""A device that is set and commanded over MQTT, as install.sh has put it there: through boots and power cuts.
+
+The broker is a real mosquitto in the machine; the agent is the service's unprivileged user, and asks the helper's
+socket for what needs root.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from container_feed import RESULT, STATUS, Feed, Operator
+from install_kit import BOARD_SOCKET, Device, device, installed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+KEPT = {"pipelines": {"parts": {"min_score": 0.6}}}
+DEAD = {"cameras": {"belt": {"source": {"type": "rtsp", "url": "rtsp://127.0.0.1:1/x", "open_timeout_s": 0.5}}}}
+COMMAND, STATE = "/opt/edgeagent/current/bin/edgeagent", "/var/lib/edgeagent"
+SET_MODE = """
+import socket
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect({socket!r})
+except PermissionError as error:
+    print(error.strerror)
+"""
+
+
+@contextmanager
+def again(root: Path) -> Iterator[tuple[Device, Feed, Operator]]:
+    """The machine is booted once more; results come."""
+    with device(root) as found, found.listening() as feed:
+        feed.wait(RESULT)
+        yield found, feed, Operator(found.machine, feed)
+
+
+def test_a_device_that_is_set_and_commanded_over_mqtt(root: Path) -> None:
+    with installed(root) as (found, feed):
+        operator = Operator(found.machine, feed)
+        a_wish_is_tried_and_kept(found, operator)
+        a_bad_wish_is_taken_back(found, feed, operator)
+        a_picture_is_taken(feed, operator)
+        a_power_intent_goes_through_the_helper(found, operator)
+        a_command_has_one_effect(found, operator)
+    with again(root) as (found, feed, operator):
+        what_was_kept_is_in_force(found, operator)
+        a_command_has_no_effect_after_a_boot(found, operator)
+        operator.wish(3, {"pipelines": {"parts": {"iou": 0.3}}}, trial_s=600)
+        operator.reported(3, "trial")
+        found.machine.cut_power()
+    with again(root) as (found, feed, operator):
+        a_trial_that_was_cut_off_is_undone(found, operator)
+        operator.command("build", "anew", pipeline="parts", force=True)
+        cut_while_the_engine_is_written(found)
+    with again(root) as (found, feed, operator):
+        the_store_is_whole_and_the_build_was_taken_up_again(found, feed, operator)
+
+
+def a_wish_is_tried_and_kept(found: Device, operator: Operator) -> None:
+    operator.wish(1, KEPT, trial_s=2)
+    operator.reported(1, "trial")
+    kept = operator.reported(1, "committed")
+    assert (kept["in_force"], kept["desired"]) == (1, KEPT)
+    assert min_score(found) == ["0.6", "desired"]
+
+
+def min_score(found: Device) -> list[str]:
+    """Its value and its layer, as the device's own command line says."""
+    lines = found.machine.run(COMMAND, "config", "show", "/etc/edgeagent/config.toml").splitlines()
+    return next(line.split()[1:3] for line in lines if line.startswith("pipelines.parts.min_score"))
+
+
+def a_bad_wish_is_taken_back(found: Device, feed: Feed, operator: Operator) -> None:
+    """By the device itself: the camera gives frames again, and what was kept before is in force."""
+    operator.wish(2, DEAD, trial_s=2)
+    back = operator.reported(2, "rolled_back")
+    assert back["in_force"] == 1 and "camera belt" in back["reason"], back
+    feed.flows()
+    assert min_score(found) == ["0.6", "desired"]
+
+
+def a_picture_is_taken(feed: Feed, operator: Operator) -> None:
+    done = operator.do("snapshot", "picture", camera="belt")
+    assert done["state"] == "succeeded", done
+    picture = feed.wait("/snap/belt/parts$").payload
+    assert picture["frame"] == done["result"]["frame"]
+
+
+def a_power_intent_goes_through_the_helper(found: Device, operator: Operator) -> None:
+    """The board's tool was started by root, because the agent's user asked; nobody else is let in."""
+    done = operator.do("power", "slower", intent="low-power")
+    assert (done["state"], done["result"]["mode"]) == ("succeeded", found.board_mode()) == ("succeeded", "7W"), done
+    found.machine.run("journalctl", "--sync")
+    said = found.machine.run("journalctl", "-u", "edgeagent-power.service", "-o", "cat")
+    uid = found.machine.run("id", "-u", "edgeagent")
+    assert re.search(rf"uid {uid}: set-mode id=\d+ reboot=False: done", said), said
+    asked = found.machine.run("python3", "-Ic", SET_MODE.format(socket=BOARD_SOCKET), user="nobody")
+    assert asked == "Permission denied"
+
+
+def a_command_has_one_effect(found: Device, operator: Operator) -> None:
+    """However often it comes."""
+    done = operator.do("restart", "once", camera="belt")
+    assert done["state"] == "succeeded", done
+    pid = done["result"]["pid"]
+    now = time.monotonic()
+    operator.command("restart", "once", camera="belt")
+    assert operator.answer("once", since_s=now)["result"] == done["result"]
+    assert capture_pid(found) == pid
+
+
+def capture_pid(found: Device) -> int:
+    return int(found.machine.run("sh", "-c", "grep -lz [c]apture_child /proc/[0-9]*/cmdline | cut -d/ -f3"))
+
+
+def what_was_kept_is_in_force(found: Device, operator: Operator) -> None:
+    """After an orderly boot. The wish that was taken back is still on the broker, and is not tried again."""
+    assert operator.reported(2, "rolled_back")["in_force"] == 1
+    assert min_score(found) == ["0.6", "desired"]
+
+
+def a_command_has_no_effect_after_a_boot(found: Device, operator: Operator) -> None:
+    pid, now = capture_pid(found), time.monotonic()
+    operator.command("restart", "once", camera="belt")
+    assert operator.answer("once", since_s=now)["state"] == "succeeded"
+    assert capture_pid(found) == pid
+
+
+def a_trial_that_was_cut_off_is_undone(found: Device, operator: Operator) -> None:
+    """At the boot; the device says so."""
+    back = operator.reported(3, "rolled_back")
+    assert (back["in_force"], back["desired"]) == (1, KEPT)
+    assert "ended during the trial" in back["reason"]
+    assert min_score(found) == ["0.6", "desired"]
+
+
+def cut_while_the_engine_is_written(found: Device) -> None:
+    """The power goes when the new engine's directory is there, and the old one has been set apart."""
+    engines = found.machine.path(f"{STATE}/engines")
+    while not list(engines.glob(".new-*")):
+        pass
+    found.machine.cut_power()
+
+
+def the_store_is_whole_and_the_build_was_taken_up_again(found: Device, feed: Feed, operator: Operator) -> None:
+    assert operator.answer("anew")["state"] == "succeeded"
+    feed.flows()
+    feed.wait(STATUS, lambda status: status["state"] == "ready", since_s=0)
+    verified = json.loads(found.machine.run(COMMAND, "engine", "verify", "--json", "--state", STATE))
+    print(verified)
+    print(sorted(p.name for p in found.machine.path(f"{STATE}/engines").iterdir()))
