@@ -54,7 +54,13 @@ calibration_frames = 16
 holdout_frames = 4
 calibration_interval_s = 0.0
 """
-
+KNOCK = """
+import socket
+try:
+    print(socket.socket(socket.AF_UNIX).connect({!r}) or "connected")
+except OSError as error:
+    print(error.strerror)
+"""
 
 HELPER = "/opt/edgeagent/current/libexec/edgeagent-power --allow-group edgeagent --idle-exit 60"
 DROP_INS = {
@@ -119,6 +125,10 @@ class Device:
         """The power mode of the board, by name."""
         said = self.machine.run(f"{BOARD}/bin/nvpmodel", "-q")
         return said.splitlines()[0].rpartition(":")[2].strip()
+
+    def knock(self, user: str) -> str:
+        """What becomes of a user who wants to speak to the power helper."""
+        return self.machine.run("python3", "-Ic", KNOCK.format(BOARD_SOCKET), user=user)
 
     def put_release(self, name: str, change: Callable[[Path], None], version: str) -> str:
         """A bundle of another release in the machine: this one, changed. The path of its install.sh."""

@@ -16,7 +16,6 @@ import pytest
 from container_feed import RESULT, STATUS, Feed
 from install_kit import (
     AGENT,
-    BOARD_SOCKET,
     FIRST,
     HERE,
     INSTALLED,
@@ -36,7 +35,6 @@ BOOKKEEPING = re.compile(
 )
 """What changes under any system that runs and makes a user."""
 SECURITY_CEILING = 2.5
-ASK_HELPER = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}')"
 
 
 # --- from nothing to nothing
@@ -118,9 +116,7 @@ def the_board_was_set_through_the_helper(found: Device) -> None:
     said = found.machine.run("journalctl", "-u", "edgeagent-power.service", "-o", "cat")
     uid = found.machine.run("id", "-u", "edgeagent")
     assert re.search(rf"uid {uid}: set-mode id=\d+ reboot=False: done", said), said
-    ask = ASK_HELPER.format(BOARD_SOCKET)
-    refused = found.machine.command("python3", "-Ic", ask, user="nobody")
-    assert found.machine.run("sh", "-c", f"! {' '.join(map(repr, refused[refused.index('setpriv') :]))} 2>&1")
+    assert (found.knock("edgeagent"), found.knock("mosquitto")) == ("connected", "Permission denied")
 
 
 def a_frozen_agent_is_replaced(found: Device, feed: Feed) -> None:
