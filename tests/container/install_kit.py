@@ -12,13 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from container_feed import RESULT, Feed
+from container_feed import RESULT, WAIT_S, Feed
 from container_machine import ENVIRONMENT, Machine, booted
 from container_root import UnavailableError, copy_tree, find_tools, kept_root
 
@@ -27,6 +28,7 @@ from edgeagent.install.source import write_sums
 REPOSITORY = Path(__file__).parents[2]
 BOARD, BUNDLE, CONFIG = "/srv/board", "/srv/bundle", "/srv/config.toml"
 BOARD_SOCKET = "/run/edgeagent-board.sock"
+COMMAND, STATE = "/opt/edgeagent/current/bin/edgeagent", "/var/lib/edgeagent"
 INSTALLED = "/opt/edgeagent/installer/install.sh"
 AGENT = "edgeagent.service"
 INSTALL_S = 240.0
@@ -129,6 +131,18 @@ class Device:
     def knock(self, user: str) -> str:
         """What becomes of a user who wants to speak to the power helper."""
         return self.machine.run("python3", "-Ic", KNOCK.format(BOARD_SOCKET), user=user)
+
+    def outbox_holds(self, event: str) -> bool:
+        """Whether the outbox's log has it on the disk. Only the agent may open the database itself."""
+        log = self.machine.path(f"{STATE}/outbox.db-wal")
+        return log.exists() and f"/e/{event}".encode() in log.read_bytes()
+
+    def bad_engines(self) -> list[str]:
+        """What is wrong with the engines in the store, each of which is read; there is at least one."""
+        said = self.machine.run(COMMAND, "engine", "verify", "--json", "--state", STATE, check=False)
+        engines = json.loads(said)["engines"]
+        assert engines, "the store is empty"
+        return [engine["problem"] for engine in engines if not engine["ok"]]
 
     def put_release(self, name: str, change: Callable[[Path], None], version: str) -> str:
         """A bundle of another release in the machine: this one, changed. The path of its install.sh."""
@@ -252,6 +266,14 @@ def make_release(bundle: Path, place: Path, change: Callable[[Path], None], vers
 def link_wheels(source: str, target: str) -> None:
     """A copy of everything but of wheels, which nobody changes."""
     (os.link if source.endswith(".whl") else shutil.copy2)(source, target)
+
+
+def look_until(is_so: Callable[[], object], what: str) -> None:
+    """Until it is so: it lies in another process. Looks a thousand times a second, for moments that are short."""
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"never so: {what}"
+        time.sleep(0.001)
 
 
 def sha256(path: Path) -> str:

@@ -23,6 +23,7 @@ from install_kit import (
     Device,
     device,
     installed,
+    look_until,
     tree,
 )
 
@@ -120,12 +121,21 @@ def the_board_was_set_through_the_helper(found: Device) -> None:
 
 
 def a_frozen_agent_is_replaced(found: Device, feed: Feed) -> None:
-    pid, now = found.pid(), time.monotonic()
+    """What it had to say to a broker that was not there is said by the next one; its engines are whole."""
+    pid, session = found.pid(), found.status()["session"]
+    found.machine.run("systemctl", "stop", "mosquitto")
+    found.machine.run("systemctl", "reload", AGENT)
+    look_until(lambda: found.outbox_holds("config-file-read"), "the event waits on the disk")
+    now = time.monotonic()
     found.machine.run("sh", "-c", f"kill -STOP {pid}")
+    found.machine.run("systemctl", "start", "mosquitto")
     ready = feed.wait(STATUS, lambda status: status["state"] == "ready", since_s=now)
     print(f"frozen agent: ready again {ready.at_s - now:.1f} s later")
     assert found.pid() not in (0, pid)
     assert "watchdog" in found.machine.run("journalctl", "-u", AGENT, "-o", "cat")
+    feed.wait("/e/config-file-read$", lambda event: event["session"] == session, since_s=now)
+    feed.wait(r"/m/agent$", lambda values: values["outbox_waiting"] == 0, since_s=ready.at_s)
+    assert found.bad_engines() == []
     feed.flows()
 
 
