@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from container_feed import RESULT, Feed, Operator
-from install_kit import COMMAND, STATE, Device, device, installed, look_until
+from container_feed import RESULT, STATUS, Feed, Operator
+from install_kit import BOARD, COMMAND, STATE, Device, device, installed, look_until, reboot_board
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KEPT = {"pipelines": {"parts": {"min_score": 0.6}}}
@@ -38,7 +38,7 @@ def test_a_device_that_is_set_and_commanded_over_mqtt(root: Path) -> None:
         a_power_intent_goes_through_the_helper(found, operator)
         a_command_has_one_effect(found, operator)
     with again(root) as (found, feed, operator):
-        what_was_kept_is_in_force(found, operator)
+        what_was_kept_is_in_force(found, feed)
         a_command_has_no_effect_after_a_boot(found, operator)
         operator.wish(3, {"pipelines": {"parts": {"iou": 0.3}}}, trial_s=600)
         operator.reported(3, "trial")
@@ -108,9 +108,11 @@ def capture_pid(found: Device) -> int:
     return int(found.machine.run("sh", "-c", "grep -lz [c]apture_child /proc/[0-9]*/cmdline | cut -d/ -f3"))
 
 
-def what_was_kept_is_in_force(found: Device, operator: Operator) -> None:
+def what_was_kept_is_in_force(found: Device, feed: Feed) -> None:
     """After an orderly boot. The wish that was taken back is still on the broker, and is not tried again."""
-    assert operator.reported(2, "rolled_back")["in_force"] == 1
+    session = found.status()["session"]
+    report = feed.wait("/config/reported$", lambda said: said["session"] == session).payload
+    assert (report["version"], report["state"], report["in_force"]) == (2, "rolled_back", 1)
     assert min_score(found) == ["0.6", "desired"]
 
 
@@ -144,3 +146,31 @@ def the_store_is_whole_and_the_build_goes_on(found: Device, operator: Operator) 
     assert (done["state"], done["result"]["engines"][0]["serves"]) == ("succeeded", True), done
     assert found.bad_engines() == []
     assert not list(found.machine.path(f"{STATE}/engines").glob(".[nagd]*-*")), "left behind"
+
+
+# --- another board
+
+
+def test_an_agx_orin_gets_a_power_mode_that_wants_a_reboot(agx_root: Path) -> None:
+    with installed(agx_root) as (found, feed):
+        operator = Operator(found.machine, feed)
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+        it_is_an_agx_orin(found, feed)
+        refused = operator.do("power", "live", intent="max-performance")
+        assert (refused["state"], refused["code"]) == ("failed", "not_in_force") and "reboot" in refused["reason"]
+        operator.wish(1, {"power": {"intent": "max-performance", "allow_reboot": True}}, trial_s=2)
+        operator.reported(1, "committed")
+        feed.wait("/info$", lambda info: info.get("power", {}).get("state") == "rebooting")
+        assert found.machine.path(f"{BOARD}/run/virtual-reboot").exists()
+    reboot_board(agx_root)
+    with again(agx_root) as (found, feed, operator):
+        info = feed.wait("/info$", lambda info: info.get("power", {}).get("state") == "applied").payload
+        assert (info["power"]["mode"], info["power"]["clocks"]) == ("MAXN", "lock")
+        assert found.board_mode() == "MAXN"
+        feed.wait(STATUS, lambda status: status["state"] == "ready")
+
+
+def it_is_an_agx_orin(found: Device, feed: Feed) -> None:
+    info = feed.wait("/info$", lambda info: info.get("power", {}).get("state") == "applied").payload
+    assert (info["module"]["id"], info["module"]["soc"], info["power"]["mode"]) == ("p3701-0005", "t234", "MODE_30W")
+    assert found.board_mode() == "MODE_30W"
