@@ -6,7 +6,9 @@ socket for what needs root.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,9 @@ from container_feed import RESULT, STATUS, Feed, Operator
 from install_kit import BOARD, COMMAND, STATE, Device, device, installed, look_until, reboot_board
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NETWORK, PLAN, WHOLE = ".new-*/network.onnx", ".new-*/plan", "[0-9a-f]*/manifest.json"
+"""Files of an engine in the order in which they come; the last one is there when the directory gets its name."""
+KEY = re.compile("[0-9a-f]{32}")
 KEPT = {"pipelines": {"parts": {"min_score": 0.6}}}
 DEAD = {"cameras": {"belt": {"source": {"type": "rtsp", "url": "rtsp://127.0.0.1:1/x", "open_timeout_s": 0.5}}}}
 
@@ -46,9 +51,10 @@ def test_a_device_that_is_set_and_commanded_over_mqtt(root: Path) -> None:
     with again(root) as (found, feed, operator):
         a_trial_that_was_cut_off_is_undone(found, feed)
         operator.command("build", "anew", pipeline="parts", force=True)
-        the_power_fails_while_an_engine_is_written(found, "plan")
+        the_power_fails_while_an_engine_is_written(found, PLAN)
+        assert {path.name.split("-")[0] for path in engine_folders(found)} == {".new", ".apart"}
     with again(root) as (found, feed, operator):
-        the_store_is_whole_and_the_build_goes_on(found, operator)
+        the_store_is_whole_and_the_build_goes_on(found, operator, "anew")
 
 
 def a_wish_is_tried_and_kept(found: Device, operator: Operator) -> None:
@@ -133,19 +139,23 @@ def a_trial_that_was_cut_off_is_undone(found: Device, feed: Feed) -> None:
 
 
 def the_power_fails_while_an_engine_is_written(found: Device, file: str) -> None:
-    """When that file of the new engine is there, and the old engine has been set apart for it."""
+    """When that file is there. An engine that was there before has been set apart for the new one."""
     engines = found.machine.path(f"{STATE}/engines")
-    look_until(lambda: list(engines.glob(f".new-*/{file}")), f"{file} is written")
+    look_until(lambda: list(engines.glob(file)), f"{file} is written")
     found.machine.cut_power()
-    assert list(engines.glob(".new-*")) and list(engines.glob(".apart-*"))
 
 
-def the_store_is_whole_and_the_build_goes_on(found: Device, operator: Operator) -> None:
+def the_store_is_whole_and_the_build_goes_on(found: Device, operator: Operator, job: str) -> None:
     """The engine from before serves at once; the command that was cut off is taken up again."""
-    done = operator.answer("anew")
+    done = operator.answer(job)
     assert (done["state"], done["result"]["engines"][0]["serves"]) == ("succeeded", True), done
     assert found.bad_engines() == []
-    assert not list(found.machine.path(f"{STATE}/engines").glob(".[nagd]*-*")), "left behind"
+    assert [path.name for path in engine_folders(found)] == [done["result"]["engines"][0]["engine"]]
+
+
+def engine_folders(found: Device) -> list[Path]:
+    """Those that hold an engine, or parts of one."""
+    return [path for path in found.machine.path(f"{STATE}/engines").iterdir() if KEY.search(path.name)]
 
 
 # --- another board
@@ -174,3 +184,21 @@ def it_is_an_agx_orin(found: Device, feed: Feed) -> None:
     info = feed.wait("/info$", lambda info: info.get("power", {}).get("state") == "applied").payload
     assert (info["module"]["id"], info["module"]["soc"], info["power"]["mode"]) == ("p3701-0005", "t234", "MODE_30W")
     assert found.board_mode() == "MODE_30W"
+
+
+@pytest.mark.skipif("EDGEAGENT_LONG_TESTS" not in os.environ, reason="takes a minute: EDGEAGENT_LONG_TESTS=1 runs it")
+def test_the_power_fails_at_each_file_of_an_engine(root: Path) -> None:
+    """Of the only engine, which is built anew at the next boot, and of one that is to take the place of another."""
+    with installed(root) as (found, _):
+        found.machine.cut_power()
+        shutil.rmtree(found.machine.path(f"{STATE}/engines"))
+    for file in (NETWORK, PLAN, WHOLE):
+        with device(root) as found:
+            the_power_fails_while_an_engine_is_written(found, file)
+    for number, file in enumerate((NETWORK, PLAN)):
+        with again(root) as (found, _, operator):
+            assert found.bad_engines() == []
+            operator.command("build", f"anew-{number}", pipeline="parts", force=True)
+            the_power_fails_while_an_engine_is_written(found, file)
+    with again(root) as (found, _, operator):
+        the_store_is_whole_and_the_build_goes_on(found, operator, "anew-1")
