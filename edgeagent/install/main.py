@@ -85,7 +85,7 @@ def _ready(system: System, places: Places, options: Options) -> Facts:
 
 
 def _is_there(places: Places, origin: Path) -> bool:
-    """Whether the release of that checkout or unpacked bundle has been made. Nobody knows of an archive: it is packed."""
+    """Whether the release of that checkout or unpacked bundle has been made. An archive is not opened for this."""
     if not origin.is_dir():
         return False
     return read_mark(places.release(release_name(read_source(origin), places))) is not None
