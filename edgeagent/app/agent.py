@@ -116,6 +116,7 @@ class Agent:
         self._fleet.inbox.on("command", self._commands.hears)
         self._fleet.on_connected = self._commands.connected
         ground.power.on_change = self._publish_info
+        ground.power.on_trial = lambda: self._desk.on_trial
         line.on_info = self._publish_info
         line.on_gpu_lost = self._gpu.lost
         self._parts.models_wanted = self._fetch_anew

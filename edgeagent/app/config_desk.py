@@ -65,6 +65,11 @@ class ConfigDesk:
         return self._trial.config
 
     @property
+    def on_trial(self) -> bool:
+        """Whether a config is being tried, from before it is brought into force until it is kept or taken back."""
+        return self._trial.tried is not None
+
+    @property
     def file(self) -> Path | None:
         """The device's own file."""
         return self._source.path

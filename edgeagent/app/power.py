@@ -47,6 +47,7 @@ LEND_S = 60.0
 HELPER_S = 100.0  # above two tools that hang
 GOOD = ("applied", "unverified")
 LENT_RULE = RebootRule(why_not="nothing is rebooted for a while only")
+TRIAL_RULE = RebootRule(why_not="a config is on trial, which a reboot would end; it is made once that is kept")
 STOP_RULE = RebootRule(why_not="nothing is rebooted for a stop")
 REBOOT_ALARM, POWER_ALARM = "reboot-required", "power-state"
 SYSTEM_SOCKET = "/run/edgeagent-power.sock"
@@ -102,7 +103,10 @@ class PowerView:
 
 
 class PowerDesk:
-    """One board's power for the agent's loop. `view` is what `info` shows; `on_change` is called when it changes."""
+    """One board's power for the agent's loop. `view` is what `info` shows; `on_change` is called when it changes.
+
+    `on_trial` says whether a config is on trial: an allowed reboot waits for its end.
+    """
 
     def __init__(
         self,
@@ -127,10 +131,12 @@ class PowerDesk:
         self._lent = ""
         self._lowered = ""
         self._asked = ""
+        self._waits_for_trial = False
         self._settled = anyio.Event()
         self._unkept = BuildPower(self._make, self._helper)
         self.view = PowerView("left_alone" if settings.intent is None else "applying", settings.intent)
         self.on_change: Callable[[], None] = lambda: None
+        self.on_trial: Callable[[], bool] = lambda: False
 
     def change(self, settings: PowerSettings) -> None:
         """Plan anew by these settings; between two runs only."""
@@ -157,10 +163,14 @@ class PowerDesk:
             self._wake = anyio.Event()
 
     def look(self, reading: Reading) -> None:
-        """A sample of the sensors: clocks that shall be locked and no longer are get a look at once.
+        """A sample of the sensors: clocks that shall be locked and no longer are get a look at once, and so does a
+        reboot that has waited for the end of a trial.
 
         While something is wrong already, the next look comes in its own time.
         """
+        if self._waits_for_trial and not self.on_trial():
+            self._waits_for_trial = False
+            self._wake.set()
         wants_lock = self._target is not None and self._target.clocks == "lock"
         if wants_lock and reading.clocks_locked is False and self.view.state in GOOD:
             self._wake.set()
@@ -324,6 +334,8 @@ class PowerDesk:
         rule = RebootRule(self._settings.allow_reboot, self._settings.max_reboots_per_day)
         if intent != self._settings.intent:
             rule = LENT_RULE
+        elif rule.allowed and self.on_trial():
+            rule = TRIAL_RULE
         try:
             self._power = await _in_thread(self._make)  # profiles may have been mended since
             if self._lowered:
@@ -337,6 +349,7 @@ class PowerDesk:
             self._undone(intent, error.line())
             return self._next_try()
         self._tell_problem(self._power)
+        self._waits_for_trial = rule is TRIAL_RULE and result.word == "reboot_required"
         return self._ended(intent, plan, result)
 
     def _tell_problem(self, power: BoardPower) -> None:
@@ -348,7 +361,7 @@ class PowerDesk:
     def _ended(self, intent: str, plan: Plan, result: Result) -> float:
         self._show_result(intent, plan, result)
         log.info("power", intent=intent, state=result.word, reason=result.detail)
-        if result.word == "reboot_required":
+        if result.word == "reboot_required" and not self._waits_for_trial:
             self._publisher.alarm(REBOOT_ALARM, "warning", result.detail)
         else:
             self._publisher.clear_alarm(REBOOT_ALARM)

@@ -29,9 +29,15 @@ class Finding:
         return f"{'problem' if self.fatal else 'note'}: {self.text}; {self.mend}"
 
 
-def check(facts: Facts, *, any_host: bool) -> list[Finding]:
-    """Everything at once, the fatal ones first. `any_host`: this need not be a Jetson, nor have what only one has."""
-    found = [*_ground(facts), *_board(facts, any_host), *(_jetpack_parts(facts, any_host) if facts.l4t else ())]
+def check(facts: Facts, *, any_host: bool, makes_release: bool = True) -> list[Finding]:
+    """Everything at once, the fatal ones first. `any_host`: this need not be a Jetson, nor have what only one has.
+    `makes_release`: where the release is there already, no room is needed for it."""
+    found = [
+        *_ground(facts),
+        *(_room(facts) if makes_release else ()),
+        *_board(facts, any_host),
+        *(_jetpack_parts(facts, any_host) if facts.l4t else ()),
+    ]
     return sorted([*found, *_small(facts, any_host)], key=lambda finding: not finding.fatal)
 
 
@@ -45,6 +51,9 @@ def _ground(facts: Facts) -> Iterator[Finding]:
     elif facts.systemd < OLDEST_SYSTEMD:
         text = f"systemd {facts.systemd} is older than {OLDEST_SYSTEMD}"
         yield Finding(True, text, "JetPack 6 has 249, JetPack 7 has 255")
+
+
+def _room(facts: Facts) -> Iterator[Finding]:
     if facts.free_mb < NEEDED_MB:
         text = f"{facts.free_mb} MB are free where /opt lies, and {NEEDED_MB} MB are needed"
         yield Finding(True, text, "remove what is not needed: sudo apt clean; journalctl --vacuum-size=100M")

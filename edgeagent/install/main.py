@@ -17,7 +17,8 @@ from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.facts import Facts, read_facts
 from edgeagent.install.options import Options, parse_options
 from edgeagent.install.places import Places
-from edgeagent.install.source import SUMS, opened
+from edgeagent.install.release import read_mark, release_name
+from edgeagent.install.source import SUMS, opened, read_source
 from edgeagent.install.steps import install_from, roll_back
 from edgeagent.install.system import System, say
 from edgeagent.install.trial import judge_trial
@@ -67,18 +68,27 @@ def _bundle_here() -> Path | None:
 def _ready(system: System, places: Places, options: Options) -> Facts:
     """The checks, and the system packages that mend what they find. Raises InstallError for what is left."""
     facts = read_facts(system, places, options.board_root)
-    findings = check(facts, any_host=options.any_host)
+    makes_release = not _is_there(places, options.offline or CHECKOUT)
+    findings = check(facts, any_host=options.any_host, makes_release=makes_release)
     wanted = wanted_packages(findings)
     online = (options.offline or _bundle_here()) is None
     if wanted and online and facts.root and _apt_install(system, wanted):
         facts = facts if system.dry_run else read_facts(system, places, options.board_root)
-        findings = [f for f in check(facts, any_host=options.any_host) if not (system.dry_run and f.package)]
+        found = check(facts, any_host=options.any_host, makes_release=makes_release)
+        findings = [finding for finding in found if not (system.dry_run and finding.package)]
     for finding in findings:
         say(finding.line())
     fatal = sum(finding.fatal for finding in findings)
     if fatal and not (system.dry_run and facts.root is False and fatal == 1):
         raise InstallError(f"not installed: {fatal} problem{'s' if fatal > 1 else ''}, see above")
     return facts
+
+
+def _is_there(places: Places, origin: Path) -> bool:
+    """Whether the release of that checkout or unpacked bundle has been made. An archive is not opened for this."""
+    if not origin.is_dir():
+        return False
+    return read_mark(places.release(release_name(read_source(origin), places))) is not None
 
 
 def _apt_install(system: System, wanted: list[str]) -> bool:

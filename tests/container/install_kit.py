@@ -10,19 +10,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from container_feed import RESULT, WAIT_S, Feed
 from container_machine import ENVIRONMENT, Machine, booted
 from container_root import UnavailableError, copy_tree, find_tools, kept_root
 
@@ -31,13 +28,14 @@ from edgeagent.install.source import write_sums
 REPOSITORY = Path(__file__).parents[2]
 BOARD, BUNDLE, CONFIG = "/srv/board", "/srv/bundle", "/srv/config.toml"
 BOARD_SOCKET = "/run/edgeagent-board.sock"
+COMMAND, STATE = "/opt/edgeagent/current/bin/edgeagent", "/var/lib/edgeagent"
 INSTALLED = "/opt/edgeagent/installer/install.sh"
 AGENT = "edgeagent.service"
 INSTALL_S = 240.0
 MEMORY, MEMORY_BYTES = Path("/dev/shm"), 8 << 30
-WAIT_S = 120.0
-MAKE_BOARD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from edgeagent.simulate.board import make_board; "
-RESULT, STATUS = r"edgeagent/v1/lab/dev-1/r/", r"edgeagent/v1/lab/dev-1/status$"
+HERE = ("--any-host", "--board-root", BOARD)
+FIRST = (*HERE, "--config", CONFIG)
+IMPORT_BOARD = "import pathlib, sys; sys.path.insert(0, sys.argv[1]); from edgeagent.simulate.board import *; "
 SETTINGS = f"""
 [device]
 id = "dev-1"
@@ -58,7 +56,13 @@ calibration_frames = 16
 holdout_frames = 4
 calibration_interval_s = 0.0
 """
-
+KNOCK = """
+import socket
+try:
+    print(socket.socket(socket.AF_UNIX).connect({!r}) or "connected")
+except OSError as error:
+    print(error.strerror)
+"""
 
 HELPER = "/opt/edgeagent/current/libexec/edgeagent-power --allow-group edgeagent --idle-exit 60"
 DROP_INS = {
@@ -66,67 +70,6 @@ DROP_INS = {
     "edgeagent-power.service": f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 -I {HELPER} --root {BOARD}\n",
 }
 """The helper serves the virtual board, at another socket: nobody asks the machine's own for another board."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """One MQTT message, and when it came (monotonic)."""
-
-    at_s: float
-    topic: str
-    payload: dict[str, Any]
-
-
-class Feed:
-    """What a subscriber inside the machine hears from now on."""
-
-    def __init__(self, machine: Machine) -> None:
-        command = machine.command("mosquitto_sub", "-h", "127.0.0.1", "-t", "edgeagent/#", "-F", "%t %p")
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        self._come = threading.Condition()
-        self.heard: list[Heard] = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            topic, _, text = line.strip().partition(" ")
-            payload = json.loads(text) if text.startswith("{") else {}
-            with self._come:
-                self.heard.append(Heard(time.monotonic(), topic, payload))
-                self._come.notify_all()
-
-    def wait(
-        self, topic: str, fits: Callable[[dict[str, Any]], bool] = lambda _: True, *, since_s: float = 0.0
-    ) -> Heard:
-        """The first message on a topic with that pattern that fits, and came after `since_s`; come or to come."""
-        deadline, seen = time.monotonic() + WAIT_S, 0
-        with self._come:
-            while True:
-                for message in self.heard[seen:]:
-                    if message.at_s >= since_s and re.search(topic, message.topic) and fits(message.payload):
-                        return message
-                seen = len(self.heard)
-                left = deadline - time.monotonic()
-                last = [(h.topic, str(h.payload)) for h in self.heard if re.search(topic, h.topic)][-3:]
-                assert left > 0 and self._come.wait(left), f"nothing fits on {topic}; last: {last}"
-
-    def longest_gap(self, topic: str, since_s: float) -> float:
-        """The longest time without a message on these topics, from `since_s` until now."""
-        with self._come:
-            times = [heard.at_s for heard in self.heard if heard.at_s >= since_s and re.search(topic, heard.topic)]
-        return max((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
-
-    def close(self) -> None:
-        """nsenter has forked to get into the machine's numbers of processes: its child holds the pipe."""
-        pid = self._process.pid
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
-        self._process.wait()
-        self._thread.join(5)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
 
 class Device:
@@ -180,6 +123,27 @@ class Device:
     def pid(self) -> int:
         return int(self.machine.show(AGENT, "MainPID")["MainPID"])
 
+    def board_mode(self) -> str:
+        """The power mode of the board, by name."""
+        said = self.machine.run(f"{BOARD}/bin/nvpmodel", "-q")
+        return said.splitlines()[0].rpartition(":")[2].strip()
+
+    def knock(self, user: str) -> str:
+        """What becomes of a user who wants to speak to the power helper."""
+        return self.machine.run("python3", "-Ic", KNOCK.format(BOARD_SOCKET), user=user)
+
+    def outbox_holds(self, event: str) -> bool:
+        """Whether the outbox's log has it on the disk. Only the agent may open the database itself."""
+        log = self.machine.path(f"{STATE}/outbox.db-wal")
+        return log.exists() and f"/e/{event}".encode() in log.read_bytes()
+
+    def bad_engines(self) -> list[str]:
+        """What is wrong with the engines in the store, each of which is read; there is at least one."""
+        said = self.machine.run(COMMAND, "engine", "verify", "--json", "--state", STATE, check=False)
+        engines = json.loads(said)["engines"]
+        assert engines, "the store is empty"
+        return [engine["problem"] for engine in engines if not engine["ok"]]
+
     def put_release(self, name: str, change: Callable[[Path], None], version: str) -> str:
         """A bundle of another release in the machine: this one, changed. The path of its install.sh."""
         place = self.machine.path(f"/srv/{name}")
@@ -188,7 +152,7 @@ class Device:
 
 
 @contextmanager
-def furnished(directory: Path, bundle: Path) -> Iterator[Path]:
+def furnished(directory: Path, bundle: Path, *, board: str = "orin-nano", settings: str = SETTINGS) -> Iterator[Path]:
     """A root with everything but edgeagent; gone at the end."""
     find_tools("nsenter", "systemd-nspawn", "unshare")
     place = memory_place() or directory
@@ -196,13 +160,13 @@ def furnished(directory: Path, bundle: Path) -> Iterator[Path]:
     try:
         copy_tree(kept_root(), root)
         copy_tree(bundle, root / BUNDLE.lstrip("/"))
-        (root / CONFIG.lstrip("/")).write_text(SETTINGS)
+        (root / CONFIG.lstrip("/")).write_text(settings)
         for unit, text in DROP_INS.items():
             folder = root / f"usr/lib/systemd/system/{unit}.d"
             folder.mkdir()
             (folder / "board.conf").write_text(text)
         (root / "etc/mosquitto/conf.d/test.conf").write_text("listener 1883 127.0.0.1\nallow_anonymous true\n")
-        make_board(root)
+        make_board(root, board)
         yield root
     finally:
         shutil.rmtree(root if place == directory else place, ignore_errors=True)
@@ -220,10 +184,18 @@ def memory_place() -> Path | None:
     return Path(mkdtemp(prefix=f"edgeagent-device-{os.getpid()}-", dir=MEMORY))
 
 
-def make_board(root: Path) -> None:
+def make_board(root: Path, name: str) -> None:
     """Made by the machine's own Python: the stand-in tools' wrappers hold its paths."""
-    make = f"{MAKE_BOARD}make_board('orin-nano', pathlib.Path(sys.argv[2]), seed=7)"
-    command = ["chroot", str(root), "python3", "-IB", "-c", make, BUNDLE, BOARD]
+    with_board(root, f"make_board({name!r}, pathlib.Path(sys.argv[2]), seed=7)")
+
+
+def reboot_board(root: Path) -> None:
+    """What becomes of the board when the machine is booted: the mode that its tool has noted is in force."""
+    with_board(root, "reboot_board(pathlib.Path(sys.argv[2]))")
+
+
+def with_board(root: Path, call: str) -> None:
+    command = ["chroot", str(root), "python3", "-IB", "-c", f"{IMPORT_BOARD}{call}", BUNDLE, BOARD]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, env=ENVIRONMENT)
 
 
@@ -232,6 +204,16 @@ def device(root: Path) -> Iterator[Device]:
     """The machine of that root, booted."""
     with booted(root) as machine:
         yield Device(machine)
+
+
+@contextmanager
+def installed(root: Path) -> Iterator[tuple[Device, Feed]]:
+    """A machine with the release of this checkout, and results coming."""
+    with device(root) as found, found.listening() as feed:
+        done = found.install(*FIRST)
+        assert done.returncode == 0, done.stdout + done.stderr
+        feed.wait(RESULT)
+        yield found, feed
 
 
 def make_bundle(directory: Path) -> Path:
@@ -284,6 +266,14 @@ def make_release(bundle: Path, place: Path, change: Callable[[Path], None], vers
 def link_wheels(source: str, target: str) -> None:
     """A copy of everything but of wheels, which nobody changes."""
     (os.link if source.endswith(".whl") else shutil.copy2)(source, target)
+
+
+def look_until(is_so: Callable[[], object], what: str) -> None:
+    """Until it is so: it lies in another process. Looks a thousand times a second, for moments that are short."""
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"never so: {what}"
+        time.sleep(0.001)
 
 
 def sha256(path: Path) -> str:

@@ -13,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from agent_kit import Family, Watcher, agent, command_line, plant, watching, write_config
+from agent_kit import DEVICE, FLEET, Family, Watcher, agent, command_line, plant, watching, write_config
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
+from edgeagent.config.files import load_config
+from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.measurements import CpuMeasurement
 from edgeagent.fleet.results import Event
 from edgeagent.fleet.states import Alarm, Health, Info, Status
@@ -136,6 +138,26 @@ def test_an_allowed_reboot_is_made_and_the_plan_resumes_after_it(tmp_path: Path)
         info = watcher.ever(Info, power_state("applied"))
         assert info.power.mode == "7W"
         assert (board.root / "sys/devices/system/cpu/cpu5/online").read_text() == "0\n"
+
+
+def test_an_intent_over_mqtt_that_wants_a_reboot_is_kept_before_the_board_reboots(tmp_path: Path) -> None:
+    """A reboot ends a trial, and would so undo every such wish."""
+    board = a_board(tmp_path, "agx-orin-r36")
+    with helper(board, tmp_path / "power.sock"), running(tmp_path, board, intent="balanced") as (watcher, _):
+        watcher.ever(Info, power_state("applied"))
+        wish = {"version": 1, "trial_s": 2, "config": {"power": {"intent": "max-performance", "allow_reboot": True}}}
+        publish_desired(tmp_path, wish)
+        waits = watcher.ever(Info, power_state("reboot_required"))
+        assert "on trial" in waits.power.reason
+        kept = watcher.ever(ConfigReported, lambda report: report.state == "committed")
+        assert watcher.ever(Info, power_state("rebooting")).ts >= kept.ts
+        assert (board.root / "run/virtual-reboot").exists()
+
+
+def publish_desired(folder: Path, wish: dict[str, object]) -> None:
+    port = load_config(folder / "config.toml", {}, "any").config.mqtt.url.rpartition(":")[2]
+    words = ["-p", port, "-q", "1", "-r", "-t", f"edgeagent/v1/{FLEET}/{DEVICE}/config/desired", "-m", json.dumps(wish)]
+    subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", *words], check=True)
 
 
 def test_stopping_brings_back_the_state_of_before(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def test_each_problem_is_told_with_its_mend(changes: dict[str, Any], said: str, 
     assert any(said in finding.text and mend in finding.mend for finding in fatal), fatal
 
 
+def test_room_is_needed_only_for_a_release_that_is_not_there_yet() -> None:
+    assert check(replace(ORIN, free_mb=100), any_host=False, makes_release=False) == []
+
+
 def test_what_is_only_a_pity_does_not_stop_anything() -> None:
     found = check(replace(ORIN, journal=False, year=1970), any_host=False)
     assert [finding.fatal for finding in found] == [False, False]

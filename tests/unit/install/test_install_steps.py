@@ -44,6 +44,18 @@ def test_the_same_again_changes_nothing_and_starts_nothing(world: World) -> None
     assert (world.system.changes, world.files(), world.service.pid) == (0, before, pid)
 
 
+def test_a_plain_run_from_another_checkout_is_an_upgrade(tmp_path: Path) -> None:
+    left = []
+    for action in ("install", "upgrade"):
+        (tmp_path / action).mkdir()
+        world = World(tmp_path / action)
+        world.install("1.0")
+        assert world.install("2.0", action=action) == 0
+        left.append((world.files(), world.service.version))
+    assert left[0] == left[1]
+    assert left[0][1] == "2.0"
+
+
 def test_a_dry_run_says_everything_and_changes_nothing(world: World) -> None:
     assert world.install("1.0", dry_run=True) == 0
     assert world.files() == {}
