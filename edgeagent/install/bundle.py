@@ -13,16 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgeagent.install.checks import PYTHONS
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.options import Options
-from edgeagent.install.packages import HEADLESS, NUMPY_1, PYCUDA, locked_lines, requirement_name
+from edgeagent.install.packages import CUDA_BINDINGS, HEADLESS, NUMPY_1, PYCUDA, locked_lines, requirement_name
 from edgeagent.install.release import LOCKED
 from edgeagent.install.source import Source, files_of, read_source, write_sums
 from edgeagent.install.system import System
 
 GLIBC = (17, 24, 26, 27, 28, 31, 34, 35)
 """Up to that of JetPack 6, Ubuntu 22.04."""
-TO_BUILD_PYCUDA = ("setuptools", "wheel", "numpy", "pybind11")
+TO_BUILD_PYCUDA = ("setuptools", "wheel")
+"""Besides NumPy, which is there anyway."""
 
 
 def make_bundle(system: System, checkout: Path, options: Options) -> int:
@@ -36,6 +38,8 @@ def make_bundle(system: System, checkout: Path, options: Options) -> int:
         _own_wheel(system, source, inside / "wheels")
         for python in options.pythons:
             _fetch(system, inside / "wheels", python, options)
+        if not options.any_host:
+            _fetch_pycuda(system, inside / "wheels")
         if system.dry_run:
             return 0
         write_sums(inside)
@@ -60,17 +64,29 @@ def _own_wheel(system: System, source: Source, wheels: Path) -> None:
 
 
 def _fetch(system: System, wheels: Path, python: str, options: Options) -> None:
-    """The wheels for one Python; what has none (pycuda) as source, with what it takes to build it."""
+    """The wheels for one Python, with what it takes to build and to run pycuda on a Jetson."""
     pinned = list(pinned_for(LOCKED.read_text(), python, options.arch, headless=options.any_host))
     words = download_arguments(wheels, python, options.arch)
     system.do(sys.executable, *words, *pinned, what=f"fetch wheels for Python {python}: {len(pinned)}")
     if options.any_host:
         return
     system.do(sys.executable, *words, *NUMPY_1, what=f"fetch what JetPack's OpenCV needs: {', '.join(NUMPY_1)}")
-    tools = download_arguments(wheels, python, options.arch, dependencies=True)
-    system.do(sys.executable, *tools, *TO_BUILD_PYCUDA[:2], TO_BUILD_PYCUDA[3], what="fetch what builds pycuda")
-    source = ("-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pycuda", "--no-build-isolation")
-    system.do(sys.executable, *source, "--dest", str(wheels), PYCUDA, what="fetch pycuda's source")
+    with_theirs = download_arguments(wheels, python, options.arch, dependencies=True)
+    system.do(sys.executable, *with_theirs, *TO_BUILD_PYCUDA, what="fetch what builds pycuda")
+    for bindings in bindings_for(python):
+        system.do(sys.executable, *with_theirs, bindings, what=f"fetch {bindings}")
+
+
+def _fetch_pycuda(system: System, wheels: Path) -> None:
+    """Its source: there are no wheels of it, and it is built with the device's own CUDA."""
+    words = ("-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps", "--no-binary", "pycuda")
+    system.do(sys.executable, *words, "--dest", str(wheels), PYCUDA, what="fetch pycuda's source")
+
+
+def bindings_for(python: str) -> list[str]:
+    """NVIDIA's bindings for the CUDA of the JetPacks that have this Python."""
+    majors = [major for major, version in PYTHONS.items() if "{}.{}".format(*version) == python]
+    return sorted({CUDA_BINDINGS[major] for major in majors})
 
 
 def pinned_for(locked: str, python: str, arch: str, *, headless: bool) -> Iterator[str]:

@@ -46,8 +46,10 @@ def constraints(locked: str, facts: Facts) -> str:
 
 
 def install_arguments(wanted: Sequence[str], constraints_file: str, sources: Sequence[str]) -> list[str]:
-    """`pip ARGUMENTS`. `sources` are where packages come from, as `source_arguments` says."""
-    return ["install", "--quiet", "--no-input", "--no-cache-dir", *sources, "--constraint", constraints_file, *wanted]
+    """`pip ARGUMENTS`. `sources` are where packages come from, as `source_arguments` says. pycuda is the one that was
+    built for this JetPack, also where a newer source is to be had."""
+    words = ["install", "--quiet", "--no-input", "--no-cache-dir", "--only-binary", "pycuda", *sources]
+    return [*words, "--constraint", constraints_file, *wanted]
 
 
 def source_arguments(wheels: Sequence[str], *, online: bool) -> list[str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from install_facts import ORIN
 
+from edgeagent.install.bundle import pinned_for
 from edgeagent.install.facts import Facts
-from edgeagent.install.packages import CUDA_BINDINGS, constraints
+from edgeagent.install.packages import CUDA_BINDINGS, NUMPY_1, constraints
 from edgeagent.install.release import LOCKED
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,13 +46,19 @@ def resolve(facts: Facts, folder: Path, *wanted: str) -> dict[str, str]:
     return dict(line.split("==") for line in ended.stdout.splitlines() if "==" in line)
 
 
+def in_a_bundle(facts: Facts) -> set[str]:
+    return {*pinned_for(LOCKED.read_text(), facts.python_text, facts.arch, headless=False), *NUMPY_1}
+
+
 @pytest.mark.parametrize("facts", [JETPACK_6, JETPACK_7], ids=["JetPack 6", "JetPack 7"])
 def test_a_jetsons_packages_are_all_wheels_and_leave_jetpacks_alone(facts: Facts, tmp_path: Path) -> None:
-    """NumPy stays at 1, which JetPack's OpenCV was built for."""
+    """NumPy stays at 1, which JetPack's OpenCV was built for. A bundle has each of them (test_install_bundle.py fetches
+    one and unpacks it)."""
     found = resolve(facts, tmp_path, str(REPOSITORY / "pyproject.toml"), "--extra", "device")
     assert {"numpy", "onnx", "onnxruntime", "paho-mqtt", "pydantic"} <= found.keys()
     assert found["numpy"] == "1.26.4"
     assert not [name for name in found if name.startswith(("opencv", "tensorrt"))]
+    assert {f"{name}=={version}" for name, version in found.items()} <= in_a_bundle(facts), "not in the bundle"
 
 
 @pytest.mark.parametrize("facts", [JETPACK_6, JETPACK_7], ids=["JetPack 6", "JetPack 7"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from install_facts import ORIN, PC, THOR
 
-from edgeagent.install.bundle import download_arguments, pinned_for
+from edgeagent.install.bundle import bindings_for, download_arguments, pinned_for
 from edgeagent.install.packages import (
     constraints,
     install_arguments,
@@ -51,6 +51,11 @@ def test_nothing_of_an_index_is_asked_without_a_network() -> None:
     assert words[0] == "install" and words[-3:] == ["--constraint", "/c.txt", "e.whl"]
 
 
+def test_a_newer_pycuda_is_not_built_again() -> None:
+    words = install_arguments(["e.whl"], "/c.txt", [])
+    assert words[words.index("--only-binary") + 1] == "pycuda"
+
+
 def test_a_package_that_hides_jetpacks_is_noticed() -> None:
     inside = ["numpy", "opencv_python_headless", "Tensorrt", "jetson-stats", "edgeagent"]
     assert shadowing(inside, ORIN) == ["opencv-python-headless", "tensorrt"]
@@ -76,6 +81,24 @@ def test_markers_are_those_of_the_device_and_not_of_this_machine(python: str, on
     assert ("tomli" in names) is (only == "tomli")
     assert "opencv-python-headless" not in names
     assert {"onnxruntime", "numpy", "pydantic-core", "cffi"} <= set(names)
+
+
+def test_a_bundle_has_what_pycuda_needs_and_not_pycuda_of_the_lock() -> None:
+    """The device builds it once for its JetPack; a pinned version would ask for another one after an upgrade."""
+    names = {line.partition("==")[0] for line in pinned_for(LOCK, "3.10", "aarch64", headless=False)}
+    assert {"pytools", "platformdirs", "mako", "markupsafe", "siphash24"} <= names
+    assert not names & {"pycuda", "cuda-bindings", "jetson-stats", "systemd-python"}
+
+
+def test_a_bundle_has_the_bindings_of_each_jetpacks_cuda() -> None:
+    assert bindings_for("3.10") == ["cuda-bindings>=12.6,<13"]
+    assert bindings_for("3.12") == ["cuda-bindings>=13,<14"]
+    assert bindings_for("3.11") == []
+
+
+def test_whatever_a_setting_may_ask_for_is_on_a_device() -> None:
+    names = {line.partition("==")[0] for line in pinned_for(LOCK, "3.12", "aarch64", headless=False)}
+    assert {"lap", "prometheus-client", "obstore"} <= names
 
 
 def test_wheels_are_asked_for_by_the_devices_processor_and_glibc() -> None:
