@@ -30,13 +30,6 @@ def after_engine(settings: PipelineSettings) -> AfterEngine:
     )
 
 
-def with_first_track(after: AfterEngine, first_id: int) -> AfterEngine:
-    """The same for a child that must not give numbers that were given before it."""
-    if after.tracking is None:
-        return after
-    return after.model_copy(update={"tracking": after.tracking.model_copy(update={"first_id": first_id})})
-
-
 def _has_lap() -> bool:
     return find_spec("lap") is not None
 

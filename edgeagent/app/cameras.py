@@ -6,7 +6,6 @@ but a gap.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -15,6 +14,7 @@ import anyio
 
 from edgeagent.app.camera_upkeep import Upkeep
 from edgeagent.app.camera_watch import CameraWatch
+from edgeagent.app.rings import Ring
 from edgeagent.app.teller import Teller
 from edgeagent.camera.messages import (
     CAPTURE_WORDS,
@@ -27,8 +27,7 @@ from edgeagent.camera.messages import (
     SetShare,
 )
 from edgeagent.camera.presence import probe_of, wait_for_source
-from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
-from edgeagent.camera.ring_memory import create_ring, map_header
+from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, SourceSpec, describe_source
 from edgeagent.clock import Clock
@@ -40,40 +39,6 @@ RESTARTS = RestartRules(base_s=0.25, cap_s=1.0, window_s=300.0, max_deaths=12, s
 GONE_S = 15.0  # a source that is seen to be gone is tried no oftener
 ARGUS_FAILURES = 3  # from which on it is not the camera alone
 ARGUS_STOP_S = 2.0  # a client that is killed leaves its session behind in nvargus-daemon, and the sensor busy
-
-
-class Ring:
-    """One ring of a camera: memory, the reader's wake-up, and the counters in its header."""
-
-    def __init__(self, camera: str, layout: RingLayout, *, lossless_only: bool) -> None:
-        self.lossless_only = lossless_only
-        self.id = f"{camera}-{layout.width}x{layout.height}"
-        self.layout = layout
-        self.fd = create_ring(self.id, layout)
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._words = map_header(self.fd)
-
-    @property
-    def newest(self) -> int:
-        return self._words[W_NEWEST]
-
-    @property
-    def newest_ns(self) -> int:
-        return self._words[W_NEWEST_NS]
-
-    @property
-    def passed(self) -> int:
-        """Frames of a pass that must lose nothing, written so far."""
-        return self._words[W_NEWEST] - self._words[W_BASE]
-
-    @property
-    def drained(self) -> bool:
-        return self._words[W_CONSUMED] >= self._words[W_NEWEST]
-
-    def close(self) -> None:
-        self._words.release()
-        os.close(self.fd)
-        os.close(self.wake_fd)
 
 
 @dataclass
@@ -172,7 +137,7 @@ class Camera:
         await wait_for_source(self._probe, delay_s, max(delay_s, GONE_S))
 
     def _spec(self) -> ChildSpec:
-        rings = [RingOutput(fd=ring.fd, wake_fds=[ring.wake_fd]) for ring in self.rings.values()]
+        rings = [RingOutput(fd=ring.fd, wake_fds=ring.wake_fds) for ring in self.rings.values()]
         self._shed_before = self.state.shed
         self.upkeep.started()
         return ChildSpec(
@@ -188,7 +153,7 @@ class Camera:
                 noisy=self.watch.noisy,
                 fps=self.watch.known_fps,
             ),
-            pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, ring.wake_fd)],
+            pass_fds=[fd for ring in self.rings.values() for fd in (ring.fd, *ring.wake_fds)],
             term_s=ARGUS_STOP_S if self._argus else 0.0,
         )
 

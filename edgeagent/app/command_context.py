@@ -12,10 +12,11 @@ from edgeagent.app.command_kind import CommandError, Life
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
 from edgeagent.app.log_memory import LogLevel, LogMemory
 from edgeagent.app.power import PowerDesk
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 from edgeagent.app.teller import Teller
 from edgeagent.clock import Clock
 from edgeagent.config.effective import Loaded
@@ -46,7 +47,7 @@ class CommandContext:
     config_file: Callable[[], Path | None]
     cameras: Callable[[], Mapping[str, Camera]]
     served: Callable[[], Sequence[Served]]
-    infer: Callable[[], InferDesk]
+    infer: Callable[[], InferRow]
     engines: Callable[[], EngineDesk]
     make_engines: Callable[[Teller], EngineDesk]
     wanted: Callable[[Served, str], Wanted]

@@ -19,8 +19,8 @@ from edgeagent.app.commands_wait import until
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import Ready
 from edgeagent.app.engines import EngineDesk
-from edgeagent.app.inference import Served
 from edgeagent.app.job_teller import JobTeller
+from edgeagent.app.served import Served
 from edgeagent.app.shared_frames import FramesFrom, frames_from
 from edgeagent.engine.build.messages import CalibrationWish
 from edgeagent.fleet.envelope import Id

@@ -21,7 +21,7 @@ from edgeagent.app.command_kind import (
     Result,
 )
 from edgeagent.app.commands_wait import until
-from edgeagent.app.inference import Served
+from edgeagent.app.served import Served
 from edgeagent.fleet.envelope import Id
 from edgeagent.inference.messages import Snapshot
 
@@ -76,10 +76,10 @@ async def _restart_camera(context: CommandContext, name: str) -> Result:
 async def _restart_pipeline(context: CommandContext, name: str) -> Result:
     """The process that runs its engine, and with it every pipeline of that accelerator."""
     context.pipeline(name)
-    infer = context.infer()
-    before = infer.supervisor.pid
-    if before is None:
-        raise CommandError("no infer process runs; it is tried again by itself", code="not_running")
+    infer = context.infer().desk_of(name)
+    before = None if infer is None else infer.supervisor.pid
+    if infer is None or before is None:
+        raise CommandError("no infer process runs it; it is tried again by itself", code="not_running")
     again = await infer.renew()
     back = await until(lambda: infer.supervisor.pid not in (None, before) and all(s.loaded for s in again), PIPELINE_S)
     if not back:

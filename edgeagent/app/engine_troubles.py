@@ -1,7 +1,7 @@
 """Engines that do not load or take their process along: blamed, in quarantine the second time, replaced.
 
-The store counts (engine/record.py); this hears of it from the infer desk, and asks for an engine anew. An engine that
-has run well for a while starts again from nothing.
+The store counts (engine/record.py); this hears of it from the infer children's desks, and asks for an engine anew. An
+engine that has run well for a while starts again from nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import anyio
 
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.groups import Crew
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 
 PAUSE_S = 1.0
 TRUST_AFTER_S = 600.0  # an engine that ran so long without taking its process along is a good one
@@ -26,7 +27,7 @@ class EngineTroubles:
     def __init__(
         self,
         engines: EngineDesk,
-        infer: InferDesk,
+        infer: InferRow,
         publisher: Publisher,
         provide: Callable[[Served], Coroutine[Any, Any, None]],
     ) -> None:
@@ -39,12 +40,12 @@ class EngineTroubles:
     def watch(self, tasks: Crew) -> None:
         """Hear of troubles from now on; what follows from them runs in `tasks`."""
         self._tasks = tasks
-        self._infer.on_load_failed = self._not_loaded
-        self._infer.on_crash = self._crashed
-        self._infer.on_run_failed = self._taken_out
+        self._infer.news.load_failed = self._not_loaded
+        self._infer.news.crash = self._crashed
+        self._infer.news.run_failed = self._taken_out
 
     def serves(self, engine: str) -> None:
-        """An engine was given to the infer child."""
+        """An engine was given to an infer child."""
         if self._tasks is not None:
             self._tasks.start_soon(self._trust_later, engine)
 
@@ -88,7 +89,10 @@ class EngineTroubles:
         self._publisher.event("engine-quarantined", "error", text, engine=engine)
 
     async def _trust_later(self, engine: str) -> None:
-        restarts = self._infer.supervisor.restarts
+        desk = self._infer.desk_with(engine)
+        if desk is None:
+            return
+        restarts = desk.supervisor.restarts
         await anyio.sleep(TRUST_AFTER_S)
-        if self._infer.supervisor.restarts == restarts:
+        if self._infer.desk_with(engine) is desk and desk.supervisor.restarts == restarts:
             await self._engines.trust(engine)

@@ -35,9 +35,9 @@ class GpuTrouble:
         self._asked = anyio.Event()
         self._reason = ""
 
-    def lost(self, reason: str) -> None:
-        """A process has lost the GPU."""
-        self._state, asks = after_loss(self._state, self._now_s())
+    def lost(self, reason: str, by: str) -> None:
+        """A process has lost the GPU: `by` names it."""
+        self._state, asks = after_loss(self._state, self._now_s(), by)
         self._reason = reason
         log.warning("lost", losses=len(self._state.lost_s), reason=reason)
         if asks:

@@ -1,23 +1,24 @@
-"""The infer child and what it reports: engines go in, results come out and onto MQTT."""
+"""One infer child and what it reports: an accelerator's engines go in, results come out and onto MQTT.
+
+Which pipelines it has, and how they come and go, is infer_row.py's. It publishes, counts and blames only its own.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
+import anyio
 import structlog
 
-from edgeagent.app.after_engine import after_engine, with_first_track
-from edgeagent.app.cameras import Camera, Ring
-from edgeagent.app.looks import Looks
-from edgeagent.app.losses import Losses
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.rings import Ring
+from edgeagent.app.served import Served
 from edgeagent.clock import Clock
-from edgeagent.config.pipeline_table import PipelineSettings
-from edgeagent.engine.manifest import Manifest
-from edgeagent.health.latency import Gauge
+from edgeagent.inference.accelerators import Accelerator
 from edgeagent.inference.messages import (
     INFER_WORDS,
     FrameResult,
@@ -27,13 +28,15 @@ from edgeagent.inference.messages import (
     LoadFailed,
     LoadPipeline,
     NoNumbers,
-    Pace,
     PipelineStart,
+    Release,
+    Released,
     RingInput,
     RunFailed,
     SetPace,
     Snapshot,
     TakeSnapshot,
+    Warm,
 )
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.supervise.child import ChildSpec
@@ -45,156 +48,158 @@ CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, s
 CRASH_CODES = {"gpu_lost", "engine_stuck"}  # a child that has ended itself because of an engine, or of the GPU
 
 
+def _nobody(*_: object) -> None:
+    """Nobody hears it."""
+
+
 @dataclass
-class Served:
-    """A pipeline as the infer child runs it. `start` is what it shall run, `running` what its results come from,
-    `before` what it ran before that; `pace` is what it may do."""
+class InferNews:
+    """Who hears of what happens in the infer children. `idle`: a pipeline has no engine any more."""
 
-    name: str
-    settings: PipelineSettings
-    camera: Camera
-    ring: Ring
-    classes: list[str]
-    model: str
-    start: PipelineStart | None = None
-    running: PipelineStart | None = None
-    before: PipelineStart | None = None
-    pace: Pace | None = None
-    shed_since_ns: int | None = None
-    loaded: bool = False
-    given_up: bool = False
-    gauge: Gauge = field(default_factory=Gauge)
-    dropped_told: int = 0
-    shed: int = 0
-    shed_before: int = 0
-    shed_told: int = 0
-    last_track: int = 0
-    looks: Looks = field(default_factory=Looks)
-    losses: Losses = field(default_factory=Losses)
+    loaded: Callable[[Served], None] = _nobody
+    idle: Callable[[str], None] = _nobody
+    load_failed: Callable[[Served, str, str], None] = _nobody
+    run_failed: Callable[[Served, str, str], None] = _nobody
+    crash: Callable[[str, str], None] = _nobody
+    gpu_lost: Callable[[str, str], None] = _nobody
 
-    def start_now(self) -> PipelineStart | None:
-        """`start`, for a child that must not give numbers to things that were given before."""
-        if self.start is None:
-            return None
-        return self.start.model_copy(update={"after": with_first_track(self.start.after, self.last_track + 1)})
+
+class Moves(Protocol):
+    """What a desk tells whoever moves pipelines."""
+
+    def loaded(self, served: Served) -> None: ...
+
+    def warm(self, served: Served) -> None: ...
+
+    def idle(self, served: Served) -> None: ...
+
+    def released(self, accelerator: Accelerator, served: Served, came_to: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class InferSettings:
+    threads: int
+    max_delay_ms: float = 0.0
+    canary_s: float = 0.0
 
 
 class InferDesk:
-    """One infer child (accelerator `cpu`) for all pipelines."""
+    """The child of one accelerator. It runs while it has pipelines.
+
+    `canaries`: what engines first said of theirs, whichever child they were in.
+    """
 
     def __init__(
         self,
-        pipelines: list[Served],
-        threads: int,
+        accelerator: Accelerator,
+        settings: InferSettings,
+        moves: Moves,
+        news: InferNews,
+        canaries: dict[str, tuple[float, ...]],
         publisher: Publisher,
         clock: Clock,
         rng: Random,
-        *,
-        max_delay_ms: float = 0.0,
-        canary_s: float = 0.0,
     ) -> None:
-        self._pipelines = {served.name: served for served in pipelines}
-        self._threads = threads
-        self._max_delay_ms = max_delay_ms
-        self._canary_s = canary_s
-        self._canaries: dict[str, tuple[float, ...]] = {}
+        self.accelerator: Accelerator = accelerator
+        self.name = f"infer/{accelerator}"
+        self.pipelines: dict[str, Served] = {}
+        self._settings = settings
+        self._moves = moves
+        self._news = news
+        self._canaries = canaries
         self._publisher = publisher
         self._clock = clock
         self._asked: dict[int, Callable[[Snapshot], None]] = {}
         self._asked_last = 0
-        self.on_loaded: Callable[[Served], None] = lambda served: None
-        self.on_idle: Callable[[str], None] = lambda pipeline: None  # it has no engine any more
-        self.on_load_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
-        self.on_crash: Callable[[str, str], None] = lambda engine, text: None
-        self.on_gpu_lost: Callable[[str], None] = lambda text: None
-        self.on_run_failed: Callable[[Served, str, str], None] = lambda served, engine, text: None
-        self._measured_ns = clock.monotonic_ns()
-        self.name = "infer/cpu"
-        self.supervisor = Supervisor("infer-cpu", self._spec, self._take, self._child_changed, clock, rng)
-        self._rings = {served.ring.id: served.ring for served in pipelines}
+        self._rings: dict[str, Ring] = {}
         self._dropped: dict[str, int] = {}
+        self._torn: dict[str, int] = {}
         self._dropped_before: dict[str, int] = {}
+        self._wanted = anyio.Event()
+        self._life: anyio.CancelScope | None = None
+        self.supervisor = Supervisor(f"infer-{accelerator}", self._spec, self._take, self._child_changed, clock, rng)
+
+    # life
+
+    def change(self, pipelines: Sequence[Served], rings: Sequence[Ring], settings: InferSettings) -> None:
+        """Begin with these pipelines, and be able to read these rings; between two runs only."""
+        self._settings = settings
+        self._rings = {ring.id: ring for ring in rings}
+        self.pipelines = {served.name: served for served in pipelines}
+        self._wanted = anyio.Event()
+        if self.pipelines:
+            self._wanted.set()
+        else:
+            self._publisher.forget(self.name)
+
+    async def run(self) -> None:
+        """Until cancelled: a child while there are pipelines for it."""
+        while True:
+            await self._wanted.wait()
+            with anyio.CancelScope() as self._life:
+                await self.supervisor.run()
+                await anyio.sleep_forever()  # what cannot run is not tried again
+            self._publisher.forget(self.name)
+
+    def drop(self, served: Served) -> None:
+        """The child has nothing of this pipeline any more. Without another one it ends."""
+        if self.pipelines.pop(served.name, None) is not None and not self.pipelines:
+            self._wanted = anyio.Event()
+            if self._life is not None:
+                self._life.cancel()
 
     def _spec(self) -> ChildSpec:
         self._dropped_before = {ring: self.dropped(ring) for ring in self._rings}
-        self._dropped = {}
-        for served in self._pipelines.values():
+        self._dropped, self._torn = {}, {}
+        for served in self._serving():
             served.shed_before = served.shed
             served.looks.child_started()
             served.losses.child_started()
+        own = [served for served in self.pipelines.values() if served.at == self.accelerator]
         rings = [
-            RingInput(id=ring.id, fd=ring.fd, wake_fd=ring.wake_fd, lossless_only=ring.lossless_only)
+            RingInput(
+                id=ring.id,
+                fd=ring.fd,
+                wake_fd=ring.wake_fd(self.accelerator),
+                reader=ring.reader(self.accelerator),
+                lossless_only=ring.lossless_only,
+            )
             for ring in self._rings.values()
         ]
-        starts = [
-            self._with_canary(start) for served in self._pipelines.values() if (start := served.start_now()) is not None
-        ]
-        paces = tuple(served.pace for served in self._pipelines.values() if served.pace is not None)
         return ChildSpec(
-            name="infer-cpu",
+            name=self.supervisor.name,
             module="edgeagent.inference.infer_child",
             first=InferStart(
                 rings=rings,
-                pipelines=starts,
-                threads=self._threads,
-                paces=paces,
-                max_delay_ms=self._max_delay_ms,
-                canary_s=self._canary_s,
+                pipelines=[self._with_canary(start) for served in own if (start := served.start_now()) is not None],
+                threads=self._settings.threads,
+                paces=tuple(served.pace for served in own if served.pace is not None),
+                max_delay_ms=self._settings.max_delay_ms,
+                canary_s=self._settings.canary_s,
             ),
-            pass_fds=[fd for ring in self._rings.values() for fd in (ring.fd, ring.wake_fd)],
-            environment={"OMP_NUM_THREADS": str(self._threads)},
+            pass_fds=[fd for ring in rings for fd in (ring.fd, ring.wake_fd)],
+            environment={"OMP_NUM_THREADS": str(self._settings.threads)},
         )
 
-    def change(
-        self, pipelines: list[Served], threads: int, *, max_delay_ms: float = 0.0, canary_s: float = 0.0
-    ) -> None:
-        """Run these from the next start of the child on; between two runs of the supervisor only."""
-        self._pipelines = {served.name: served for served in pipelines}
-        self._rings = {served.ring.id: served.ring for served in pipelines}
-        self._threads, self._max_delay_ms, self._canary_s = threads, max_delay_ms, canary_s
+    def _serving(self) -> list[Served]:
+        """The pipelines whose results come from here."""
+        return [served for served in self.pipelines.values() if served.serves_at == self.accelerator]
 
-    async def resettle(self, name: str) -> None:
-        """The pipeline's settings have changed: its engine is loaded anew with them, beside the one that runs."""
-        served = self._pipelines[name]
-        if served.start is not None:
-            served.start, served.loaded = restarted(served.start, served.settings), False
-            await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
+    # what the child is told
 
-    async def serve(
-        self,
-        name: str,
-        manifest: Manifest,
-        plan: str,
-        *,
-        dla_core: int = 0,
-        plugins: Sequence[str] = (),
-        model: str = "",
-        classes: Sequence[str] = (),
-    ) -> None:
-        """Let the pipeline run on this engine from now on. `dla_core`: where one made for a DLA runs; `model` and its
-        `classes`: where it is another one than the pipeline's own."""
-        served = self._pipelines[name]
-        settings, names = served.settings, list(classes or served.classes)
-        keep = [names.index(c) for c in settings.classes] if settings.classes else None
-        served.start = PipelineStart(
-            pipeline=name,
-            ring=served.ring.id,
-            backend=manifest.backend,
-            plan=plan,
-            engine=manifest.key,
-            classes=names,
-            keep=keep,
-            min_score=settings.min_score,
-            iou=settings.iou if manifest.network is None or manifest.network.nms else None,
-            max_detections=settings.max_detections,
-            min_interval_s=1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
-            model=model or served.model,
-            dla_core=dla_core if manifest.placement == "dla" else None,
-            plugins=tuple(plugins),
-            priority=settings.priority,
-            after=after_engine(settings),
-        )
-        await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(served.start_now() or served.start)))
+    async def give(self, served: Served) -> None:
+        """Let the child load what the pipeline shall run."""
+        new = served.name not in self.pipelines
+        self.pipelines[served.name] = served
+        self._wanted.set()
+        if new and served.pace is not None:
+            await self.supervisor.send(SetPace(pace=served.pace))
+        if (start := served.start_now()) is not None:
+            await self.supervisor.send(LoadPipeline(pipeline=self._with_canary(start)))
+
+    async def release(self, served: Served) -> None:
+        """Let the child do without the pipeline; `Moves.released` follows."""
+        await self.supervisor.send(Release(pipeline=served.name))
 
     def _with_canary(self, start: PipelineStart) -> PipelineStart:
         """With what the engine said of its canary when it was first loaded, by whichever child."""
@@ -202,7 +207,7 @@ class InferDesk:
 
     async def renew(self) -> list[Served]:
         """End the child between two pieces of its work and start it again; the pipelines that it loads anew."""
-        again = [served for served in self._pipelines.values() if served.start is not None]
+        again = [s for s in self.pipelines.values() if s.start is not None and s.at == self.accelerator]
         for served in again:
             served.loaded = False
         await self.supervisor.renew()
@@ -214,14 +219,15 @@ class InferDesk:
         self._asked = {**dict(list(self._asked.items())[-15:]), self._asked_last: on_taken}
         await self.supervisor.send(TakeSnapshot(pipeline=pipeline, drawn=drawn, asked=self._asked_last))
 
-    async def pace(self, pace: Pace) -> None:
-        """Let a pipeline do so much from now on, whatever engine it has. Holds for a restarted child, too."""
-        self._pipelines[pace.pipeline].pace = pace
-        await self.supervisor.send(SetPace(pace=pace))
+    # what the child says
 
     def dropped(self, ring: str) -> int:
-        """Frames of that ring nobody looked at, over all lives of the child."""
+        """Frames of that ring the child did not look at, over all its lives."""
         return self._dropped_before.get(ring, 0) + self._dropped.get(ring, 0)
+
+    def counted(self, ring: str) -> tuple[int, int]:
+        """Frames of that ring the child did not look at, over all its lives, and torn ones, in this one."""
+        return self.dropped(ring), self._torn.get(ring, 0)
 
     def _take(self, line: bytes) -> None:
         if is_result(line):
@@ -234,6 +240,11 @@ class InferDesk:
             self._snapshot(word)
         elif isinstance(word, Loaded):
             self._loaded(word)
+        elif isinstance(word, Warm):
+            self._warm(word)
+        elif isinstance(word, Released):
+            if (served := self.pipelines.get(word.pipeline)) is not None:
+                self._moves.released(self.accelerator, served, word.came_to)
         elif isinstance(word, LoadFailed):
             self._load_failed(word)
         elif isinstance(word, RunFailed):
@@ -243,11 +254,11 @@ class InferDesk:
             self._publisher.event("engine-no-numbers", "warning", text, pipeline=word.pipeline, engine=word.engine)
 
     def _result(self, word: FrameResult, detections: bytes) -> None:
-        served = self._pipelines[word.pipeline]
+        served = self.pipelines[word.pipeline]
         running = served.running or served.start
         if running is None:
             return  # the last words of an engine that was taken away
-        served.last_track = max(served.last_track, word.last_track)
+        served.last_frame, served.last_track = word.frame, max(served.last_track, word.last_track)
         latency_ms = (self._clock.monotonic_ns() - word.capture_ns) / 1e6
         values = {
             "frame": word.frame,
@@ -267,48 +278,58 @@ class InferDesk:
         served.gauge.add(latency_ms, word.engine_ms, word.found)
 
     def _snapshot(self, word: Snapshot) -> None:
+        served = self.pipelines.get(word.pipeline)
+        if served is None:
+            return  # it has moved while the picture was drawn
         values = {"frame": word.frame, "capture_ts": word.capture_ms, "drawn": word.drawn, "found": word.found}
-        camera = self._pipelines[word.pipeline].camera.name
-        self._publisher.snapshot(camera, word.pipeline, {**values, "jpeg": word.jpeg})
+        self._publisher.snapshot(served.camera.name, word.pipeline, {**values, "jpeg": word.jpeg})
         if (on_taken := self._asked.pop(word.asked, None)) is not None:
             on_taken(word)
 
     def _stats(self, word: InferStats) -> None:
-        self._dropped = dict(word.dropped)
-        for served in self._pipelines.values():
+        self._dropped, self._torn = dict(word.dropped), dict(word.torn)
+        serving = self._serving()
+        for served in serving:
             served.shed = served.shed_before + word.shed.get(served.name, 0)
             served.looks.heard(word, served.name, self._clock.monotonic_ns())
             served.losses.heard(word, served.name, served.ring.id)
-            served.camera.state.dropped = self.dropped(served.ring.id)
-        if all(served.loaded or served.start is None for served in self._pipelines.values()):
+        if all(served.loaded or served.start is None or served.leaves is not None for served in serving):
             self._publisher.note(self.name, "ok")
 
+    def _warm(self, word: Warm) -> None:
+        served = self.pipelines[word.pipeline]
+        if served.at == self.accelerator and served.start is not None and served.start.engine == word.engine:
+            self._moves.warm(served)
+
     def _loaded(self, word: Loaded) -> None:
-        served = self._pipelines[word.pipeline]
-        served.loaded = True
+        served = self.pipelines[word.pipeline]
         self._canaries.setdefault(word.engine, word.canary)
+        log.info(
+            "engine_loaded", pipeline=word.pipeline, key=word.engine, batch=word.batch, how=word.how, s=word.load_s
+        )
+        self._publisher.note(self.name, "ok")
+        if served.at != self.accelerator:
+            return
+        served.loaded = True
         if served.start is not None and served.start.engine == word.engine:
             if served.running is not None and served.running.engine != word.engine:
                 served.before = served.running
             served.running = served.start
-        self._publisher.note(self.name, "ok")
-        log.info(
-            "engine_loaded", pipeline=word.pipeline, key=word.engine, batch=word.batch, how=word.how, s=word.load_s
-        )
-        self.on_loaded(served)
+        self._moves.loaded(served)
+        self._news.loaded(served)
 
     def _load_failed(self, word: LoadFailed) -> None:
         self._publisher.note(f"engine/{word.pipeline}", "failed", word.text)
         self._publisher.event("engine-load-failed", "error", word.text, pipeline=word.pipeline, engine=word.engine)
-        served = self._pipelines[word.pipeline]
-        if served.start is not None and served.start.engine == word.engine:
+        served = self.pipelines[word.pipeline]
+        if self._is_to_run(served, word.engine):
             served.start = None
-            self.on_idle(served.name)
-        self.on_load_failed(served, word.engine, word.text)
+            self._moves.idle(served)
+        self._news.load_failed(served, word.engine, word.text)
 
     def _run_failed(self, word: RunFailed) -> None:
         """The child has taken an engine out. Where it has gone back to the one before, that one serves on."""
-        served, before = self._pipelines[word.pipeline], None
+        served, before = self.pipelines[word.pipeline], None
         if served.before is not None and served.before.engine == word.back_to:
             before = served.before
         then = f"the engine before, {word.back_to[:12]}, serves again" if before else "the pipeline has no engine now"
@@ -318,97 +339,45 @@ class InferDesk:
             "engine-taken-out", "error", text, pipeline=word.pipeline, engine=word.engine, code=word.code
         )
         served.running = before
-        if served.start is not None and served.start.engine == word.engine:
+        if self._is_to_run(served, word.engine):
             served.start, served.loaded = before, before is not None
             if before is None:
-                self.on_idle(served.name)
-        self.on_run_failed(served, word.engine, word.text)
+                self._moves.idle(served)
+        self._news.run_failed(served, word.engine, word.text)
+
+    def _is_to_run(self, served: Served, engine: str) -> bool:
+        return served.at == self.accelerator and served.start is not None and served.start.engine == engine
 
     def _child_changed(self, child: ChildState) -> None:
-        if child.state in ("waiting", "failing", "refused"):
+        failed = child.state in ("waiting", "failing", "refused")
+        if failed:
             self._suspect(child)
             if child.code == "gpu_lost":
-                self.on_gpu_lost(child.reason)
-            for served in self._pipelines.values():
-                served.loaded, served.running, served.before = False, None, None
+                self._news.gpu_lost(child.reason, self.accelerator)
             self._publisher.note(self.name, "failed", child.reason)
-            self._publisher.event("infer-failed", "warning", child.reason, restarts=child.restarts)
+            facts = {"restarts": child.restarts, "accelerator": self.accelerator}
+            self._publisher.event("infer-failed", "warning", child.reason, **facts)
+        for served in tuple(self.pipelines.values()):
+            if served.at != self.accelerator:
+                self._moves.released(self.accelerator, served, 0)  # the child that had it is no more
+            elif failed:
+                self._lost(served)
+
+    @staticmethod
+    def _lost(served: Served) -> None:
+        """The child that had it, or was to have it, has died."""
+        served.loaded = served.warm = False
+        if served.leaves is None:
+            served.running = served.before = None
 
     def _suspect(self, child: ChildState) -> None:
         """Who took the child along: an engine that was being loaded, else the only one that ran."""
         if child.signal not in CRASH_SIGNALS and child.code not in CRASH_CODES:
             return
-        started = [served for served in self._pipelines.values() if served.start is not None]
-        loading = {served.start.engine for served in started if served.start and not served.loaded}
-        suspects = loading or {served.start.engine for served in started if served.start}
+        own = [served for served in self.pipelines.values() if served.at == self.accelerator]
+        loading = {served.start.engine for served in own if served.start is not None and not served.loaded}
+        ran = {served.start.engine for served in own if served.start is not None}
+        ran |= {s.running.engine for s in self.pipelines.values() if s.leaves == self.accelerator and s.running}
+        suspects = loading or ran
         if len(suspects) == 1:
-            self.on_crash(suspects.pop(), child.reason)
-
-    def stop_serving(self, engine: str) -> list[Served]:
-        """Give this engine to no new child; the pipelines that had it."""
-        had = [served for served in self._pipelines.values() if served.start and served.start.engine == engine]
-        for served in had:
-            served.start, served.loaded = None, False
-            self.on_idle(served.name)
-        return had
-
-    def measure(self) -> None:
-        """Publish every serving pipeline's summary since this was last asked."""
-        now_ns = self._clock.monotonic_ns()
-        interval_s = max(1e-3, (now_ns - self._measured_ns) / 1e9)
-        self._measured_ns = now_ns
-        for served in self._pipelines.values():
-            if served.start is None:
-                continue
-            window = served.gauge.take()
-            dropped = self.dropped(served.ring.id)
-            values: dict[str, object] = {
-                "interval_s": round(interval_s, 3),
-                "fps": round(window.results / interval_s, 2),
-                "results": window.results,
-                "detections": window.detections,
-                "dropped": max(0, dropped - served.dropped_told),
-                **served.losses.tell(),
-                **_shed(served, now_ns),
-                **(served.looks.tell() if served.settings.results == "change" else {}),
-            }
-            served.dropped_told = dropped
-            if window.results:
-                values |= {
-                    "lat_p50_ms": window.p50_ms,
-                    "lat_p95_ms": window.p95_ms,
-                    "lat_p99_ms": window.p99_ms,
-                    "engine_ms": window.engine_ms,
-                }
-            self._publisher.summary(served.camera.name, served.name, values)
-
-
-def restarted(start: PipelineStart, settings: PipelineSettings) -> PipelineStart:
-    """The same engine on the same ring, with other settings."""
-    return start.model_copy(
-        update={
-            "keep": [start.classes.index(c) for c in settings.classes if c in start.classes]
-            if settings.classes
-            else None,
-            "min_score": settings.min_score,
-            "iou": settings.iou if start.iou is not None else None,
-            "max_detections": settings.max_detections,
-            "min_interval_s": 1.0 / settings.max_results_per_s if settings.max_results_per_s else 0.0,
-            "priority": settings.priority,
-            "after": after_engine(settings),
-        }
-    )
-
-
-def _shed(served: Served, now_ns: int) -> dict[str, object]:
-    """What a pipeline has given up since this was last asked. What its camera left out counts, too: a camera does that
-    only while each of its pipelines is paused."""
-    share = served.pace.share if served.pace is not None else 1.0
-    whole = served.shed + served.camera.state.shed
-    new, served.shed_told = max(0, whole - served.shed_told), whole
-    since_ns = served.shed_since_ns
-    return {
-        "shed": new,
-        "share_percent": round(share * 100, 1),
-        "shed_s": round((now_ns - since_ns) / 1e9, 1) if since_ns is not None else 0.0,
-    }
+            self._news.crash(suspects.pop(), child.reason)

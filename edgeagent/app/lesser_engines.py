@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from edgeagent.app.engine_forms import Site, builder_for, candidates_for, engine_wish, plugin_digests
 from edgeagent.app.engine_job import Wanted
 from edgeagent.app.engine_look import EngineLook, Ready
-from edgeagent.app.inference import Served
+from edgeagent.app.served import Served
 from edgeagent.config.engine_tables import EngineSettings
 from edgeagent.engine.choice import Candidate
 from edgeagent.engine.store import EngineStore

@@ -27,10 +27,12 @@ from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, Group
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
+from edgeagent.app.inference import InferSettings
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.power import helper_for
+from edgeagent.app.served import Served
 from edgeagent.app.shared_frames import frames_from
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
@@ -53,6 +55,11 @@ def lineup_of(config: Config) -> Lineup:
     return Lineup(config, chosen_backend(config)[1])
 
 
+def infer_settings(config: Config) -> InferSettings:
+    engines = config.engines
+    return InferSettings(engines.infer_threads, engines.max_delay_ms, engines.canary_interval_s)
+
+
 class Line:
     """For the event loop only. `on_info` is called when `info` would say something else."""
 
@@ -63,17 +70,9 @@ class Line:
         self.cameras = CameraRow(ground, self.lineup.cameras())
         self.served = self.lineup.pipelines(self.cameras.by_name, ground.publisher)
         self.argus = ArgusDesk(helper_for(ground.root, config.power.helper_socket), ground.publisher, ground.clock)
-        self.infer = InferDesk(
-            self.served,
-            config.engines.infer_threads,
-            ground.publisher,
-            ground.clock,
-            ground.rng,
-            max_delay_ms=config.engines.max_delay_ms,
-            canary_s=config.engines.canary_interval_s,
-        )
+        self.infer = InferRow(self.served, infer_settings(config), ground.publisher, ground.clock, ground.rng)
         self.on_info: Callable[[], None] = lambda: None
-        self.on_gpu_lost: Callable[[str], None] = lambda text: None
+        self.on_gpu_lost: Callable[[str, str], None] = lambda text, by: None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._providing: dict[str, anyio.CancelScope] = {}
         self.make_engines()
@@ -97,7 +96,7 @@ class Line:
             pacing=config.thermal.pace,
         )
         self.engines.on_built = self._publish_engine
-        self.engines.on_failed = lambda code, text: self.on_gpu_lost(text) if code == "gpu_lost" else None
+        self.engines.on_failed = lambda code, text: self.on_gpu_lost(text, "build") if code == "gpu_lost" else None
         self.crew = Crew()
         self.troubles = EngineTroubles(self.engines, self.infer, ground.publisher, self.provide)
 
@@ -138,9 +137,9 @@ class Line:
         self._tasks = tasks
         self.cameras.on_change = self._tell_info
         self.cameras.on_argus_trouble = self.argus.ask
-        self.infer.on_loaded = lambda served: self._begin_when_ready(served.camera)
-        self.infer.on_gpu_lost = self.on_gpu_lost
-        self.infer.on_idle = self.ground.governor.streams.forget
+        self.infer.news.loaded = lambda served: self._begin_when_ready(served.camera)
+        self.infer.news.gpu_lost = self.on_gpu_lost
+        self.infer.news.idle = self.ground.governor.streams.forget
         self.cameras.start(tasks)
         self._argus_group = Group()
         self._argus_group.add(self.argus.run)
@@ -152,7 +151,7 @@ class Line:
     def begin_inference(self) -> None:
         self.inference = Group()
         if self._tasks is not None and self.served:
-            self.inference.add(self.infer.supervisor.run)
+            self.inference.add(self.infer.run)
             self._tasks.start_soon(self.inference.run)
 
     async def stop_inference(self) -> None:
@@ -262,5 +261,4 @@ class Line:
 
     @property
     def restarts(self) -> int:
-        supervisors = [self.infer.supervisor, *(camera.supervisor for camera in self.cameras.by_name.values())]
-        return sum(supervisor.restarts for supervisor in supervisors)
+        return self.infer.restarts + sum(one.supervisor.restarts for one in self.cameras.by_name.values())

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeagent.app.inference import Served, restarted
-from edgeagent.app.line import Line
+from edgeagent.app.line import Line, infer_settings
 from edgeagent.app.lineup import Lineup
+from edgeagent.app.served import Served, restarted
 from edgeagent.app.shared_frames import other_frames
 from edgeagent.config.changes import Changes
 from edgeagent.config.schema import Config
@@ -18,10 +18,10 @@ from edgeagent.config.schema import Config
 
 @dataclass(frozen=True)
 class LinePlan:
-    """`inference`: the child is started anew; `engines`: another desk asks for every engine; `shedding`: what was given
-    up is given back; `cameras` get a new capture; `resettle` are loaded anew beside themselves; for `provide` the right
-    engine is looked for: another model's, or one made with the frames of a new source, its own or another pipeline's
-    that shares the engine."""
+    """`inference`: its children are started anew; `engines`: another desk asks for every engine; `shedding`: what was
+    given up is given back; `cameras` get a new capture; `resettle` are loaded anew beside themselves; for `provide` the
+    right engine is looked for: another model's, or one made with the frames of a new source, its own or another
+    pipeline's that shares the engine."""
 
     inference: bool
     engines: bool
@@ -85,7 +85,7 @@ async def change_line(line: Line, config: Config, lineup: Lineup, changes: Chang
     if plan.shedding:
         line.make_shedding()
     await _begin(line, plan)
-    return [*(f"camera/{name}" for name in cameras), *([line.infer.name] if plan.inference else [])]
+    return [*(f"camera/{name}" for name in cameras), *(line.infer.names() if plan.inference else [])]
 
 
 async def _stop(line: Line, plan: LinePlan) -> None:
@@ -137,10 +137,7 @@ def _seat(line: Line, plan: LinePlan, before: Config) -> None:
     for served in new:
         _carry(line, old.get(served.name), served, before)
     line.served = new
-    engines = line.config.engines
-    line.infer.change(new, engines.infer_threads, max_delay_ms=engines.max_delay_ms, canary_s=engines.canary_interval_s)
-    if not new:
-        line.ground.publisher.forget(line.infer.name)
+    line.infer.change(new, infer_settings(line.config))
 
 
 def _newly_served(line: Line) -> list[Served]:
@@ -155,7 +152,6 @@ def _update(running: Served, wanted: Served) -> None:
 def _carry(line: Line, old: Served | None, new: Served, before: Config) -> None:
     """What a pipeline takes along into another child: its engine, where that is one of the same model for frames of
     the same size, and what was counted."""
-    new.dropped_told = line.infer.dropped(new.ring.id)
     new.shed_told = new.camera.state.shed
     if old is None:
         return

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edgeagent.app.after_engine import check_tracking
 from edgeagent.app.cameras import Camera
-from edgeagent.app.inference import Served
 from edgeagent.app.models import local_path
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 from edgeagent.app.wiring import check_classes
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.config.schema import CameraSettings, Config

@@ -20,9 +20,9 @@ class Losses:
     _before: tuple[int, int] = (0, 0)
     _told: tuple[int, int] = (0, 0)
 
-    def child_started(self) -> None:
-        """A new child counts from 0 again."""
-        self._before = (self.failed, self.torn)
+    def child_started(self, torn: int = 0) -> None:
+        """A new child counts from 0 again; another one that is up has counted `torn` in the ring already."""
+        self._before = (self.failed, self.torn - torn)
 
     def heard(self, word: InferStats, pipeline: str, ring: str) -> None:
         """Take one word of the child."""

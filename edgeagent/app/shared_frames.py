@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeagent.app.engine_forms import calibration_name
-from edgeagent.app.inference import Served
+from edgeagent.app.served import Served
 from edgeagent.camera.spec import SourceSpec
 from edgeagent.config.schema import Config
 

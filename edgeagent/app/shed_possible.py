@@ -13,8 +13,8 @@ from typing import Protocol
 
 import anyio.to_thread
 
-from edgeagent.app.inference import Served
 from edgeagent.app.lesser_engines import NO_LESSER_ENGINE, Lesser
+from edgeagent.app.served import Served
 from edgeagent.errors import EdgeAgentError
 from edgeagent.thermal.ladder import Grant, LadderState, grant, lowered_power
 from edgeagent.thermal.steps import Step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeagent.app.inference import Served
+from edgeagent.app.served import Served
 from edgeagent.thermal.ladder import Grant
 
 

@@ -14,7 +14,8 @@ from typing import Protocol
 import anyio
 
 from edgeagent.app.engine_look import Ready
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
+from edgeagent.app.served import Served
 from edgeagent.app.shed_possible import Engines, Possible, Power
 from edgeagent.app.shed_rates import expected_rate, full_rate
 from edgeagent.app.shed_words import ShedWords
@@ -63,7 +64,7 @@ class SheddingDesk:
     def __init__(
         self,
         served: Sequence[Served],
-        infer: InferDesk,
+        infer: InferRow,
         engines: Engines,
         power: Power,
         streams: Streams,

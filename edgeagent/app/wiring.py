@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgeagent.app.inference import Served
+from edgeagent.app.served import Served
 from edgeagent.board.fingerprint import board_fingerprint
 from edgeagent.board.gpu_parts import read_gpu_parts
 from edgeagent.board.identity import Identity

@@ -17,9 +17,11 @@ import anyio
 from pydantic import BaseModel, ConfigDict
 
 from edgeagent.app.cameras import Camera
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
+from edgeagent.app.inference import InferSettings
 from edgeagent.app.logs import configure_logs
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 from edgeagent.bench.subject import Subject
 from edgeagent.camera.spec import SyntheticSpec
 from edgeagent.clock import SystemClock
@@ -100,9 +102,8 @@ class BenchAgent:
             for number in range(1, job.cameras + 1)
         ]
         self._served = [_served(camera, size, subject) for camera in self._cameras]
-        self._infer = InferDesk(
-            self._served, subject.threads, self._publisher, clock, rng, max_delay_ms=job.max_delay_ms
-        )
+        settings = InferSettings(subject.threads, job.max_delay_ms)
+        self._infer = InferRow(self._served, settings, self._publisher, clock, rng)
 
     async def run(self, tell: Callable[[Pids], None]) -> None:
         """Until SIGTERM."""
@@ -111,7 +112,7 @@ class BenchAgent:
             async with anyio.create_task_group() as tasks:
                 for camera in self._cameras:
                     tasks.start_soon(camera.supervisor.run)
-                tasks.start_soon(self._infer.supervisor.run)
+                tasks.start_soon(self._infer.run)
                 tasks.start_soon(self._each_second)
                 tasks.start_soon(self._tell_when_running, tell)
                 with anyio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -137,7 +138,8 @@ class BenchAgent:
 
     def _pids(self) -> Pids | None:
         """None while something does not run yet, or does not run any more."""
-        infer, captures = self._infer.supervisor.pid, [camera.supervisor.pid for camera in self._cameras]
+        desk = self._infer.desk_of(self._served[0].name)
+        infer, captures = desk.supervisor.pid if desk else None, [camera.supervisor.pid for camera in self._cameras]
         running = all(served.loaded for served in self._served) and all(
             camera.state.word == "running" for camera in self._cameras
         )

@@ -33,6 +33,7 @@ from edgeagent.camera.ring_layout import (
     W_LOSSLESS,
     W_NEWEST,
     W_NEWEST_NS,
+    W_READING,
 )
 from edgeagent.camera.ring_memory import open_ring
 from edgeagent.vision.letterbox import Letterbox
@@ -105,16 +106,13 @@ class RingWriter(_Mapped):
     """The one writer. A restarted writer goes on counting where the last one stopped."""
 
     def __init__(self, fd: int, wake_fds: list[int]) -> None:
+        """`wake_fds`: an eventfd a reader, by its number."""
         super().__init__(fd)
         self._wake_fds = wake_fds
 
-    def begin_pass(self, reader: int = 0) -> None:
-        """From the next frame on nothing may be lost: `reader` starts behind the frames shown before.
-
-        The reader must not look before it is told by `lossless`: it would set its progress back.
-        """
+    def begin_pass(self) -> None:
+        """From the next frame on nothing may be lost: every reader starts behind the frames shown before."""
         self._words[W_BASE] = self.newest
-        self._words[W_CONSUMED + reader] = self.newest
         _fence()
         self._words[W_LOSSLESS] = 1
 
@@ -123,9 +121,18 @@ class RingWriter(_Mapped):
         """Frames of the pass that are written; None before its begin."""
         return self.newest - self._words[W_BASE] if self.lossless else None
 
-    def backlog(self, reader: int = 0) -> int:
-        """Frames written that `reader` has not finished."""
-        return self.newest - self._words[W_CONSUMED + reader]
+    def backlog(self) -> int:
+        """Frames of the pass that the slowest reader has not finished.
+
+        Progress is looked at before the mask: one who comes is there before any other reader may go on (see `hold` in
+        app/rings.py), so whoever sees the others further on sees that one as well.
+        """
+        words = self._words
+        progress = words[W_CONSUMED : W_CONSUMED + READERS].tolist()
+        _fence()
+        reading = words[W_READING]
+        slowest = min((done for number, done in enumerate(progress) if reading >> number & 1), default=0)
+        return self.newest - max(slowest, words[W_BASE])
 
     def start(self) -> Frame:
         """The next frame's memory, to be filled in place before `publish`."""
@@ -158,8 +165,10 @@ class RingWriter(_Mapped):
 
     def wake(self) -> None:
         """Let the readers look: after each frame, and in place of a writer that died before it could."""
-        for fd in self._wake_fds:
-            os.eventfd_write(fd, 1)
+        reading = self._words[W_READING]
+        for number, fd in enumerate(self._wake_fds):
+            if reading >> number & 1:
+                os.eventfd_write(fd, 1)
 
 
 class RingReader(_Mapped):
@@ -187,7 +196,8 @@ class RingReader(_Mapped):
 
     @property
     def consumed(self) -> int:
-        return self._words[W_CONSUMED + self._index]
+        """Up to which frame this reader has told that it is done; in a pass at least up to its begin."""
+        return max(self._words[W_CONSUMED + self._index], self._words[W_BASE])
 
     def set_consumed(self, sequence: int) -> None:
         self._words[W_CONSUMED + self._index] = sequence

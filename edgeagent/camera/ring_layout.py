@@ -2,7 +2,7 @@
 
 A ring is one anonymous shared memory object:
 
-    header   4096 bytes   magic, geometry, newest sequence number, how far each reader has come
+    header   4096 bytes   magic, geometry, newest sequence number, who reads and how far each reader has come
     slot 0   4096 bytes of slot header, then the frame, padded to whole pages
     slot 1   ...
 
@@ -11,6 +11,9 @@ Frame `n` lies in slot `n % slots`. The writer stores `begin = n`, then the fram
 sequence lock (H.-J. Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012) that
 never makes the writer wait. Frame numbers start at 1; 0 means "none yet". Pages keep frames apart so that a GPU
 can map a slot in place.
+
+A reader is a number. The word `reading` has a bit for each that is there; the agent alone sets it, and a new ring has
+reader 0. The writer wakes those, and in a pass that must lose nothing it waits for the slowest of them.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ VERSION = 2
 READERS = 8
 
 # indices of 8-byte words in the header
-W_MAGIC, W_VERSION, W_WIDTH, W_HEIGHT, W_SLOTS, W_NEWEST, W_LOSSLESS, W_BASE, W_NEWEST_NS = range(9)
+W_MAGIC, W_VERSION, W_WIDTH, W_HEIGHT, W_SLOTS, W_NEWEST, W_LOSSLESS, W_BASE, W_NEWEST_NS, W_READING = range(10)
 W_CONSUMED = 16  # one word a reader
 
 # indices of 8-byte words in a slot header

@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 
-from edgeagent.camera.ring_layout import MAGIC, PAGE, VERSION, RingLayout
+from edgeagent.camera.ring_layout import MAGIC, PAGE, VERSION, W_READING, RingLayout
 
 
 def create_ring(name: str, layout: RingLayout) -> int:
@@ -22,6 +22,7 @@ def create_ring(name: str, layout: RingLayout) -> int:
     try:
         os.posix_fallocate(fd, 0, layout.total_bytes)
         os.pwrite(fd, struct.pack("=5Q", MAGIC, VERSION, layout.width, layout.height, layout.slots), 0)
+        os.pwrite(fd, struct.pack("=Q", 1), W_READING * 8)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     except OSError:
         os.close(fd)

@@ -4,6 +4,8 @@ An engine is loaded once, however many pipelines it serves, and opened beside th
 before. That one stays loaded while the new one is on trial; when the new one fails, the pipelines go back to it. An
 engine that fails with nothing to go back to leaves its pipelines without one, and the agent is told either way.
 
+A pipeline that still runs in another process waits: its engine is kept in reserve until the agent lets it take over.
+
 Knows nothing of batches: `settle` is called before pipelines change places, and brings home all that is under way.
 """
 
@@ -17,7 +19,16 @@ from edgeagent.camera.pace import Spacing
 from edgeagent.errors import EngineError
 from edgeagent.inference.after import After, Memory
 from edgeagent.inference.engine import Engine, EngineKey
-from edgeagent.inference.messages import Loaded, LoadFailed, PipelineStart, RunFailed, TakeSnapshot
+from edgeagent.inference.messages import (
+    Loaded,
+    LoadFailed,
+    PipelineStart,
+    Released,
+    RunFailed,
+    TakeOver,
+    TakeSnapshot,
+    Warm,
+)
 from edgeagent.inference.opener import Opened, Opener
 from edgeagent.inference.pacing import Limit
 from edgeagent.inference.pipeline import Pipeline
@@ -40,6 +51,15 @@ class Serving:
     before: Serving | None = None
 
 
+@dataclass(frozen=True)
+class Reserve:
+    """An engine for a pipeline that waits."""
+
+    start: PipelineStart
+    engine: Engine
+    took_s: float
+
+
 class EngineRoom:
     """`canary_s`: seconds between two canaries of an engine, 0 for none."""
 
@@ -59,6 +79,7 @@ class EngineRoom:
         self._engines: list[Engine] = []
         self._serving: dict[str, Serving] = {}
         self._wanted: dict[str, PipelineStart] = {}
+        self._reserve: dict[str, Reserve] = {}
         self._opening: set[EngineKey] = set()
         self._came_to: dict[str, int] = {}  # the last frame of pipelines that have left their stream
         self.limits: dict[str, Limit] = {}
@@ -94,6 +115,7 @@ class EngineRoom:
         self.settle()  # first of all: what comes home may be the last straw for the very engine that is wanted
         key = EngineKey.of(start)
         self._wanted[start.pipeline] = start
+        self._reserve.pop(start.pipeline, None)
         loaded = next((engine for engine in self._engines if engine.key == key), None)
         if loaded is not None:
             self._arrived(key, loaded, 0.0)
@@ -136,16 +158,45 @@ class EngineRoom:
                 height, width = engine.size
                 self._not_loaded(start, f"the engine takes {width}x{height}, the ring holds another size")
                 continue
-            self._switch(start, engine)
-            word = Loaded(
-                pipeline=start.pipeline,
-                engine=start.engine,
-                load_s=round(took_s, 3),
-                canary=engine.known_answer,
-                batch=engine.session.batch,
-                how=engine.session.how,
-            )
-            self._tell(word)
+            if start.waits:
+                self._reserve[start.pipeline] = Reserve(start, engine, took_s)
+                self._tell(Warm(pipeline=start.pipeline, engine=start.engine))
+            else:
+                self._serve(start, engine, took_s)
+        self._let_go()
+
+    def _serve(self, start: PipelineStart, engine: Engine, took_s: float) -> None:
+        self._switch(start, engine)
+        word = Loaded(
+            pipeline=start.pipeline,
+            engine=start.engine,
+            load_s=round(took_s, 3),
+            canary=engine.known_answer,
+            batch=engine.session.batch,
+            how=engine.session.how,
+        )
+        self._tell(word)
+
+    # pipelines come from another process, and go to one
+
+    def take_over(self, word: TakeOver) -> None:
+        """The pipeline waits no longer: it begins behind that frame, at once or when its engine is there."""
+        if (start := self._wanted.get(word.pipeline)) is not None:
+            self._wanted[word.pipeline] = start.behind(word.came_to, word.first_track)
+        elif (one := self._reserve.pop(word.pipeline, None)) is not None:
+            self.settle()
+            self._serve(one.start.behind(word.came_to, word.first_track), one.engine, one.took_s)
+
+    def release(self, pipeline: str) -> None:
+        """Nothing of it is left here, and nothing more of it is told."""
+        self.settle()
+        self._wanted.pop(pipeline, None)
+        self._reserve.pop(pipeline, None)
+        if (serving := self._serving.pop(pipeline, None)) is not None:
+            self._leave(serving)
+        self.limits.pop(pipeline, None)
+        self.memories.pop(pipeline, None)
+        self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
         self._let_go()
 
     def _switch(self, start: PipelineStart, engine: Engine) -> None:
@@ -154,19 +205,28 @@ class EngineRoom:
         pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
         now = self._serving.pop(start.pipeline, None)
         before = now
+        if now is None and start.came_to:
+            self._came_to[start.pipeline] = start.came_to
+            self._go_back(self._feeds[start.ring], start.came_to)
         if now is not None:
             self._leave(now)
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
         self._seat(pipeline, engine, before)
+
+    @staticmethod
+    def _go_back(feed: Feed, came_to: int) -> None:
+        """One comes who is behind the others here: its writer, which the agent holds meanwhile, waits for it, too."""
+        if feed.ring.lossless and came_to < feed.ring.consumed:
+            feed.ring.set_consumed(came_to)
 
     def _seat(self, pipeline: Pipeline, engine: Engine, before: Serving | None) -> None:
         name, feed = pipeline.start.ring, self._feeds[pipeline.start.ring]
         if name not in engine.lent:
             engine.lent.add(name)
             engine.session.lend(feed.ring.memory)
-        stream = next((one for one in feed.streams if one.engine == engine.number), None)
+        last = pipeline.came_to = self._came_to.get(pipeline.start.pipeline, 0)
+        stream = next((one for one in feed.streams if one.engine == engine.number and one.may_join(last)), None)
         if stream is None:
-            last = self._came_to.get(pipeline.start.pipeline, 0)
             stream = Stream(feed, engine.number, engine.session.depth, last)
             feed.streams.append(stream)
         stream.add(pipeline)
@@ -213,6 +273,9 @@ class EngineRoom:
                 self._seat(back.pipeline, back.engine, None)
             back_to = back.engine.key.engine if back is not None else ""
             self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
+        for name, one in [item for item in self._reserve.items() if item[1].engine is engine]:
+            del self._reserve[name]
+            self._not_loaded(one.start, text)
         self._let_go()
 
     def watch(self) -> None:
@@ -245,6 +308,7 @@ class EngineRoom:
         """Close the engines that nobody runs on or may go back to."""
         used = {id(one.engine) for one in self._serving.values()}
         used |= {id(one.before.engine) for one in self._serving.values() if one.before is not None}
+        used |= {id(one.engine) for one in self._reserve.values()}
         for engine in [engine for engine in self._engines if id(engine) not in used]:
             self._engines.remove(engine)
             self._opener.close_engine(engine)
@@ -252,5 +316,6 @@ class EngineRoom:
 
     def close(self) -> None:
         self._serving.clear()
+        self._reserve.clear()
         self._let_go()
         self._opener.close()

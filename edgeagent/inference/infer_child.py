@@ -25,7 +25,9 @@ def main(channel: ControlChannel) -> int:
     quiet_opencv()
     with ExitStack() as stack:
         feeds = {
-            ring.id: Feed(stack.enter_context(RingReader(ring.fd)), ring.wake_fd, lossless_only=ring.lossless_only)
+            ring.id: Feed(
+                stack.enter_context(RingReader(ring.fd, ring.reader)), ring.wake_fd, lossless_only=ring.lossless_only
+            )
             for ring in start.rings
         }
         return Infer(channel, start, feeds).run()

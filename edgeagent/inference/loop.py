@@ -32,7 +32,9 @@ from edgeagent.inference.messages import (
     NoNumbers,
     Pace,
     PipelineStart,
+    Release,
     SetPace,
+    TakeOver,
     TakeSnapshot,
 )
 from edgeagent.inference.opener import Opener, Opens
@@ -115,6 +117,10 @@ class Infer:
                 self.load(word.pipeline)
             elif isinstance(word, SetPace):
                 self.pace(word.pace)
+            elif isinstance(word, TakeOver):
+                self._room.take_over(word)
+            elif isinstance(word, Release):
+                self._room.release(word.pipeline)
             elif isinstance(word, TakeSnapshot):
                 self._room.ask_picture(word)
             else:

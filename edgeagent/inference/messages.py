@@ -10,7 +10,7 @@ from edgeagent.supervise.messages import Message, Stop
 
 
 class RingInput(BaseModel):
-    """A ring to read from: its descriptor and the eventfd that tells of new frames.
+    """A ring to read from: its descriptor, the eventfd that tells of new frames, and which of its readers this one is.
 
     `lossless_only`: frames before the ring turns lossless are a rehearsal and get no result.
     """
@@ -19,6 +19,7 @@ class RingInput(BaseModel):
     id: str
     fd: int
     wake_fd: int
+    reader: int = 0
     lossless_only: bool = False
 
 
@@ -76,7 +77,8 @@ class PipelineStart(BaseModel):
 
     `model`: the model's id. `dla_core`: the core that runs an engine made for a DLA. `plugins`: libraries whose layers
     are in the engine. `canary`: what the engine said of its canary when it was first loaded, empty where that is not
-    known. `priority`: when not all can be served at once, higher ones go first.
+    known. `priority`: when not all can be served at once, higher ones go first. `waits`: the engine is loaded and kept
+    ready, and the pipeline begins at TakeOver. `came_to`: up to this frame it has been served elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +99,15 @@ class PipelineStart(BaseModel):
     canary: tuple[float, ...] = ()
     priority: int = 0
     after: AfterEngine = AfterEngine()
+    waits: bool = False
+    came_to: int = 0
+
+    def behind(self, came_to: int, first_track: int) -> PipelineStart:
+        """The same, where it was served elsewhere until now: it waits no longer."""
+        after, tracking = self.after, self.after.tracking
+        if tracking is not None:
+            after = after.model_copy(update={"tracking": tracking.model_copy(update={"first_id": first_track})})
+        return self.model_copy(update={"after": after, "came_to": came_to, "waits": False})
 
 
 class Pace(BaseModel):
@@ -134,6 +145,23 @@ class LoadPipeline(Message):
     pipeline: PipelineStart
 
 
+class Release(Message):
+    """The pipeline goes to another child, or is not wanted here any more. Answered with Released."""
+
+    kind: Literal["release"] = "release"
+    pipeline: str
+
+
+class TakeOver(Message):
+    """A pipeline that waits begins, behind the frame that it has come to elsewhere, and with numbers that tracking has
+    not given there. Answered with Loaded."""
+
+    kind: Literal["take_over"] = "take_over"
+    pipeline: str
+    came_to: int
+    first_track: int = 1
+
+
 class SetPace(Message):
     """From now on this pipeline may do so much, with whatever engine."""
 
@@ -161,6 +189,22 @@ class Loaded(Message):
     canary: tuple[float, ...] = ()
     batch: int = 1
     how: str = ""
+
+
+class Warm(Message):
+    """The engine of a pipeline that waits is loaded and has run."""
+
+    kind: Literal["warm"] = "warm"
+    pipeline: str
+    engine: str
+
+
+class Released(Message):
+    """No more of this pipeline comes from here. `came_to`: the last frame that it looked at, 0 where there was none."""
+
+    kind: Literal["released"] = "released"
+    pipeline: str
+    came_to: int
 
 
 class LoadFailed(Message):
@@ -264,8 +308,10 @@ class Snapshot(Message):
 
 
 InferWord = Annotated[
-    InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot, Field(discriminator="kind")
+    InferStats | Loaded | Warm | Released | LoadFailed | RunFailed | NoNumbers | Snapshot, Field(discriminator="kind")
 ]  # beside results
-INFER_WORDS: TypeAdapter[InferStats | Loaded | LoadFailed | RunFailed | NoNumbers | Snapshot] = TypeAdapter(InferWord)
-AgentWord = Annotated[LoadPipeline | SetPace | TakeSnapshot | Stop, Field(discriminator="kind")]
-AGENT_WORDS: TypeAdapter[LoadPipeline | SetPace | TakeSnapshot | Stop] = TypeAdapter(AgentWord)
+INFER_WORDS: TypeAdapter[InferStats | Loaded | Warm | Released | LoadFailed | RunFailed | NoNumbers | Snapshot] = (
+    TypeAdapter(InferWord)
+)
+AgentWord = Annotated[LoadPipeline | TakeOver | Release | SetPace | TakeSnapshot | Stop, Field(discriminator="kind")]
+AGENT_WORDS: TypeAdapter[LoadPipeline | TakeOver | Release | SetPace | TakeSnapshot | Stop] = TypeAdapter(AgentWord)

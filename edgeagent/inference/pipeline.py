@@ -25,12 +25,14 @@ class Times(NamedTuple):
 
 @dataclass(eq=False)
 class Pipeline:
-    """A pipeline as it was started. `limit` outlives it: it belongs to the name."""
+    """A pipeline as it was started. `limit` outlives it: it belongs to the name. `came_to`: frames up to this one have
+    been looked at for it, by another engine or in another process; it sees none twice."""
 
     start: PipelineStart
     after: After
     limit: Limit
     spacing: Spacing
+    came_to: int = 0
 
     def __post_init__(self) -> None:
         self._names = quoted(self.start.classes)
@@ -40,11 +42,13 @@ class Pipeline:
 
     def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """What `wants` would say of this frame, without counting it."""
+        if meta.sequence <= self.came_to:
+            return False
         return self.spacing.is_due(meta.capture_ns) and (lossless or self.limit.would(meta.capture_ns))
 
     def wants(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """Whether it looks at this frame; asked once for each. What is lossless is not shed."""
-        if not self.spacing.is_due(meta.capture_ns):
+        if meta.sequence <= self.came_to or not self.spacing.is_due(meta.capture_ns):
             return False
         self.spacing.passed(meta.capture_ns)
         return lossless or self.limit.lets_through(meta.capture_ns)

@@ -123,6 +123,10 @@ class Stream:
         """Up to which frame nothing is left to do."""
         return self.under_way[0] - 1 if self.under_way else max(self.last, self.feed.ring.consumed)
 
+    def may_join(self, came_to: int) -> bool:
+        """Whether a pipeline that has come to that frame (0: to none) misses nothing here that it must not miss."""
+        return not came_to or came_to == self.last or not self.feed.ring.lossless
+
     def waits(self, now_ns: int) -> bool:
         """Whether there is a frame that one of its pipelines wants. Those that none wants are passed over here."""
         while self.awake and self.pipelines:

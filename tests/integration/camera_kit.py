@@ -86,9 +86,9 @@ class Watched:
         wanted = self.ring.newest + count
         with anyio.fail_after(wait_s):
             while self.ring.newest < wanted:
-                await anyio.wait_readable(self.ring.wake_fd)
+                await anyio.wait_readable(self.ring.wake_fds[0])
                 with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self.ring.wake_fd)
+                    os.eventfd_read(self.ring.wake_fds[0])
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeagent.app.after_engine import after_engine, check_tracking, with_first_track
+from edgeagent.app.after_engine import after_engine, check_tracking
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
 from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
@@ -50,12 +50,6 @@ def test_every_setting_arrives() -> None:
         snapshot=SnapshotWish(drawn=True, interval_s=30.0),
     )
     assert AfterEngine.model_validate_json(after.model_dump_json()) == after
-
-
-def test_numbers_begin_where_they_are_told() -> None:
-    tracked = with_first_track(after_engine(settings(tracking=True)), 42)
-    assert tracked.tracking is not None and tracked.tracking.first_id == 42
-    assert with_first_track(AfterEngine(), 42) == AfterEngine()
 
 
 def test_tracking_without_its_solver_is_refused_with_a_mend() -> None:

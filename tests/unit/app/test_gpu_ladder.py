@@ -21,13 +21,21 @@ from edgeagent.fleet.topics import Topics
 def lost_at(*times_s: float) -> tuple[GpuState, list[bool]]:
     state, asks = GpuState(), []
     for now_s in times_s:
-        state, asked = after_loss(state, now_s)
+        state, asked = after_loss(state, now_s, "gpu")
         asks.append(asked)
     return state, asks
 
 
 def test_the_third_loss_asks_and_asks_once() -> None:
     assert lost_at(1, 2, 3, 4, 5)[1] == [False, False, True, False, False]
+
+
+def test_processes_that_lose_it_together_have_lost_it_once() -> None:
+    state, asks = GpuState(), []
+    for now_s, by in ((10, "gpu"), (10.5, "dla0"), (11, "dla1"), (12, "dla0"), (13, "gpu"), (16, "gpu")):
+        state, asked = after_loss(state, now_s, by)
+        asks.append((len(state.lost_s), asked))
+    assert asks == [(1, False), (1, False), (1, False), (2, False), (2, False), (3, True)]
 
 
 def test_losses_that_lie_far_apart_do_not_ask() -> None:
@@ -46,7 +54,7 @@ def test_an_engine_that_runs_for_long_takes_it_back_and_it_may_ask_anew() -> Non
     state, clears = after_look(state, 10 + 3 * QUIET_S, serves=True)
     assert not clears
     for asks in (False, False, True):
-        state, asked = after_loss(state, 5000)
+        state, asked = after_loss(state, 5000, "gpu")
         assert asked == asks
 
 
@@ -56,7 +64,7 @@ def test_asking_and_taking_back_take_turns(steps: list[tuple[float, str]]) -> No
     for waited_s, what in steps:
         now_s += waited_s
         if what == "lost":
-            state, asks = after_loss(state, now_s)
+            state, asks = after_loss(state, now_s, "gpu")
             assert not (asks and asked)
             asked = asked or asks
         else:
@@ -82,7 +90,7 @@ def test_the_alarm_says_whether_the_board_reboots(why_not: str) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(trouble.run)
             for _ in range(5):
-                trouble.lost("cuda says no")
+                trouble.lost("cuda says no", "gpu")
                 await _until(lambda: True)
             await _until(lambda: bool(calls) and len([one for one in link.sent if one[0] == "a/gpu-lost"]) >= 3)
             tasks.cancel_scope.cancel()

@@ -16,8 +16,10 @@ import pytest
 from test_publisher import Memory
 
 from edgeagent.app.cameras import Camera
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
+from edgeagent.app.inference import InferSettings
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 from edgeagent.camera.spec import SyntheticSpec
 from edgeagent.clock import ManualClock
 from edgeagent.config.pipeline_table import PipelineSettings
@@ -41,13 +43,15 @@ class Hall:
         settings = PipelineSettings(camera="belt", model="parts", priority=7)
         ring = next(iter(self.camera.rings.values()))
         self.served = Served("parts", settings, self.camera, ring, ["bolt"], "parts")
-        self.desk = InferDesk([self.served], 1, publisher, clock, Random(1), max_delay_ms=3.0, canary_s=60.0)
+        self.row = InferRow([self.served], InferSettings(1, 3.0, 60.0), publisher, clock, Random(1))
+        self.desk = self.row.desks["cpu"]
         self.sent: list[Any] = []
         self.told: list[tuple[str, ...]] = []
         self.desk.supervisor.send = self._send  # type: ignore[method-assign]
-        self.desk.on_run_failed = lambda served, engine, text: self.told.append(("run", served.name, engine, text))
-        self.desk.on_crash = lambda engine, text: self.told.append(("crash", engine, text))
-        self.desk.on_idle = lambda pipeline: self.told.append(("idle", pipeline))
+        news = self.row.news
+        news.run_failed = lambda served, engine, text: self.told.append(("run", served.name, engine, text))
+        news.crash = lambda engine, text: self.told.append(("crash", engine, text))
+        news.idle = lambda pipeline: self.told.append(("idle", pipeline))
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
@@ -55,7 +59,7 @@ class Hall:
     def serve(self, key: str, *, canary: tuple[float, ...] = CANARY) -> LoadPipeline:
         """An engine comes and is loaded; what was sent for it."""
         manifest: Any = SimpleNamespace(key=key, backend="onnxruntime", placement="cpu", network=None)
-        anyio.run(self.desk.serve, "parts", manifest, f"/store/{key}")
+        anyio.run(self.row.serve, "parts", manifest, f"/store/{key}")
         self.says(Loaded(pipeline="parts", engine=key, load_s=0.1, canary=canary))
         word = self.sent[-1]
         assert isinstance(word, LoadPipeline)
@@ -130,7 +134,7 @@ def test_an_engine_that_was_replaced_meanwhile_is_only_blamed(hall: Hall) -> Non
     """Its successor was sent before its end was heard."""
     hall.serve("bad")
     manifest: Any = SimpleNamespace(key="next", backend="onnxruntime", placement="cpu", network=None)
-    anyio.run(hall.desk.serve, "parts", manifest, "/store/next")
+    anyio.run(hall.row.serve, "parts", manifest, "/store/next")
     hall.says(taken_out("bad"))
     assert hall.served.start is not None and hall.served.start.engine == "next"
     hall.says(Loaded(pipeline="parts", engine="next", load_s=0.1))

@@ -14,9 +14,11 @@ import pytest
 from test_publisher import Memory
 
 from edgeagent.app.cameras import Camera
-from edgeagent.app.inference import InferDesk, Served
+from edgeagent.app.infer_row import InferRow
+from edgeagent.app.inference import InferDesk, InferSettings
 from edgeagent.app.lesser_engines import Lesser
 from edgeagent.app.publisher import Publisher
+from edgeagent.app.served import Served
 from edgeagent.app.shed_possible import LOOK_AGAIN_S
 from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
@@ -97,12 +99,16 @@ class Hall:
         self.store, self.power, self.watch = Store(), BoardPower(), Watch()
         self.cameras: dict[str, Camera] = {}
         self.served = [self._pipeline(name, dict(values)) for name, values in pipelines.items()]
-        self.infer = InferDesk(self.served, 1, self.publisher, self.clock, Random(1))
-        self._hear(self.infer.supervisor, "infer")
+        self.infer = InferRow(self.served, InferSettings(1), self.publisher, self.clock, Random(1))
+        self._hear(self.child.supervisor, "infer")
         words = ShedWords(self.publisher, self.clock)
         self.desk = SheddingDesk(
             self.served, self.infer, self.store, self.power, self.watch, words, self.clock, plugins=()
         )
+
+    @property
+    def child(self) -> InferDesk:
+        return self.infer.desks["cpu"]
 
     def _pipeline(self, name: str, values: dict[str, Any]) -> Served:
         camera = self._camera(values.pop("camera", "belt"), values.pop("source", SyntheticSpec()))
@@ -145,7 +151,7 @@ class Hall:
     def loaded(self, name: str) -> None:
         start = next(served for served in self.served if served.name == name).start
         assert start is not None
-        self.infer._take(Loaded(pipeline=name, engine=start.engine, load_s=0.1).line())
+        self.child._take(Loaded(pipeline=name, engine=start.engine, load_s=0.1).line())
 
     async def look(self, level: Level = "hot", allowance: float = 0.0, seconds: float = 20) -> None:
         """Verdicts for so long, and what follows from them carried out."""
@@ -248,7 +254,7 @@ def test_a_critical_pipeline_keeps_its_floor_and_the_other_camera_is_hardly_read
         assert shares == [("belt", 0.05)], "a frame a second of twenty"
         assert (hall.watch.asked["gate"], hall.watch.asked["yard"]) == (5.0, 0.0)
         hall.cameras["belt"]._take(CaptureStats(frames=1, unusable=0, read_ms=1.0, shed=19).line())
-        hall.infer._take(InferStats(frames=0, dropped={}, torn={}, invalid=0, shed={"yard": 1}).line())
+        hall.child._take(InferStats(frames=0, dropped={}, torn={}, invalid=0, shed={"yard": 1}).line())
         hall.infer.measure()
         assert hall.link.last("s/belt/yard")["shed"] == 20
         await hall.look("nominal", 1.0, 600)
@@ -264,10 +270,10 @@ def test_a_restarted_child_is_told_again_and_what_was_shed_goes_on_counting(hall
 
     async def scene() -> None:
         await hall.look("hot", 0.5, 2)
-        hall.infer._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 7}).line())
-        first = hall.infer._spec().first
+        hall.child._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 7}).line())
+        first = hall.child._spec().first
         assert [(pace.pipeline, pace.share) for pace in first.paces] == [("p", 0.5)]  # type: ignore[attr-defined]
-        hall.infer._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 2}).line())
+        hall.child._take(InferStats(frames=1, dropped={}, torn={}, invalid=0, shed={"p": 2}).line())
         assert hall.served[0].shed == 9
         await hall.look("hot", 0.0, 12)
         assert hall.cameras["belt"]._spec().first.share == 0.05  # type: ignore[attr-defined]
@@ -304,7 +310,7 @@ def see(hall: Hall) -> dict[str, Any]:
         frame=1, capture_ns=hall.clock.monotonic_ns(), capture_ms=1_700_000_000_000, width=9, height=9,
         ring_ms=1, wait_ms=1, engine_ms=1, post_ms=1, found=0, last_track=0,
     )  # fmt: skip
-    hall.infer._take(result_line(head, '"p"', b"[]").rstrip())
+    hall.child._take(result_line(head, '"p"', b"[]").rstrip())
     return hall.link.last("r/belt/p")
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgeagent.camera.ring import READ_TRIES, Frame, FrameMeta, RingReader, RingWriter
-from edgeagent.camera.ring_layout import READERS, RingLayout
-from edgeagent.camera.ring_memory import create_ring
+from edgeagent.camera.ring_layout import READERS, W_READING, RingLayout
+from edgeagent.camera.ring_memory import create_ring, map_header
 from edgeagent.vision.letterbox import fit_letterbox
 
 LAYOUT = RingLayout(8, 4, 3)
@@ -178,7 +178,50 @@ def test_readers_count_for_themselves(fd: int) -> None:
         write(writer, 3)
         one.set_consumed(3)
         last.set_consumed(1)
-        assert (writer.backlog(0), writer.backlog(READERS - 1)) == (0, 2)
+        assert (one.consumed, last.consumed) == (3, 1)
+
+
+def test_a_writer_waits_for_the_slowest_of_those_who_are_there(fd: int) -> None:
+    words = map_header(fd)
+    with RingWriter(fd, []) as writer, RingReader(fd, 0) as one, RingReader(fd, 2) as other:
+        writer.begin_pass()
+        write(writer, 3)
+        one.set_consumed(3)
+        other.set_consumed(1)
+        backlogs = []
+        for reading in (0b001, 0b101, 0b100, 0b010):
+            words[W_READING] = reading
+            backlogs.append(writer.backlog())
+    words.release()
+    assert backlogs == [0, 2, 2, 3]
+
+
+def test_a_pass_begins_for_everybody_behind_what_was_shown_before(fd: int) -> None:
+    with RingWriter(fd, []) as writer, RingReader(fd, 0) as one, RingReader(fd, 3) as other:
+        write(writer, 5)
+        writer.begin_pass()
+        assert (one.consumed, other.consumed, writer.backlog()) == (5, 5, 0)
+
+
+def test_only_those_who_are_there_are_woken(fd: int) -> None:
+    words, wakes = map_header(fd), [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(3)]
+    woken = []
+    with RingWriter(fd, wakes) as writer:
+        for reading in (0b001, 0b110):
+            words[W_READING] = reading
+            write(writer)
+            woken.append([rang(wake) for wake in wakes])
+    words.release()
+    for wake in wakes:
+        os.close(wake)
+    assert woken == [[True, False, False], [False, True, True]]
+
+
+def rang(wake: int) -> bool:
+    try:
+        return os.eventfd_read(wake) > 0
+    except BlockingIOError:
+        return False
 
 
 def test_closing_does_not_hide_the_error_that_led_to_it(fd: int) -> None:
