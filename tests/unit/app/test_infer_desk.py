@@ -113,11 +113,11 @@ def test_the_summary_tells_what_failed_and_what_was_torn_over_all_lives_of_the_c
     told = []
     for failed, torn in ((2, 1), (3, 1)):
         hall.says(InferStats(frames=0, dropped={}, torn={ring: torn}, invalid=0, failed={"parts": failed}))
-        hall.desk.measure()
+        hall.row.measure()
         told.append(hall.link.last("s/belt/parts"))
     hall.desk._spec()
     hall.says(InferStats(frames=0, dropped={}, torn={ring: 4}, invalid=0))
-    hall.desk.measure()
+    hall.row.measure()
     told.append(hall.link.last("s/belt/parts"))
     assert [(summary["failed"], summary["torn"]) for summary in told] == [(2, 1), (1, 0), (0, 4)]
 
