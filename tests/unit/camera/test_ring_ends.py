@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,7 +35,7 @@ def write(writer: RingWriter, count: int = 1) -> None:
     for _ in range(count):
         number = writer.newest + 1
         writer.start()[:] = number
-        writer.publish(number * 10, number * 100, BOX)
+        writer.publish(number * 10, number * 100, BOX, number * 11)
 
 
 def empty() -> Frame:
@@ -52,7 +53,7 @@ def test_the_newest_frame_wins(ends: tuple[RingWriter, RingReader]) -> None:
     writer, reader = ends
     write(writer, 5)
     out = empty()
-    assert reader.read_newest(out) == FrameMeta(5, 50, 500, BOX)
+    assert reader.read_newest(out) == FrameMeta(5, 50, 500, BOX, 55)
     assert (out == 5).all()
     assert reader.read_newest(out, after=5) is None
     write(writer)
@@ -69,7 +70,9 @@ def test_a_frame_that_is_being_written_is_not_there_yet(ends: tuple[RingWriter, 
     writer.start()[:] = 99  # over frame 1
     assert reader.read_exactly(1, empty()) is None
     for sequence in (2, 3):
-        assert reader.read_exactly(sequence, empty()) == FrameMeta(sequence, sequence * 10, sequence * 100, BOX)
+        assert reader.read_exactly(sequence, empty()) == FrameMeta(
+            sequence, sequence * 10, sequence * 100, BOX, sequence * 11
+        )
     assert reader.read_exactly(4, empty()) is None
 
 
@@ -240,3 +243,15 @@ def test_a_picture_of_another_size_is_not_copied(ends: tuple[RingWriter, RingRea
     write(writer)
     with pytest.raises(ValueError, match="broadcast"):
         reader.read_newest(np.zeros((5, 8, 3), np.uint8))
+
+
+def test_a_frame_says_when_it_was_written_and_how_it_lies_there(ends: tuple[RingWriter, RingReader]) -> None:
+    """The letterbox is that of the very frame, also when the camera changes its size from one to the next."""
+    writer, reader = ends
+    for box in (BOX, BOX, fit_letterbox(4, 4, 8, 4), BOX):
+        writer.start()
+        before_ns = time.monotonic_ns()
+        writer.publish(1, 2, box)
+        meta = reader.peek_newest()
+        assert meta is not None and meta.box == box
+        assert before_ns <= meta.written_ns <= time.monotonic_ns()
