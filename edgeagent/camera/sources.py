@@ -29,6 +29,7 @@ from edgeagent.camera.spec import (
 from edgeagent.errors import SourceError
 
 Image = npt.NDArray[np.uint8]
+SAME_RATE = 0.05  # a share: cameras that say 30 and mean 29.97
 
 
 class EndOfSource(Exception):
@@ -237,9 +238,20 @@ def _check_file(camera: str, path: Path) -> None:
 
 
 def _open_rtsp(camera: str, spec: RtspSpec, fps: float | None) -> OpenCvCapture:
-    """FFmpeg measures the rate over 20 frames before it is open, whatever the stream says of it: 0.8 s at 25 fps."""
-    measured = "" if fps is None else "|fpsprobesize;0"
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{spec.transport}{measured}"
+    """FFmpeg measures the rate over 20 frames before a stream is open, whatever the stream says of it: 0.8 s at 25 fps.
+
+    A rate of before is believed without that, unless the stream now says another one.
+    """
+    if fps is not None:
+        source = OpenCvCapture(_rtsp_capture(camera, spec, "|fpsprobesize;0"), paced=False, ends=False, fps=fps)
+        if abs(source.fps - fps) <= SAME_RATE * fps:
+            return source
+        source.close()
+    return OpenCvCapture(_rtsp_capture(camera, spec), paced=False, ends=False)
+
+
+def _rtsp_capture(camera: str, spec: RtspSpec, options: str = "") -> Any:  # noqa: ANN401  cv2 has no stable types
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{spec.transport}{options}"
     import cv2
 
     limits = [
@@ -254,7 +266,7 @@ def _open_rtsp(camera: str, spec: RtspSpec, fps: float | None) -> OpenCvCapture:
             retry=True,
             code="source_unreachable",
         )
-    return OpenCvCapture(capture, paced=False, ends=False, fps=fps)
+    return capture
 
 
 def _open_v4l2(camera: str, spec: V4l2Spec) -> OpenCvCapture:

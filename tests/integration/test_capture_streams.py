@@ -102,7 +102,7 @@ def test_rtsp_frames_arrive(transport: str) -> None:
     ("path", "before", "fps"),
     [("untold", None, 25.0), ("untold", 12.5, 12.5), ("belt", None, 25.0), ("belt", 12.5, 25.0)],
 )
-def test_a_rate_of_before_is_not_measured_again_and_what_the_stream_says_goes_first(
+def test_a_rate_of_before_is_not_measured_again_unless_the_stream_says_another(
     path: str, before: float | None, fps: float
 ) -> None:
     port = free_port()
