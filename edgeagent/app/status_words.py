@@ -37,9 +37,8 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
-        raise OperatorError(
-            f"{path} says nothing of an agent: {str(reason).lower()}", mend="systemctl status edgeagent"
-        ) from error
+        mend = "sudo edgeagent status" if isinstance(error, PermissionError) else "systemctl status edgeagent"
+        raise OperatorError(f"{path} says nothing of an agent: {str(reason).lower()}", mend=mend) from error
     if not isinstance(found, dict) or not {"version", "pid", "state", "components"} <= found.keys():
         raise OperatorError(f"{path} is not an agent's status", mend="systemctl status edgeagent")
     return found

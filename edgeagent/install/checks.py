@@ -83,11 +83,13 @@ def _jetpack_parts(facts: Facts, any_host: bool) -> Iterator[Finding]:
     """What JetPack brings and a device needs; a virtual Jetson, on any host, does without."""
     fatal = not any_host
     if not facts.tensorrt:
+        without = "engines could not be built" if fatal else "engines will be ONNX Runtime's"
         mend = "sudo apt install nvidia-jetpack, or only python3-libnvinfer"
-        yield Finding(fatal, "python3 finds no TensorRT, and engines could not be built", mend)
+        yield Finding(fatal, f"python3 finds no TensorRT, and {without}", mend if fatal else f"on a device: {mend}")
     if not facts.cv2:
+        without = "cameras could not be opened" if fatal else "the release brings one without GStreamer"
         mend = "sudo apt install nvidia-jetpack, or only libopencv-python"
-        yield Finding(fatal, "python3 finds no OpenCV, and cameras could not be opened", mend)
+        yield Finding(fatal, f"python3 finds no OpenCV, and {without}", mend if fatal else f"on a device: {mend}")
     elif not facts.cv2_gstreamer:
         text = (
             f"python3's OpenCV {facts.cv2} was built without GStreamer: CSI cameras and hardware decoding do not work"

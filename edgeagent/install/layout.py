@@ -59,10 +59,29 @@ def _copy(files: dict[Path, bytes]) -> None:
         replace_file(path, data, mode=0o755 if path.name == "install.sh" else 0o644)
 
 
+def refuse_config(places: Places, options: Options) -> None:
+    """Raises RequestError for settings that cannot be taken, whatever the release."""
+    if options.config is None:
+        return
+    wanted = _read_given(options.config)
+    if places.config.exists() and places.config.read_text(encoding="utf-8", errors="replace") != wanted:
+        text = f"--config: {places.config} is there already and differs"
+        raise RequestError(text, mend="edit it, or remove it first")
+
+
+def _read_given(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"--config: {path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(f"--config: {path} is not UTF-8 text", mend="save the file as UTF-8") from error
+
+
 def first_config(system: System, places: Places, release: Path, options: Options) -> None:
     """The config file, on the first install only. Raises RequestError where one is there that says something else."""
     if places.config.exists():
-        _refuse_other_wishes(system, places, release, options)
+        refuse_other_wishes(system, places, release, options)
         return
     text = "# Settings of edgeagent.\n" if system.dry_run else _first_text(system, release, options)
     _check_text(system, release, text, places)
@@ -71,20 +90,19 @@ def first_config(system: System, places: Places, release: Path, options: Options
 
 def _first_text(system: System, release: Path, options: Options) -> str:
     if options.config is not None:
-        try:
-            return options.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"--config: {options.config} cannot be read: {error}") from error
+        return _read_given(options.config)
     template = system.ask(str(release / "bin/edgeagent"), "config", "template")
     if template.returncode != 0:
         raise InstallError(f"release {release.name} prints no config template: {template.stderr.strip()}")
-    return with_wishes(template.stdout, broker=options.broker, fleet=options.fleet)
+    board = None if options.board_root == Path("/") else str(options.board_root)
+    return with_wishes(template.stdout, broker=options.broker, fleet=options.fleet, board_root=board)
 
 
-def with_wishes(template: str, *, broker: str | None, fleet: str | None) -> str:
-    """The template with these two settings in force. Raises InstallError where it has no such lines."""
+def with_wishes(template: str, *, broker: str | None, fleet: str | None, board_root: str | None = None) -> str:
+    """The template with these settings in force. Raises InstallError where it has no such lines."""
     text = template
-    for table, key, value in (("mqtt", "url", broker), ("device", "fleet", fleet)):
+    wishes = (("mqtt", "url", broker), ("device", "fleet", fleet), ("device", "board_root", board_root))
+    for table, key, value in wishes:
         if value is not None:
             text = _with_setting(text, table, key, value)
     return text
@@ -111,16 +129,10 @@ def _check_text(system: System, release: Path, text: str, places: Places) -> Non
         raise RequestError(lines, mend=f"{places.config} was not written")
 
 
-def _refuse_other_wishes(system: System, places: Places, release: Path, options: Options) -> None:
+def refuse_other_wishes(system: System, places: Places, release: Path, options: Options) -> None:
     """A file that is there is never written over; what it does not say and was asked for is an error."""
-    if not options.provisions or system.dry_run:
+    if not (options.broker or options.fleet) or not (release / "bin/edgeagent").exists():
         return
-    if options.config is not None:
-        if options.config.read_bytes() == places.config.read_bytes():
-            return
-        raise RequestError(
-            f"--config: {places.config} is there already and differs", mend="edit it, or remove it first"
-        )
     shown = system.ask(str(release / "bin/edgeagent"), "config", "show", str(places.config), "--json")
     for key, wish in (("mqtt.url", options.broker), ("device.fleet", options.fleet)):
         if wish is not None and setting(shown.stdout, key) != wish:

@@ -55,6 +55,9 @@ def _do(system: System, places: Places, options: Options) -> int:
 
 
 def _install(system: System, places: Places, options: Options) -> int:
+    if options.offline is None and not (CHECKOUT / "pyproject.toml").is_file():
+        mend = "run that of a checkout or of an unpacked bundle, or add --offline ARCHIVE"
+        raise RequestError(f"{CHECKOUT}/install.sh has no release with it", mend=mend)
     facts = _ready(system, places, options)
     with opened(CHECKOUT, options.offline or _bundle_here()) as source:
         return install_from(system, places, options, source, facts)

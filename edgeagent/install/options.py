@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from edgeagent.install.errors import RequestError
 
@@ -40,7 +40,7 @@ class Options:
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
-    """Raises RequestError for what cannot be; what argparse cannot read ends the program with status 2."""
+    """Raises RequestError for what cannot be read, and for what cannot be."""
     given = _parser().parse_args(arguments)
     action: Action = "bundle" if given.bundle else given.action or "install"
     found = Options(
@@ -75,8 +75,13 @@ def _refuse_nonsense(given: Options) -> None:
         raise RequestError("--healthy-within wants 1 to 3600 seconds")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(message, mend="./install.sh --help says what there is")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("install.sh", add_help=False, allow_abbrev=False)
+    parser = _Parser("install.sh", add_help=False, allow_abbrev=False)
     what = parser.add_mutually_exclusive_group()
     for action in ACTIONS:
         what.add_argument(f"--{action}", dest="action", action="store_const", const=action)

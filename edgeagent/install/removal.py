@@ -26,6 +26,15 @@ def uninstall(system: System, places: Places, *, purge: bool) -> None:
         system.remove(places.config_dir)
         system.remove(places.state_dir)
         remove_user(system)
+    _tell(system, places)
+
+
+def _tell(system: System, places: Places) -> None:
+    if system.dry_run:
+        return
+    left = [str(path) for path in (places.config_dir, places.state_dir) if path.exists()]
+    stay = f"settings and data stay in {' and '.join(left)}; --purge removes them" if left else "nothing of it is left"
+    system.say(f"edgeagent is removed; {stay}")
 
 
 def stop(system: System, places: Places) -> None:

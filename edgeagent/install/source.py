@@ -46,11 +46,20 @@ def opened(checkout: Path, offline: Path | None) -> Iterator[Source]:
     if offline.is_dir():
         yield _bundle(offline)
         return
+    if not _is_archive(offline):
+        raise RequestError(f"{offline} is no archive of ours", mend="name a file made by ./install.sh --bundle")
     unpacked = _unpack(offline)
     try:
         yield _bundle(next(path for path in unpacked.iterdir() if path.is_dir()))
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except OSError as error:
+        raise RequestError(f"--offline: {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 def read_source(folder: Path, wheels: Path | None = None) -> Source:

@@ -21,6 +21,7 @@ from edgeagent.install.verdict import WELL
 
 def install_from(system: System, places: Places, options: Options, source: Source, facts: Facts) -> int:
     """Until the release of that source runs and is healthy. Raises InstallError, and RequestError for wishes."""
+    _refuse_wishes(system, places, options)
     settle_old_trial(system, places)
     name = make_release(system, places, source, facts)
     release = places.release(name)
@@ -40,10 +41,20 @@ def install_from(system: System, places: Places, options: Options, source: Sourc
     return _end_of_trial(system, places, name)
 
 
+def _refuse_wishes(system: System, places: Places, options: Options) -> None:
+    """As far as can be told before a release is made."""
+    layout.refuse_config(places, options)
+    runs = linked(places.current)
+    if runs is not None and places.config.exists():
+        layout.refuse_other_wishes(system, places, places.release(runs), options)
+
+
 def roll_back(system: System, places: Places, options: Options) -> int:
     """To the release before. Raises RequestError where there is none."""
     settle_old_trial(system, places)
     name = linked(places.previous)
+    if linked(places.current) is None:
+        raise RequestError("edgeagent is not installed here", mend="sudo ./install.sh")
     if name is None:
         raise RequestError("there is no release before this one", mend="./install.sh --upgrade from another checkout")
     check_config(system, places.release(name), places.config)
@@ -101,6 +112,6 @@ def _tell(system: System, places: Places, name: str, *, changed: bool) -> int:
     if status.get("reason"):
         system.say(f"because: {status['reason']}")
     system.say(f"settings: {places.config} (then: sudo systemctl reload {AGENT})")
-    system.say("watch it: edgeagent status; journalctl -fu edgeagent; sudo edgeagent doctor")
+    system.say("watch it: sudo edgeagent status; sudo edgeagent doctor; sudo journalctl -fu edgeagent")
     system.say(f"remove it: sudo {places.installer}/install.sh --uninstall")
     return 0

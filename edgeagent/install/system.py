@@ -127,9 +127,11 @@ class System:
 
 
 def last_words(ended: Completed) -> str:
-    """The end of what a program said, on one line; its status where it said nothing."""
-    said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
-    return "; ".join(line.strip() for line in said[-4:]) or f"ended with status {ended.returncode}"
+    """The end of what a program said, on one line; its errors where it names them; its status where it said nothing."""
+    said = [line.strip() for line in (ended.stderr.strip() or ended.stdout.strip()).splitlines()]
+    errors = [line for line in said if line.startswith("ERROR:")]
+    told = errors[-2:] or [line for line in said if line][-4:]
+    return "; ".join(told) or f"ended with status {ended.returncode}"
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o644, group: str = "") -> None:

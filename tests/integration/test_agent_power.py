@@ -145,10 +145,14 @@ def test_an_intent_over_mqtt_that_wants_a_reboot_is_kept_before_the_board_reboot
     board = a_board(tmp_path, "agx-orin-r36")
     with helper(board, tmp_path / "power.sock"), running(tmp_path, board, intent="balanced") as (watcher, _):
         watcher.ever(Info, power_state("applied"))
-        wish = {"version": 1, "trial_s": 2, "config": {"power": {"intent": "max-performance", "allow_reboot": True}}}
-        publish_desired(tmp_path, wish)
-        waits = watcher.ever(Info, power_state("reboot_required"))
-        assert "on trial" in waits.power.reason
+        fast: dict[str, object] = {"intent": "max-performance"}
+        publish_desired(tmp_path, {"version": 1, "trial_s": 1, "config": {"power": fast}})
+        back = watcher.ever(ConfigReported, lambda report: report.state == "rolled_back")
+        assert "reboot-required" in back.reason
+        fast |= {"allow_reboot": True}
+        publish_desired(tmp_path, {"version": 2, "trial_s": 2, "config": {"power": fast}})
+        waits = watcher.ever(Info, lambda info: info.power is not None and "on trial" in info.power.reason)
+        assert waits.power.state == "reboot_required"
         kept = watcher.ever(ConfigReported, lambda report: report.state == "committed")
         assert watcher.ever(Info, power_state("rebooting")).ts >= kept.ts
         assert (board.root / "run/virtual-reboot").exists()

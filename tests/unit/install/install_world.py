@@ -164,7 +164,7 @@ class World:
     def edgeagent(self, program: Path, words: list[str]) -> Completed:
         assert program.resolve().is_file(), f"{program} is not there"
         if words == ["config", "template"]:
-            return done('[device]\n#fleet = "default"\n[mqtt]\n#url = "mqtt://127.0.0.1:1883"\n')
+            return done('[device]\n#fleet = "default"\n#board_root = "/"\n[mqtt]\n#url = "mqtt://127.0.0.1:1883"\n')
         if words[:2] == ["config", "check"]:
             return done("bad: not TOML", 2) if "bad" in Path(words[2]).read_text() else done()
         if words[:2] == ["config", "show"]:

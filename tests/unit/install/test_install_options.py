@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.layout import setting, with_wishes
 from edgeagent.install.options import parse_options
+from edgeagent.install.system import last_words
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -48,10 +51,11 @@ def test_requests_that_contradict_themselves_are_refused(words: list[str]) -> No
 
 
 @pytest.mark.parametrize("words", [["--upgrade", "--purge"], ["--upgrad"], ["now"]])
-def test_what_cannot_be_read_ends_with_status_2(words: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+def test_what_cannot_be_read_is_refused_in_one_line(words: list[str]) -> None:
+    with pytest.raises(RequestError) as refused:
         parse_options(words)
-    assert ended.value.code == 2
+    assert refused.value.status == 2
+    assert "\n" not in refused.value.line() and "--help" in refused.value.mend
 
 
 def test_wishes_go_into_the_template() -> None:
@@ -74,3 +78,19 @@ def test_install_sh_explains_itself_and_needs_no_root_for_it() -> None:
     said = subprocess.run([REPOSITORY / "install.sh", "--help"], capture_output=True, text=True, check=True).stdout
     for word in ("--upgrade", "--rollback", "--uninstall", "--purge", "--bundle", "--offline", "--demo", "--test"):
         assert word in said
+
+
+def test_the_installed_copy_says_that_it_holds_no_release(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "edgeagent/install", tmp_path / "edgeagent/install")
+    (tmp_path / "edgeagent/__init__.py").write_text('__version__ = "1.0"\n')
+    command = [sys.executable, "-I", str(tmp_path / "edgeagent/install/run.py"), "--any-host", "--dry-run"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "has no release with it" in ended.stderr
+
+
+def test_of_a_failure_the_errors_are_told_and_not_what_surrounds_them() -> None:
+    said = "noise\n  ERROR: No matching distribution found for x\n  [end of output]\n\nnote: not a problem with pip.\n"
+    failed = subprocess.CompletedProcess([], 1, "", said)
+    assert last_words(failed) == "ERROR: No matching distribution found for x"
+    assert last_words(subprocess.CompletedProcess([], 1, "", "one\n\ntwo\n")) == "one; two"

@@ -113,3 +113,13 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(content)
     with pytest.raises(InstallError), opened(Path("/nowhere"), tmp_path / "x.tar"):
         pytest.fail("it was taken")
+
+
+@pytest.mark.parametrize(("text", "why"), [(None, "no such file"), ("hello", "no archive of ours")])
+def test_what_is_no_archive_is_refused_in_one_line(tmp_path: Path, text: str | None, why: str) -> None:
+    path = tmp_path / "b.tar"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(RequestError, match=why) as refused, opened(REPOSITORY, path):
+        pass
+    assert "\n" not in refused.value.line()

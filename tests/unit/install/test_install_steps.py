@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from install_world import CutError, World
@@ -82,6 +83,20 @@ def test_a_config_file_is_taken_and_another_one_later_refused(world: World, tmp_
     assert world.install("1.0", config=first) == 0
     with pytest.raises(RequestError, match="is there already and differs"):
         world.install("1.0", config=other)
+
+
+def test_a_virtual_board_is_in_the_first_settings(world: World) -> None:
+    world.install("1.0", board_root=Path("/srv/board"))
+    assert 'board_root = "/srv/board"' in world.places.config.read_text()
+
+
+@pytest.mark.parametrize("wish", [{"broker": "mqtt://other"}, {"config": Path("/nowhere/config.toml")}])
+def test_a_wish_that_cannot_be_is_refused_before_a_release_is_made(world: World, wish: dict[str, Any]) -> None:
+    world.install("1.0", broker="mqtt://b")
+    before = world.files()
+    with pytest.raises(RequestError):
+        world.install("2.0", **wish)
+    assert (world.files(), world.system.changes) == (before, 0)
 
 
 def test_settings_that_the_release_refuses_are_never_in_force(world: World, tmp_path: Path) -> None:
@@ -217,7 +232,14 @@ def test_a_removal_that_was_cut_off_anywhere_is_completed_by_the_next(tmp_path: 
 
     for world in cut_everywhere(with_one, remove, tmp_path):
         uninstall(world.anew(), world.places, purge=purge)
+        assert world.said[-1].startswith("edgeagent is removed; ")
+        assert ("nothing of it is left" in world.said[-1]) is purge
         left = {name for name in world.files() if not name.startswith("etc/edgeagent/")}
         assert left == set()
         assert world.places.config.exists() is not purge
         assert world.service.pid == 0
+
+
+def test_a_return_where_nothing_is_installed_is_refused(world: World) -> None:
+    with pytest.raises(RequestError, match="not installed here"):
+        world.roll_back()
