@@ -40,6 +40,6 @@ def check_tracking(pipeline: str, settings: PipelineSettings, has_lap: Callable[
     if settings.tracking and not has_lap():
         raise ConfigError(
             f"pipelines.{pipeline}.tracking: the package lap is not installed",
-            mend="pip install 'edgeagent[tracking]', or set tracking = false",
+            mend="install.sh brings it; elsewhere: pip install 'edgeagent[tracking]'; or set tracking = false",
             code="tracking_extra",
         )

@@ -76,6 +76,7 @@ def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
         jtop_socket=machine.jtop_socket,
         same_machine=identity.same_machine,
         system=_system(identity),
+        tracking=[name for name, pipeline in config.pipelines.items() if pipeline.enabled and pipeline.tracking],
     )
     yield from check_machine(identity, machine, config.device.id or device_slug(machine.hostname))
     yield from check_cameras(config, find_cameras(root, config))

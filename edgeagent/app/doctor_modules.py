@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -54,11 +54,13 @@ def check_modules(
     jtop_socket: bool,
     same_machine: bool,
     system: System,
+    tracking: Sequence[str] = (),
 ) -> Iterator[Check]:
     """cv2, inference, TensorRT, DLA, pycuda, cuda-bindings, lap, jtop, in this order.
 
     `jtop_socket`: its service has one. `same_machine`: the modules run on the board of `identity`; under another root
     what they say of the GPU is about this machine and cannot contradict the board. `system` is this machine's.
+    `tracking`: the pipelines that want it.
     Without TensorRT and pycuda models run on the CPU: on a Jetson that is worth a warning, elsewhere it is no fault.
     """
     board = identity if same_machine else replace(identity, compute_capability="")
@@ -69,7 +71,7 @@ def check_modules(
     yield _dla(identity, probes["tensorrt"] if same_machine else Probe("tensorrt"))
     yield _pycuda(board, probes["pycuda"], _PYCUDA_MENDS[system], has_tensorrt=not probes["tensorrt"].missing)
     yield _bindings(probes[BINDINGS], has_tensorrt=not probes["tensorrt"].missing)
-    yield _lap(probes["lap"])
+    yield _lap(probes["lap"], tracking)
     yield _jtop(probes["jtop"], user, jtop_socket)
 
 
@@ -186,7 +188,10 @@ def _bindings(probe: Probe, *, has_tensorrt: bool) -> Check:
     return ok("cuda-bindings", probe.text("version") or "installed")
 
 
-def _lap(probe: Probe) -> Check:
+def _lap(probe: Probe, tracking: Sequence[str]) -> Check:
+    if probe.missing and tracking:
+        text = f"not installed: pipelines with tracking do not run ({', '.join(tracking)})"
+        return problem("lap", text, "install.sh brings it; elsewhere: pip install 'edgeagent[tracking]'")
     if probe.missing:
         return ok("lap", "not installed (optional: pipelines with tracking need it)")
     if probe.error:

@@ -132,7 +132,7 @@ def open_endpoint(config: Config, publisher: Publisher, clock: Clock) -> Endpoin
     try:
         endpoint = Endpoint(publisher, metrics, port)
     except ImportError:
-        _not_open(publisher, "prometheus-client is not installed (pip install 'edgeagent[metrics]')")
+        _not_open(publisher, "prometheus-client is not installed (install.sh brings it, or edgeagent[metrics])")
         return None
     except OSError as error:
         _not_open(publisher, f"port {port} on {LOOPBACK}: {(error.strerror or str(error)).lower()}")

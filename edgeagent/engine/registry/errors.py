@@ -39,7 +39,7 @@ SETUP_CODES: dict[str, tuple[str, bool]] = {
     "registry_bad_key": ("`edgeagent engine keygen` prints it: ed25519: and 44 characters of base64", False),
     "registry_signing_key": ("`edgeagent engine keygen FILE` makes one", False),
     "registry_url": ("for example https://engines.example.org/line, file:///srv/engines or s3://bucket/engines", False),
-    "registry_extra": ("install edgeagent with the extra s3: pip install 'edgeagent[s3]'", False),
+    "registry_extra": ("install.sh brings it; elsewhere: pip install 'edgeagent[s3]'", False),
     "registry_conflict": ("remove that entry from the registry first, or push with the key that signed it", False),
     "registry_clock": ("set the clock, or push from another machine", True),
     "registry_netrc": ("see docs/registry.md for what may stand there", False),

@@ -168,3 +168,11 @@ def test_jtop_wants_its_service_and_its_group() -> None:
     stranger = User("bert", 1001, frozenset(("bert",)))
     assert check("jtop", user=stranger).mend.startswith("sudo usermod -aG jtop bert")
     assert check("jtop", user=User("root", 0, frozenset())).state == "ok"
+
+
+def test_tracking_without_its_package_is_a_problem_where_a_pipeline_wants_it() -> None:
+    found = check_modules(
+        PC, NOTHING, ANNA, jtop_socket=False, same_machine=True, system="debian", tracking=["belt", "yard"]
+    )
+    lap = next(check for check in found if check.name == "lap")
+    assert lap.state == "problem" and "(belt, yard)" in lap.text and "edgeagent[tracking]" in lap.mend
