@@ -6,7 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+MOST_VERSION: Final = 2**53 - 1  # every reader of JSON keeps it whole
 _HIDDEN: Final = re.compile(r"://\*\*\*@|=\s*\*\*\*")
+
+
+def highest_after(version: int) -> int:
+    """The highest version that the wish after this one may have: half of those that are left may be skipped, so no
+    single wish uses them up."""
+    return version + (MOST_VERSION - version + 1) // 2
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,11 +24,12 @@ from edgeagent.app.config_trial import Applier, ConfigTrial
 from edgeagent.app.publisher import Publisher
 from edgeagent.clock import Clock
 from edgeagent.config.beginning import Beginning, LocalConfig, allowed, compose_over
-from edgeagent.config.desired import MAX_BYTES, Again, Answer, Candidate, Refused, Wish, consider
+from edgeagent.config.desired import MAX_BYTES, Again, Answer, Candidate, Refused, Wish, consider, skips_too_many
 from edgeagent.config.effective import Loaded, compose
 from edgeagent.config.layers import Layer
 from edgeagent.config.mistake import ConfigMistakesError
 from edgeagent.config.schema import Config
+from edgeagent.desired_layer import highest_after
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.inbound import parse_desired, version_of
@@ -147,7 +148,7 @@ class ConfigDesk:
             acknowledge()
             self._trial.report()
             return
-        if on_trial is not None and wish.version > on_trial.version:
+        if on_trial is not None and on_trial.version < wish.version <= highest_after(on_trial.version):
             await self._trial.drop(f"version {wish.version} has come")
         await self._answer(wish)
 
@@ -195,7 +196,9 @@ class ConfigDesk:
         if not self.config.remote.config:
             return Refused("rejected", "remote.config is false in the device's file")
         if on_trial is not None and on_trial.kept is not None:
-            return Refused("ignored", f"version {on_trial.kept.version} is on trial: a wish needs a higher one")
+            newest = on_trial.kept.version
+            not_newer = Refused("ignored", f"version {newest} is on trial: a wish needs a higher one")
+            return skips_too_many(wish, newest) or not_newer
         return consider(wish, trial.in_force, trial.answered, trial.local, allowed(trial.local))
 
     async def _reject(self, wish: Wish, refused: Refused) -> None:

@@ -2,8 +2,8 @@
 
 The desired layer lies over everything that the device itself says. It is given whole, or as a JSON merge patch
 (RFC 7396) onto the layer of the version that is committed. Versions rise: a wish that is not newer than the newest one
-that was answered is not carried out; the very same one, which a broker hands out again after every reconnect, gets its
-answer again.
+that was answered is not carried out, nor is one that skips more than half of the versions that are left; the very same
+one, which a broker hands out again after every reconnect, gets its answer again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeagent.config.layers import Layer, merge_layers, too_deep
 from edgeagent.config.local_keys import local_mistakes
 from edgeagent.config.mistake import ConfigMistakesError, Mistake
 from edgeagent.config.schema import Config
-from edgeagent.desired_layer import merge_patch
+from edgeagent.desired_layer import highest_after, merge_patch
 from edgeagent.errors import ConfigError
 
 MAX_BYTES = 128 * 1024
@@ -81,7 +81,7 @@ class Again:
 
 @dataclass(frozen=True)
 class Refused:
-    """It is not tried. `word`: ignored for one that is not newer."""
+    """It is not tried. `word`: ignored for one whose version does not count."""
 
     word: Literal["rejected", "ignored"]
     reason: str
@@ -96,11 +96,21 @@ def consider(
         return Again()
     if wish.version <= answered.version:
         return Refused("ignored", f"version {answered.version} was answered before: a wish needs a higher one")
+    if refused := skips_too_many(wish, answered.version):
+        return refused
     if wish.patch is not None and wish.base != committed.version:
         reason = f"it changes version {wish.base}, and {committed.version} is in force"
         return Refused("rejected", reason, (Mistake("base", reason, "fetch what is in force, and change that"),))
     layer = wish.config if wish.config is not None else merge_patch(committed.layer, wish.patch or {})
     return _tried_out(wish, Kept(wish.version, layer, wish.digest, wish.by), local, allow)
+
+
+def skips_too_many(wish: Wish, newest: int) -> Refused | None:
+    """Why a wish with so high a version is not heard, after the newest that was; it would leave too few to others."""
+    highest = highest_after(newest)
+    if wish.version <= highest:
+        return None
+    return Refused("ignored", f"version {newest} was the newest so far: after it a wish may have {highest} at most")
 
 
 def _tried_out(wish: Wish, kept: Kept, local: Sequence[Layer], allow: Sequence[str]) -> Candidate | Refused:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeagent.desired_layer import has_hidden, merge_patch
+from edgeagent.desired_layer import MOST_VERSION, has_hidden, merge_patch
 from edgeagent.errors import OperatorError
 from edgeagent.fleet.answers import ConfigReported
-from edgeagent.fleet.inbound import MOST_VERSION, Desired
+from edgeagent.fleet.inbound import Desired
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,18 @@ class Known:
 
     @property
     def version(self) -> int:
-        """The newest that anybody has used."""
+        """The newest that anybody has used and that counts."""
         said = self.reported
         newest = 0 if said is None else max(said.version if said.answered is None else said.answered, said.in_force)
-        return max(newest, 0 if self.wish is None else self.wish.version)
+        return max(newest, 0 if self.wish is None or self._ignored else self.wish.version)
+
+    @property
+    def _ignored(self) -> bool:
+        """Whether the device has heard the wish that waits there, and does not count it."""
+        said = self.reported
+        return (
+            said is not None and self.wish is not None and (said.state, said.version) == ("ignored", self.wish.version)
+        )
 
     @property
     def pending(self) -> Desired | None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from edgeagent.desired_layer import MOST_VERSION
 from edgeagent.fleet.envelope import Count, EpochMs, Id, MessageError, Part, Positive, adapter_of
 from edgeagent.fleet.topics import ROOT, TopicError, Topics, check_id
 
@@ -24,7 +25,6 @@ InboundKind = Literal["config_desired", "command"]
 Scope = Literal["device", "group", "all"]
 ALL: Final = "_all"
 GROUP: Final = "_group"
-MOST_VERSION: Final = 2**53 - 1
 LEAST_TRIAL_S: Final = 1
 MOST_TRIAL_S: Final = 3600
 
@@ -64,7 +64,9 @@ class Desired(Wish):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": [dict(way) for way in _WAYS]})
 
     version: int = Field(
-        ge=1, le=MOST_VERSION, description="Rises with every wish; one that is not newer is ignored, and answered"
+        ge=1,
+        le=MOST_VERSION,
+        description="Rises with every wish; ignored, and answered so: one not newer, or far too high",
     )
     config: dict[str, JsonValue] | None = Field(default=None, description="The whole desired layer, as in config.toml")
     base: Count | None = Field(default=None, description="With patch: the version that it changes; 0 for none")

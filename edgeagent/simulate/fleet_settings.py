@@ -15,6 +15,7 @@ from typing import Any, Final
 from edgeagent.config.check import find_mistakes
 from edgeagent.config.layers import leaves, merge
 from edgeagent.config.toml_text import dotted
+from edgeagent.desired_layer import highest_after
 from edgeagent.fleet.envelope import MessageError
 from edgeagent.fleet.inbound import Desired, parse_desired
 from edgeagent.simulate.fleet_values import CAMERA, Character
@@ -68,6 +69,9 @@ class FleetSettings:
             return None  # no wish, or the one that is in force: the broker repeats it at every connection
         if wish.version <= self.version:
             why = f"version {self.version} has been answered already"
+            return {**self._values("ignored", 409, why), "version": wish.version, "by": wish.by}
+        if wish.version > (highest := highest_after(self.version)):
+            why = f"after version {self.version} a wish may have {highest} at most"
             return {**self._values("ignored", 409, why), "version": wish.version, "by": wish.by}
         self.version = wish.version
         return self._try(wish, now_s)

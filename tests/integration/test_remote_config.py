@@ -16,6 +16,7 @@ from remote_kit import QUICK, Device, device, operator, until
 from test_link_kit import mosquitto, needs_mosquitto, subscriber
 
 from edgeagent.config.toml_text import toml_value
+from edgeagent.desired_layer import MOST_VERSION
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.measurements import Summary
 from edgeagent.fleet.results import Event
@@ -129,6 +130,9 @@ def test_versions_patches_and_what_comes_again(tmp_path: Path, state_dir: Path) 
         assert (late.state, late.ack, late.in_force, late.errors[0].path) == ("rejected", 400, 2, "base")
         it.publish({"version": 2, "config": {}})
         assert it.reported("ignored", 2).ack == 409
+        it.publish({"version": MOST_VERSION, "config": {}})
+        absurd = it.reported("ignored", MOST_VERSION)
+        assert absurd.answered == 3 and "at most" in absurd.reason
         it.publish(b"")
         it.publish(b"{")
         assert "cannot be read" in it.reported("rejected", 0).reason
@@ -158,6 +162,7 @@ def test_a_newer_wish_ends_a_trial(tmp_path: Path, state_dir: Path) -> None:
         it.version += 1
         it.publish({"version": 1, "trial_s": 600.0, "config": {"pipelines": {"parts": {"min_score": 0.5}}}})
         assert it.reported("trial", 1).ack == 202
+        it.publish({"version": MOST_VERSION, "config": {}})  # for which the trial goes on
         assert it.wish({"pipelines": {"parts": {"iou": 0.4}}}).state == "committed"
         assert it.watcher.ever(Event, lambda e: e.type == "config-rolled-back" and "version 2 has come" in e.text)
         assert stored(it, "committed")["before"]["version"] == 0

@@ -9,7 +9,7 @@ import pytest
 from edgeagent.config.desired import Again, Answer, Candidate, Kept, Refused, Wish, consider, hash_of
 from edgeagent.config.effective import compose
 from edgeagent.config.layers import Layer
-from edgeagent.desired_layer import merge_patch
+from edgeagent.desired_layer import MOST_VERSION, highest_after, merge_patch
 
 FILE: dict[str, Any] = {
     "device": {"id": "line-3"},
@@ -58,6 +58,8 @@ def test_null_in_a_whole_wish_takes_away_what_the_file_has() -> None:
     [
         (Wish(5, "other", config={}), "ignored", None),
         (Wish(1, "d1", config={}), "ignored", None),
+        (Wish(MOST_VERSION, "d", config={}), "ignored", None),
+        (Wish(5 + 2**52, "d", config={}), "ignored", None),
         (Wish(6, "d6", base=5, patch={}), "rejected", "base"),
         (Wish(6, "d6", config={"pipelines": {"all": {"min_score": 7}}}), "rejected", "pipelines.all.min_score"),
         (Wish(6, "d6", config={"nonsense": 1}), "rejected", "nonsense"),
@@ -70,6 +72,22 @@ def test_why_not(wish: Wish, word: str, path: str | None) -> None:
     found = refused(wish)
     assert found.word == word and found.reason
     assert [mistake.path for mistake in found.errors] == ([path] if path else [])
+
+
+@pytest.mark.parametrize("version", [7, 1_790_000_000_000, 1_790_000_000_000_000])
+def test_versions_may_be_times(version: int) -> None:
+    found = asked(Wish(version, "d", config={}))
+    assert isinstance(found, Candidate) and found.kept.version == version
+
+
+def test_no_single_wish_uses_the_versions_up_and_all_of_them_can_be_used() -> None:
+    assert [highest_after(MOST_VERSION - left) - MOST_VERSION for left in (4, 3, 2, 1, 0)] == [-2, -1, -1, 0, 0]
+    newest, wishes = 0, 0
+    while newest < MOST_VERSION:
+        highest = highest_after(newest)
+        assert newest < highest <= MOST_VERSION
+        newest, wishes = highest, wishes + 1
+    assert wishes == 53
 
 
 def test_all_mistakes_at_once() -> None:

@@ -15,9 +15,9 @@ from edgeagent.console.said import encode_said
 from edgeagent.console.settings_text import patch_of, read_settings, split_words, value_of
 from edgeagent.console.targets import key_of, parse_targets
 from edgeagent.console.wishes import Change, Known, next_wish
-from edgeagent.desired_layer import has_hidden, merge_patch
+from edgeagent.desired_layer import MOST_VERSION, has_hidden, merge_patch
 from edgeagent.errors import OperatorError
-from edgeagent.fleet.inbound import MOST_VERSION, Desired, parse_desired
+from edgeagent.fleet.inbound import Desired, parse_desired
 from edgeagent.fleet.topics import TopicError
 
 Course = config_course.Course
@@ -124,6 +124,12 @@ def test_an_old_or_broken_message_does_not_set_the_count_back() -> None:
     for version, state in ((1, "ignored"), (0, "rejected"), (MOST_VERSION, "rejected")):
         said = reported(version, state, in_force=7).model_copy(update={"answered": 65})
         assert next_wish(Known(said), Change(patch={"a": 1})).version == 66
+
+
+def test_a_wish_that_the_device_does_not_count_is_not_counted_here() -> None:
+    said = reported(MOST_VERSION, "ignored", in_force=7).model_copy(update={"answered": 9})
+    wish = next_wish(Known(said, Desired(version=MOST_VERSION, config={"b": 1})), Change(patch={"a": 1}))
+    assert (wish.version, wish.config) == (10, {"a": 1})
 
 
 def test_there_is_a_highest_version() -> None:

@@ -88,6 +88,8 @@ def test_old_wishes_bad_patches_and_junk_are_answered() -> None:
     device.tick(10.0)
     assert checked(device.hear(wish(1, config={}), 11.0)).state == "ignored"
     assert checked(device.hear(wish(3, base=1, patch={}), 11.0)).ack == 409
+    assert checked(device.hear(wish(2**53 - 1, config={}), 12.0)).state == "ignored"
+    assert checked(device.hear(wish(4, config={}), 13.0)).state == "trial"
     assert checked(device.hear(b"junk", 11.0)).state == "rejected"
     assert device.hear(b"", 11.0) is None
 
