@@ -62,13 +62,20 @@ class ConfigApplier:
         if any(changes.touches(table, "engine") for table in ("engines", "registry")):
             engines = frozenset(new.pipelines)
         looking = {name for name, pipeline in new.pipelines.items() if pipeline.camera in cameras}
-        pipelines = changes.ids("pipelines", "pipeline", "infer") | looking
-        return Changed(changes.has("link", "agent"), cameras, pipelines, frozenset(engines))
+        return Changed(
+            link=changes.has("link", "agent"),
+            cameras=cameras,
+            pipelines=changes.ids("pipelines", "infer") | looking,
+            settings=changes.ids("pipelines", "pipeline"),
+            engines=frozenset(engines),
+        )
 
     def facts(self) -> Facts:
         parts, line = self._parts, self._parts.line
         refused = {
-            name: PipelineFact(serves=False, waits=error.retry, hopeless=not error.retry, trouble=error.message)
+            name: PipelineFact(
+                serves=False, waits=error.retry, hopeless=not error.retry, trouble=error.message, bare=True
+            )
             for name, error in line.lineup.refused.items()
         }
         failed = {
@@ -107,4 +114,5 @@ class ConfigApplier:
             waits=starts or self._parts.line.is_providing(served.name),
             hopeless=served.given_up,
             trouble=trouble.reason if trouble is not None else "",
+            bare=served.start is None,
         )

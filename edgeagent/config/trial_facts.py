@@ -23,12 +23,14 @@ class CameraFact:
 
 @dataclass(frozen=True)
 class PipelineFact:
-    """`waits`: its engine is being looked for or built; `hopeless`: it will not get one."""
+    """`waits`: its engine is being looked for or built, or loaded; `hopeless`: it will not get one; `bare`: there is
+    none for it yet."""
 
     serves: bool
     waits: bool = False
     hopeless: bool = False
     trouble: str = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Changed:
-    """What the new config is answerable for, though it may not have worked before. `engines`: pipelines that are to
-    get another engine, for which it is not enough that the one before serves on."""
+    """What the new config is answerable for, though it may not have worked before. `pipelines`: those that are shown
+    other frames; `settings`: those whose engine runs with other settings; `engines`: those that are to get another
+    engine, for which it is not enough that the one before serves on."""
 
     link: bool = False
     cameras: frozenset[str] = frozenset()
     pipelines: frozenset[str] = frozenset()
+    settings: frozenset[str] = frozenset()
     engines: frozenset[str] = frozenset()
 
 
@@ -88,10 +92,10 @@ def _complaints(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[W
 
 def _pipelines(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:
     for name, pipeline in now.pipelines.items():
-        was, another = before.pipelines.get(name), name in changed.engines
+        another = name in changed.engines
         if pipeline.serves and not (another and (pipeline.waits or pipeline.hopeless)):
             continue
-        if not (was is None or was.serves or another or name in changed.pipelines):
+        if not another and not _has_to_run(name, before.pipelines.get(name), pipeline, changed):
             continue
         why = f": {pipeline.trouble}" if pipeline.trouble else ""
         if pipeline.hopeless:
@@ -100,3 +104,17 @@ def _pipelines(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Wo
             yield "waiting", f"pipeline {name} waits for its engine"
         else:
             yield "unmet", f"pipeline {name} does not run{why}"
+
+
+def _has_to_run(name: str, was: PipelineFact | None, now: PipelineFact, changed: Changed) -> bool:
+    """Whether the new config has to answer for a pipeline that does not run, where it keeps its engine.
+
+    One that had no engine before and still waits for its first is not late by this change. And settings of an engine
+    are nothing to one that has none.
+    """
+    if was is None or was.serves:
+        return True
+    still_bare = was.bare and now.bare
+    if name in changed.pipelines:
+        return not (still_bare and now.waits)
+    return name in changed.settings and not still_bare

@@ -79,9 +79,14 @@ class Device:
 
 @contextmanager
 def device(
-    tmp_path: Path, state_dir: Path, *options: str, login: Mapping[str, str] | None = None, **tables: Mapping[str, Any]
+    tmp_path: Path,
+    state_dir: Path,
+    *options: str,
+    login: Mapping[str, str] | None = None,
+    serves: bool = True,
+    **tables: Mapping[str, Any],
 ) -> Iterator[Device]:
-    """A broker, a device that serves, and an operator (with that login)."""
+    """A broker, a device that serves (or is only there), and an operator (with that login)."""
     port, family = free_port(), Family()
     tmp_path.mkdir(exist_ok=True)
     board = virtual_board(tmp_path)
@@ -90,8 +95,9 @@ def device(
         tables = {**tables, "mqtt": {"url": f"mqtt://127.0.0.1:{port}", **tables["mqtt"]}}
     config = write_config(tmp_path / "config.toml", port, state_dir, board, **{**standard, **tables})
     with mosquitto(tmp_path, port, *options), operator(port, **login or {}) as (watcher, link), agent(config, family):
-        watcher.message(EngineState, lambda engine: engine.state == "ready")
-        watcher.message(Result)
+        if serves:
+            watcher.message(EngineState, lambda engine: engine.state == "ready")
+            watcher.message(Result)
         made = Device(watcher, family, link, config, port, state_dir)
         yield made
 

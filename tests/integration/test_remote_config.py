@@ -19,8 +19,8 @@ from edgeagent.config.toml_text import toml_value
 from edgeagent.desired_layer import MOST_VERSION
 from edgeagent.fleet.answers import ConfigReported
 from edgeagent.fleet.measurements import Summary
-from edgeagent.fleet.results import Event
-from edgeagent.fleet.states import Shedding
+from edgeagent.fleet.results import Event, Result
+from edgeagent.fleet.states import EngineState, Shedding
 
 pytestmark = [needs_mosquitto, pytest.mark.timeout(180)]
 Layer = dict[str, Any]
@@ -166,6 +166,20 @@ def test_a_newer_wish_ends_a_trial(tmp_path: Path, state_dir: Path) -> None:
         assert it.wish({"pipelines": {"parts": {"iou": 0.4}}}).state == "committed"
         assert it.watcher.ever(Event, lambda e: e.type == "config-rolled-back" and "version 2 has come" in e.text)
         assert stored(it, "committed")["before"]["version"] == 0
+
+
+def test_a_threshold_set_during_a_first_build_is_kept_and_the_engine_comes_with_it(tmp_path: Path) -> None:
+    slow = {"calibration_frames": 16, "holdout_frames": 4, "calibration_interval_s": 0.15}
+    remote = {"trial_s": 1.0, "trial_limit_s": 5.0}
+    with device(tmp_path / "run", tmp_path / "state", serves=False, engines=slow, remote=remote) as it:
+        it.watcher.ever(EngineState, lambda engine: engine.state == "collecting")
+        kept = it.wish({"pipelines": {"parts": {"min_score": 0.8}}})
+        assert kept.state == "committed", kept.reason
+        heard = {item[1].state for item in it.watcher.items if isinstance(item[1], EngineState)}
+        assert "ready" not in heard, "its trial was over before there was an engine"
+        it.watcher.message(EngineState, lambda engine: engine.state == "ready")
+        found = it.watcher.message(Result, lambda result: result.detections)
+        assert min(one.score for one in found.detections) >= 0.8
 
 
 def test_a_crash_during_a_trial_goes_back_without_a_network(tmp_path: Path, state_dir: Path) -> None:

@@ -156,6 +156,37 @@ def test_what_is_held_against_it(facts: Facts, changed: Changed, word: str, part
     assert part in reason
 
 
+FIRST_BUILD = PipelineFact(serves=False, waits=True, bare=True)
+GIVEN_UP = PipelineFact(serves=False, hopeless=True, bare=True)
+LOADS = PipelineFact(serves=False, waits=True)
+OF_ALL = frozenset({"all"})
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now", "changed", "word"),
+    [
+        (FIRST_BUILD, FIRST_BUILD, Changed(settings=OF_ALL), "met"),
+        (FIRST_BUILD, FIRST_BUILD, Changed(pipelines=OF_ALL), "met"),
+        (FIRST_BUILD, FIRST_BUILD, Changed(engines=OF_ALL), "waiting"),
+        (FIRST_BUILD, LOADS, Changed(settings=OF_ALL), "waiting"),
+        (FIRST_BUILD, PipelineFact(serves=False), Changed(settings=OF_ALL), "unmet"),
+        (FIRST_BUILD, GIVEN_UP, Changed(settings=OF_ALL), "met"),
+        (FIRST_BUILD, GIVEN_UP, Changed(pipelines=OF_ALL), "hopeless"),
+        (GIVEN_UP, GIVEN_UP, Changed(settings=OF_ALL), "met"),
+        (GIVEN_UP, FIRST_BUILD, Changed(pipelines=OF_ALL), "met"),
+        (PipelineFact(serves=True), FIRST_BUILD, Changed(settings=OF_ALL), "waiting"),
+        (PipelineFact(serves=True), PipelineFact(serves=False), Changed(settings=OF_ALL), "unmet"),
+        (None, FIRST_BUILD, NOTHING, "waiting"),
+    ],
+)
+def test_a_pipeline_without_an_engine_is_judged_by_what_the_change_can_do_to_it(
+    was: PipelineFact | None, is_now: PipelineFact, changed: Changed, word: str
+) -> None:
+    """A threshold that is set during a first build, which takes longer than a trial, is no reason to go back."""
+    before = now(pipelines={"all": was} if was is not None else {})
+    assert judge(before, changed, now(pipelines={"all": is_now}))[0] == word
+
+
 def test_a_link_that_was_down_before_is_held_against_new_settings_only() -> None:
     down = now(link=False)
     assert judge(down, NOTHING, down)[0] == "met"
