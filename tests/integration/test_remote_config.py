@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,14 @@ def test_a_threshold_set_during_a_first_build_is_kept_and_the_engine_comes_with_
         it.watcher.message(EngineState, lambda engine: engine.state == "ready")
         found = it.watcher.message(Result, lambda result: result.detections)
         assert min(one.score for one in found.detections) >= 0.8
+
+
+def test_what_degrades_a_component_is_taken_back(tmp_path: Path, state_dir: Path) -> None:
+    with device(tmp_path, state_dir) as it, closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        back = it.wish({"metrics": {"prometheus_port": port}})
+        assert back.state == "rolled_back"
+        assert back.reason.startswith("metrics is degraded") and str(port) in back.reason
 
 
 def test_a_crash_during_a_trial_goes_back_without_a_network(tmp_path: Path, state_dir: Path) -> None:
