@@ -8,18 +8,20 @@ import anyio
 import anyio.to_thread
 
 from edgeagent.app.cameras import Camera
+from edgeagent.app.inference import Served
 from edgeagent.app.line import lineup_of
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.parts import Parts
-from edgeagent.app.served import Served
 from edgeagent.config.changes import changes_between
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.schema import Config
 from edgeagent.config.trial_facts import CameraFact, Changed, Facts, PipelineFact
+from edgeagent.health.book import Word
 
 FRAME_S = 3.0  # a camera without a new frame for so long gives none
 FRAMES = 3  # or for so many frames of its rate, where that is longer
 ELSEWHERE = ("camera/", "engine/", "pipeline/", "link")  # components that are looked at in their own right
+ANSWERS_FOR = {"broker-rights": {"mqtt", "device"}, "metrics": {"metrics"}}  # the tables that may degrade a component
 
 
 class ConfigApplier:
@@ -68,6 +70,7 @@ class ConfigApplier:
             pipelines=changes.ids("pipelines", "infer") | looking,
             settings=changes.ids("pipelines", "pipeline"),
             engines=frozenset(engines),
+            components=frozenset(name for name, tables in ANSWERS_FOR.items() if changes.tables & tables),
         )
 
     def facts(self) -> Facts:
@@ -78,11 +81,6 @@ class ConfigApplier:
             )
             for name, error in line.lineup.refused.items()
         }
-        failed = {
-            name: component.reason
-            for name, component in parts.publisher.health().components.items()
-            if component.health == "failed" and not name.startswith(ELSEWHERE)
-        }
         return Facts(
             link=parts.keeper.connected,
             link_waits=parts.keeper.waits,
@@ -90,8 +88,17 @@ class ConfigApplier:
             cameras={name: self._camera(camera) for name, camera in line.cameras.by_name.items()},
             pipelines={**refused, **{served.name: self._pipeline(served) for served in line.served}},
             alarms=parts.publisher.alarms(),
-            failed=failed,
+            failed=self._ill("failed"),
+            degraded=self._ill("degraded"),
         )
+
+    def _ill(self, word: Word) -> dict[str, str]:
+        """The components in that health, each with its reason."""
+        return {
+            name: component.reason
+            for name, component in self._parts.publisher.health().components.items()
+            if component.health == word and not name.startswith(ELSEWHERE)
+        }
 
     def _camera(self, camera: Camera) -> CameraFact:
         if camera.state.ended:

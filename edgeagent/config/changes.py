@@ -145,6 +145,11 @@ class Changes:
     def has(self, *wanted: Consequence) -> bool:
         return any(consequence in wanted for consequence in self.keys.values())
 
+    @property
+    def tables(self) -> set[str]:
+        """The tables in which a key differs."""
+        return {path[0] for path in self.keys}
+
     def touches(self, table: str, *wanted: Consequence) -> bool:
         """Whether a key of that table has one of these consequences."""
         return any(path[0] == table and consequence in wanted for path, consequence in self.keys.items())

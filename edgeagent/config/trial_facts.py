@@ -45,19 +45,22 @@ class Facts:
     pipelines: Mapping[str, PipelineFact] = field(default_factory=dict)
     alarms: frozenset[str] = frozenset()
     failed: Mapping[str, str] = field(default_factory=dict)
+    degraded: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Changed:
     """What the new config is answerable for, though it may not have worked before. `pipelines`: those that are shown
     other frames; `settings`: those whose engine runs with other settings; `engines`: those that are to get another
-    engine, for which it is not enough that the one before serves on."""
+    engine, for which it is not enough that the one before serves on. `components`: what must not be degraded by it;
+    all others may be so by heat or weather, which no config answers for."""
 
     link: bool = False
     cameras: frozenset[str] = frozenset()
     pipelines: frozenset[str] = frozenset()
     settings: frozenset[str] = frozenset()
     engines: frozenset[str] = frozenset()
+    components: frozenset[str] = frozenset()
 
 
 _ORDER: tuple[Word, ...] = ("hopeless", "unmet", "waiting")
@@ -88,6 +91,9 @@ def _complaints(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[W
     for name, reason in now.failed.items():
         if name not in before.failed:
             yield "unmet", f"{name} has failed: {reason}"
+    for name in sorted(changed.components & now.degraded.keys()):
+        if name not in before.degraded:
+            yield "unmet", f"{name} is degraded: {now.degraded[name]}"
 
 
 def _pipelines(before: Facts, changed: Changed, now: Facts) -> Iterator[tuple[Word, str]]:

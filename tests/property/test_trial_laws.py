@@ -48,7 +48,8 @@ def test_every_trial_ends_in_time(times: Times, looks: list[tuple[float, Word]],
         if actions:
             break
     assert course.state in ("keeping", "undoing")
-    assert now_s <= times.limit_s + times.trial_s + longest_s
+    # All may be met from the first look after the limit on, and one look later that has been so for long enough.
+    assert now_s <= times.limit_s + times.trial_s + 2 * longest_s
 
 
 @given(TIMES, st.lists(st.tuples(st.floats(0.1, 30.0), WORDS), max_size=100))

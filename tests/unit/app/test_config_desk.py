@@ -20,6 +20,7 @@ from edgeagent.config.desired_store import Committed, DesiredStore
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.schema import Config
 from edgeagent.config.trial_facts import Changed, Facts
+from edgeagent.desired_layer import MOST_VERSION
 from edgeagent.errors import ConfigError, EdgeAgentError
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkStats, Outcome
@@ -324,6 +325,19 @@ def test_the_same_wish_during_its_trial_and_an_older_one(stage: Stage) -> None:
     stage.wish(2, {})
     stage.go(lambda: 2 in stage.acknowledged)
     assert stage.reports()[-2:] == [("ignored", 2, 0), ("trial", 3, 0)]
+
+
+def test_a_version_that_leaves_too_few_to_others_counts_for_nothing(stage: Stage) -> None:
+    for on_trial in (False, True):
+        if on_trial:
+            stage.wish(3, GOOD, trial_s=3600.0)
+            stage.go(stage.ended("trial"))
+        stage.wish(MOST_VERSION, {})
+        stage.go(lambda n=on_trial + 1: stage.acknowledged.count(MOST_VERSION) == n)
+    assert stage.reports()[-2:] == [("ignored", MOST_VERSION, 0), ("trial", 3, 0)]
+    stage.boot()
+    stage.wish(4, GOOD)
+    stage.go(stage.ended("committed"))
 
 
 def test_an_agent_that_is_set_up_anew_in_the_middle(stage: Stage) -> None:

@@ -156,6 +156,14 @@ def test_what_is_held_against_it(facts: Facts, changed: Changed, word: str, part
     assert part in reason
 
 
+def test_what_the_change_degrades_is_held_against_it_and_the_weather_is_not() -> None:
+    ill = now(degraded={"broker-rights": "not allowed", "governor": "hot"})
+    assert judge(WELL, NOTHING, ill) == ("met", "")
+    rights = Changed(components=frozenset({"broker-rights", "metrics"}))
+    assert judge(WELL, rights, ill) == ("unmet", "broker-rights is degraded: not allowed")
+    assert judge(ill, rights, ill) == ("met", ""), "it was so before"
+
+
 FIRST_BUILD = PipelineFact(serves=False, waits=True, bare=True)
 GIVEN_UP = PipelineFact(serves=False, hopeless=True, bare=True)
 LOADS = PipelineFact(serves=False, waits=True)
