@@ -52,7 +52,7 @@ class InferRow:
         rings = list({served.ring.id: served.ring for served in pipelines}.values())
         for served in pipelines:
             served.at = None if served.start is None else accelerator_of(served.start)
-            served.leaves, served.warm = None, False
+            served.leaves, served.warm, served.came_to = None, False, 0
         for one, desk in self.desks.items():
             own = [served for served in pipelines if served.at == one]
             desk.change(own, rings, settings)
@@ -69,8 +69,8 @@ class InferRow:
                     self._tasks.start_soon(desk.run)
         finally:
             self._tasks = None
-            for name in tuple(self._held):
-                self._let_go(name)
+            for served in self._served.values():
+                self._let_go(served)
 
     # what runs
 
@@ -166,9 +166,9 @@ class InferRow:
     def _move(self, served: Served, where: Accelerator) -> None:
         """From now on the child there is to have it. What serves it now serves on until then."""
         before = served.at
-        self._let_go(served.name)
         if served.leaves == where:  # it comes back before it has gone
             served.leaves = None
+            self._let_go(served)
         elif served.leaves is None and served.running is not None:
             served.leaves = before
         served.at, served.warm, served.loaded = where, False, False
@@ -193,20 +193,20 @@ class InferRow:
             self._seat(served.ring)
             self._take_over(served)
             return
-        if served.ring.lossless_only and served.name not in self._held:
-            self._held[served.name] = served.ring
-            served.ring.hold()
+        self._hold(served)
         self._seat(served.ring)
         self._soon(self.desks[served.leaves].release, served)
 
-    def released(self, accelerator: Accelerator, served: Served, came_to: int) -> None:
-        """The child there has nothing of it any more: it was told so, or it has ended."""
+    def released(self, accelerator: Accelerator, served: Served, came_to: int | None) -> None:
+        """The child there has nothing of it any more: it was told so, or it has ended (None)."""
         if served.at == accelerator:
             served.running = served.before = None  # it came back while it was let go, and is loaded anew
             return
         if served.leaves == accelerator:
-            done = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
-            served.came_to = max(came_to, served.last_frame, done)
+            self._hold(served)
+            if came_to is None:
+                came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
+            served.came_to = max(came_to, served.last_frame)
             served.leaves = served.running = served.before = None
             if served.at is not None:
                 served.count_anew(self.desks[served.at].dropped(served.ring.id))
@@ -222,21 +222,28 @@ class InferRow:
 
     def loaded(self, served: Served) -> None:
         """It has arrived."""
-        served.warm, served.came_to = False, 0
-        self._let_go(served.name)
+        served.warm = False
+        self._let_go(served)
         self._seat(served.ring)
 
     def idle(self, served: Served) -> None:
         """The engine that it was to have came to nothing. Where another child serves it still, that one goes on."""
         self.news.idle(served.name)
-        self._let_go(served.name)
+        self._let_go(served)
         if served.leaves is not None and served.at is not None:
             gone, served.at, served.leaves, served.warm = served.at, served.leaves, None, False
             self._send_away(gone, served)
         self._seat(served.ring)
 
-    def _let_go(self, name: str) -> None:
-        if (ring := self._held.pop(name, None)) is not None:
+    def _hold(self, served: Served) -> None:
+        """Of a pass, what comes after the frame it has come to is kept for the child that is to have it."""
+        if served.ring.lossless_only and served.name not in self._held:
+            self._held[served.name] = served.ring
+            served.ring.hold()
+
+    def _let_go(self, served: Served) -> None:
+        served.came_to = 0
+        if (ring := self._held.pop(served.name, None)) is not None:
             ring.let_go()
 
     def _seat(self, ring: Ring) -> None:

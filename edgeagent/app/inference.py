@@ -73,7 +73,7 @@ class Moves(Protocol):
 
     def idle(self, served: Served) -> None: ...
 
-    def released(self, accelerator: Accelerator, served: Served, came_to: int) -> None: ...
+    def released(self, accelerator: Accelerator, served: Served, came_to: int | None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,8 @@ class InferDesk:
         """Until cancelled: a child while there are pipelines for it."""
         while True:
             await self._wanted.wait()
+            if not self.pipelines:
+                continue  # the one that came has gone before anything was begun
             with anyio.CancelScope() as self._life:
                 await self.supervisor.run()
                 await anyio.sleep_forever()  # what cannot run is not tried again
@@ -351,7 +353,7 @@ class InferDesk:
             self._publisher.event("infer-failed", "warning", child.reason, **facts)
         for served in tuple(self.pipelines.values()):
             if served.at != self.accelerator:
-                self._moves.released(self.accelerator, served, 0)  # the child that had it is no more
+                self._moves.released(self.accelerator, served, None)  # the child that had it is no more
             elif failed:
                 self._lost(served)
 
