@@ -61,6 +61,11 @@ class InferRow:
         for ring in rings:
             self._seat(ring)
 
+    def keep(self, only: Accelerator | None) -> None:
+        """Where engines can run only there: have its child from the start."""
+        for one, desk in self.desks.items():
+            desk.keep(one == only and bool(self._served))
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -75,8 +80,8 @@ class InferRow:
     # what runs
 
     def names(self) -> list[str]:
-        """The children that there are pipelines for, as components: infer/gpu."""
-        return [desk.name for desk in self.desks.values() if desk.pipelines]
+        """The children that are needed, as components: infer/gpu."""
+        return [desk.name for desk in self.desks.values() if desk.needed]
 
     @property
     def restarts(self) -> int:
