@@ -23,7 +23,7 @@ from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served, restarted, start_of, summary_of
 from edgeagent.clock import Clock
 from edgeagent.engine.manifest import Manifest
-from edgeagent.inference.accelerators import ACCELERATORS, Accelerator, accelerator_of
+from edgeagent.inference.accelerators import ACCELERATORS, DLA, Accelerator, accelerator_of
 from edgeagent.inference.messages import Pace, SetPace, Snapshot, TakeOver
 
 
@@ -39,6 +39,7 @@ class InferRow:
         self._measured_ns = clock.monotonic_ns()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._held: dict[str, Ring] = {}
+        self.dla_cores = 1
         canaries: dict[str, tuple[float, ...]] = {}
         self.desks: dict[Accelerator, InferDesk] = {
             one: InferDesk(one, settings, self, self.news, canaries, publisher, clock, rng) for one in ACCELERATORS
@@ -107,13 +108,16 @@ class InferRow:
         manifest: Manifest,
         plan: str,
         *,
-        dla_core: int = 0,
+        dla_core: int | None = None,
         plugins: Sequence[str] = (),
         model: str = "",
         classes: Sequence[str] = (),
     ) -> None:
-        """Let the pipeline run on this engine from now on (`served.start_of`)."""
+        """Let the pipeline run on this engine from now on. `dla_core`: of one made for a DLA, None for any; `model` and
+        its `classes`: where it is another one than the pipeline's own."""
         served = self._served[name]
+        if manifest.placement == "dla" and dla_core is None:
+            dla_core = self._core_for(served, manifest.key)
         served.start = start_of(
             served, manifest, plan, dla_core=dla_core, plugins=plugins, model=model, classes=classes
         )
@@ -121,6 +125,16 @@ class InferRow:
         if served.at != where:
             self._move(served, where)
         await self.desks[where].give(served)
+
+    def _core_for(self, served: Served, engine: str) -> int:
+        """The core where it is, else the one where the engine looks at the same frames, else the emptiest."""
+        if served.at in DLA:
+            return DLA.index(served.at)
+        others = [one for one in self._served.values() if one is not served and one.at in DLA]
+        for one in others:
+            if one.ring is served.ring and one.start is not None and one.start.engine == engine:
+                return DLA.index(one.at)
+        return min(range(self.dla_cores), key=lambda core: sum(one.at == DLA[core] for one in others))
 
     async def resettle(self, name: str) -> None:
         """The pipeline's settings have changed: its engine is loaded anew with them, beside the one that runs."""

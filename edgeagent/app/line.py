@@ -106,6 +106,7 @@ class Line:
         self.engines.on_built = self._publish_engine
         self.engines.on_failed = lambda code, text: self.on_gpu_lost(text, "build") if code == "gpu_lost" else None
         self.infer.keep(only_accelerator(self.site))
+        self.infer.dla_cores = self.site.dla.cores or 1
         self.crew = Crew()
         self.troubles = EngineTroubles(self.engines, self.infer, ground.publisher, self.provide)
 
@@ -235,6 +236,7 @@ class Line:
             images=self.config.engines.calibration_images,
             trouble=trouble,
             max_batch=self.config.models[model].max_batch,
+            placement=served.settings.placement,
             other_rings=frames.others,
         )
 
