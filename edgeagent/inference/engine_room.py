@@ -186,6 +186,7 @@ class EngineRoom:
         if (serving := self._serving.pop(pipeline, None)) is not None:
             self._leave(serving)
             serving.stream.feed.consume()  # nobody else may be under way, who would do it
+            serving.stream.feed.wake()  # it may have been paused, and the whole ring with it
         self.limits.pop(pipeline, None)
         self.memories.pop(pipeline, None)
         self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
