@@ -33,7 +33,7 @@ from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.fleet.envelope import Stamp
 from edgeagent.fleet.link_types import LinkStats, Outcome
 from edgeagent.fleet.topics import Topics
-from edgeagent.inference.accelerators import Accelerator
+from edgeagent.inference.accelerators import ACCELERATORS, Accelerator
 from edgeagent.vision.letterbox import fit_letterbox
 
 SIZE = (64, 64)
@@ -89,6 +89,8 @@ class Stage:
         self.served = {name: Served(name, look, self.camera, self.ring, ["a", "b", "c"], "parts") for name in pipelines}
         self.row = InferRow(list(self.served.values()), InferSettings(1), self.publisher, clock, Random(2))
         self.told: list[tuple[str, ...]] = []
+        self.running = anyio.CancelScope()
+        self.begin: Callable[[], None] = lambda: None
         news = self.row.news
         news.loaded = lambda served: self._tell("loaded", served.name)
         news.idle = lambda pipeline: self._tell("idle", pipeline)
@@ -119,6 +121,15 @@ class Stage:
         await self.said.until(
             lambda: served.loaded and served.leaves is None and served.running and served.running.engine == key
         )
+
+    async def again(self) -> None:
+        """End all children, and begin anew with the same pipelines, as after a change of settings."""
+        self.running.cancel()
+        await self.said.until(lambda: all(self.pid(where) is None for where in ACCELERATORS))
+        for served in self.served.values():
+            served.loaded, served.running = False, None
+        self.row.change(list(self.served.values()), InferSettings(1, 2.0))
+        self.begin()
 
     def pid(self, where: Accelerator) -> int | None:
         return self.row.desks[where].supervisor.pid
@@ -163,7 +174,8 @@ async def on_stage(stage: Stage, *, captures: bool = False) -> AsyncIterator[Wri
     writer = Writer(stage.ring)
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stage.row.run)
+            stage.begin = lambda: tasks.start_soon(_run, stage)
+            stage.begin()
             if captures:
                 tasks.start_soon(stage.camera.run)
             yield writer
@@ -171,3 +183,8 @@ async def on_stage(stage: Stage, *, captures: bool = False) -> AsyncIterator[Wri
     finally:
         writer.ends.close()
         stage.camera.close()
+
+
+async def _run(stage: Stage) -> None:
+    with anyio.CancelScope() as stage.running:
+        await stage.row.run()

@@ -254,6 +254,64 @@ def test_an_engine_that_fails_there_at_once_leaves_the_pipeline_without_one(plan
     anyio.run(scene)
 
 
+def test_an_engine_in_quarantine_is_given_to_no_child_and_the_one_here_goes_on(plan: Plans) -> None:
+    async def scene() -> None:
+        stage = Stage("look")
+        async with on_stage(stage) as writer:
+            await stage.serve("look", plan("here"), "cpu")
+            await look(stage, writer, 3)
+            await stage.serve("look", plan("there", ballast_mb=200), "dla0", wait=False)
+            await stage.said.until(lambda: stage.pid("dla0") is not None)
+            stage.kill("dla0", signal.SIGSEGV)
+            await stage.said.until(lambda: ("crash", "there") in stage.told)
+            assert [served.name for served in stage.row.stop_serving("there")] == ["look"]
+            await look(stage, writer, 3)
+            assert stage.frames("look") == list(range(1, 7)) and stage.engines("look") == ["here"]
+            await stage.said.until(lambda: stage.row.names() == ["infer/cpu"] and stage.pid("dla0") is None)
+
+    anyio.run(scene)
+
+
+# restarts and other settings
+
+
+def test_one_child_is_begun_anew_on_demand_and_the_other_notices_nothing(plan: Plans) -> None:
+    async def scene() -> None:
+        stage = Stage("near", "far")
+        async with on_stage(stage) as writer:
+            await stage.serve("near", plan("one"), "cpu")
+            await stage.serve("far", plan("two"), "dla0")
+            await look(stage, writer, 3)
+            pids = stage.pid("cpu"), stage.pid("dla0")
+            desk = stage.row.desk_of("far")
+            assert desk is not None
+            assert [served.name for served in await desk.renew()] == ["far"]
+            await look(stage, writer, 5, "near")
+            await stage.said.until(lambda: stage.served["far"].loaded and stage.pid("dla0") not in (None, pids[1]))
+            await look(stage, writer, 3)
+            assert stage.frames("near") == list(range(1, 12)) and stage.pid("cpu") == pids[0]
+            assert stage.row.restarts == 0
+
+    anyio.run(scene)
+
+
+def test_other_settings_begin_all_of_them_anew_with_what_they_had(plan: Plans) -> None:
+    async def scene() -> None:
+        stage = Stage("near", "far")
+        async with on_stage(stage) as writer:
+            await stage.serve("near", plan("one"), "cpu")
+            await stage.serve("far", plan("two"), "dla1")
+            await look(stage, writer, 3)
+            pids = stage.pid("cpu"), stage.pid("dla1")
+            await stage.again()
+            await stage.said.until(lambda: all(served.running for served in stage.served.values()))
+            assert None not in (after := (stage.pid("cpu"), stage.pid("dla1"))) and not set(after) & set(pids)
+            await look(stage, writer, 3)
+            assert stage.row.names() == ["infer/cpu", "infer/dla1"]
+
+    anyio.run(scene)
+
+
 # files played once
 
 
