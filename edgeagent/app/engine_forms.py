@@ -86,7 +86,7 @@ def builder_for(settings: EngineSettings, site: Site, candidate: Candidate, plug
         optimization_level=settings.optimization_level,
         workspace_mb=settings.workspace_mb,
         timing_cache=settings.timing_cache,
-        dla_core=candidate.dla_core,
+        dla_core=candidate.dla_core or 0,
         dla_max_gpu_layers=settings.dla_max_gpu_layers,
         dla_max_gpu_macs=settings.dla_max_gpu_macs,
         own_scales_apart=on_dla and site.tensorrt < DLA_TAKES_SCALES_BEFORE,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeagent.app.engine_course import Making
 from edgeagent.app.engine_words import EngineWords
+from edgeagent.config.kinds import Placement
 from edgeagent.engine.bundle import ModelBundle
 from edgeagent.errors import EdgeAgentError
 
@@ -15,7 +16,8 @@ from edgeagent.errors import EdgeAgentError
 class Wanted:
     """One pipeline's engine wish. `images`: a directory to calibrate from in place of the ring's frames; `trouble`: why
     the model cannot be read, so that nothing can be made of it; `max_batch`: frames at once where it is not for the
-    settings to say; `other_rings`: of the cameras that will share the engine."""
+    settings to say, and `placement`: the same of where it runs; `other_rings`: of the cameras that will share the
+    engine."""
 
     pipeline: str
     model: str
@@ -25,6 +27,7 @@ class Wanted:
     images: str | None = None
     trouble: EdgeAgentError | None = None
     max_batch: int | None = None
+    placement: Placement | None = None
     other_rings: tuple[int, ...] = ()
 
 

@@ -134,7 +134,7 @@ class EngineLook:
         for key in (self._store.active(pipeline), self._store.previous(pipeline)):
             entry = self._store.find(key) if key and self._store.status(key) == "ready" else None
             if entry is not None and self._same_ground(entry.manifest):
-                return Ready(entry, "store", Candidate(_variant(entry.manifest), 0, MEANWHILE))
+                return Ready(entry, "store", Candidate(_variant(entry.manifest), reason=MEANWHILE))
         digest = calibration_digest(self._calibration, self._settings) if forms else ""
         for form in forms:
             with suppress(EngineError):

@@ -168,7 +168,8 @@ class EngineDesk:
             return None
 
     def _job(self, wanted: Wanted, words: EngineWords) -> Job:
-        candidates = candidates_for(self._settings, self._site, wanted.bundle, wanted.max_batch)
+        settings = self._settings.placed(wanted.placement)
+        candidates = candidates_for(settings, self._site, wanted.bundle, wanted.max_batch)
         plugins = plugin_digests(self._settings) if self._site.backend == "tensorrt" else {}
         builder = builder_for(self._settings, self._site, candidates[0], plugins)
         making = Making(
@@ -177,7 +178,7 @@ class EngineDesk:
             candidates=candidates,
             tunable=self._site.backend == "tensorrt",
             max_attempts=self._settings.max_attempts,
-            mark=settings_mark(self._settings, wanted.calibration.name, wanted.max_batch),
+            mark=settings_mark(settings, wanted.calibration.name, wanted.max_batch),
         )
         if self._patient:
             making.recall()

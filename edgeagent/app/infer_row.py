@@ -23,7 +23,7 @@ from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served, restarted, start_of, summary_of
 from edgeagent.clock import Clock
 from edgeagent.engine.manifest import Manifest
-from edgeagent.inference.accelerators import ACCELERATORS, Accelerator, accelerator_of
+from edgeagent.inference.accelerators import ACCELERATORS, DLA, Accelerator, accelerator_of
 from edgeagent.inference.messages import Pace, SetPace, Snapshot, TakeOver
 
 
@@ -39,6 +39,7 @@ class InferRow:
         self._measured_ns = clock.monotonic_ns()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._held: dict[str, Ring] = {}
+        self.dla_cores = 1
         canaries: dict[str, tuple[float, ...]] = {}
         self.desks: dict[Accelerator, InferDesk] = {
             one: InferDesk(one, settings, self, self.news, canaries, publisher, clock, rng) for one in ACCELERATORS
@@ -52,7 +53,7 @@ class InferRow:
         rings = list({served.ring.id: served.ring for served in pipelines}.values())
         for served in pipelines:
             served.at = None if served.start is None else accelerator_of(served.start)
-            served.leaves, served.warm = None, False
+            served.leaves, served.warm, served.came_to = None, False, 0
         for one, desk in self.desks.items():
             own = [served for served in pipelines if served.at == one]
             desk.change(own, rings, settings)
@@ -60,6 +61,11 @@ class InferRow:
                 served.dropped_told = desk.dropped(served.ring.id)
         for ring in rings:
             self._seat(ring)
+
+    def keep(self, only: Accelerator | None) -> None:
+        """Where engines can run only there: have its child from the start."""
+        for one, desk in self.desks.items():
+            desk.keep(one == only and bool(self._served))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -69,14 +75,14 @@ class InferRow:
                     self._tasks.start_soon(desk.run)
         finally:
             self._tasks = None
-            for name in tuple(self._held):
-                self._let_go(name)
+            for served in self._served.values():
+                self._let_go(served)
 
     # what runs
 
     def names(self) -> list[str]:
-        """The children that there are pipelines for, as components: infer/gpu."""
-        return [desk.name for desk in self.desks.values() if desk.pipelines]
+        """The children that are needed, as components: infer/gpu."""
+        return [desk.name for desk in self.desks.values() if desk.needed]
 
     @property
     def restarts(self) -> int:
@@ -102,13 +108,16 @@ class InferRow:
         manifest: Manifest,
         plan: str,
         *,
-        dla_core: int = 0,
+        dla_core: int | None = None,
         plugins: Sequence[str] = (),
         model: str = "",
         classes: Sequence[str] = (),
     ) -> None:
-        """Let the pipeline run on this engine from now on (`served.start_of`)."""
+        """Let the pipeline run on this engine from now on. `dla_core`: of one made for a DLA, None for any; `model` and
+        its `classes`: where it is another one than the pipeline's own."""
         served = self._served[name]
+        if manifest.placement == "dla" and dla_core is None:
+            dla_core = self._core_for(served, manifest.key)
         served.start = start_of(
             served, manifest, plan, dla_core=dla_core, plugins=plugins, model=model, classes=classes
         )
@@ -116,6 +125,16 @@ class InferRow:
         if served.at != where:
             self._move(served, where)
         await self.desks[where].give(served)
+
+    def _core_for(self, served: Served, engine: str) -> int:
+        """The core where it is, else the one where the engine looks at the same frames, else the emptiest."""
+        if served.at in DLA:
+            return DLA.index(served.at)
+        others = [one for one in self._served.values() if one is not served and one.at in DLA]
+        for one in others:
+            if one.ring is served.ring and one.start is not None and one.start.engine == engine:
+                return DLA.index(one.at)
+        return min(range(self.dla_cores), key=lambda core: sum(one.at == DLA[core] for one in others))
 
     async def resettle(self, name: str) -> None:
         """The pipeline's settings have changed: its engine is loaded anew with them, beside the one that runs."""
@@ -166,9 +185,9 @@ class InferRow:
     def _move(self, served: Served, where: Accelerator) -> None:
         """From now on the child there is to have it. What serves it now serves on until then."""
         before = served.at
-        self._let_go(served.name)
         if served.leaves == where:  # it comes back before it has gone
             served.leaves = None
+            self._let_go(served)
         elif served.leaves is None and served.running is not None:
             served.leaves = before
         served.at, served.warm, served.loaded = where, False, False
@@ -193,20 +212,20 @@ class InferRow:
             self._seat(served.ring)
             self._take_over(served)
             return
-        if served.ring.lossless_only and served.name not in self._held:
-            self._held[served.name] = served.ring
-            served.ring.hold()
+        self._hold(served)
         self._seat(served.ring)
         self._soon(self.desks[served.leaves].release, served)
 
-    def released(self, accelerator: Accelerator, served: Served, came_to: int) -> None:
-        """The child there has nothing of it any more: it was told so, or it has ended."""
+    def released(self, accelerator: Accelerator, served: Served, came_to: int | None) -> None:
+        """The child there has nothing of it any more: it was told so, or it has ended (None)."""
         if served.at == accelerator:
             served.running = served.before = None  # it came back while it was let go, and is loaded anew
             return
         if served.leaves == accelerator:
-            done = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
-            served.came_to = max(came_to, served.last_frame, done)
+            self._hold(served)
+            if came_to is None:
+                came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
+            served.came_to = max(came_to, served.last_frame)
             served.leaves = served.running = served.before = None
             if served.at is not None:
                 served.count_anew(*self.desks[served.at].counted(served.ring.id))
@@ -222,21 +241,28 @@ class InferRow:
 
     def loaded(self, served: Served) -> None:
         """It has arrived."""
-        served.warm, served.came_to = False, 0
-        self._let_go(served.name)
+        served.warm = False
+        self._let_go(served)
         self._seat(served.ring)
 
     def idle(self, served: Served) -> None:
         """The engine that it was to have came to nothing. Where another child serves it still, that one goes on."""
         self.news.idle(served.name)
-        self._let_go(served.name)
+        self._let_go(served)
         if served.leaves is not None and served.at is not None:
             gone, served.at, served.leaves, served.warm = served.at, served.leaves, None, False
             self._send_away(gone, served)
         self._seat(served.ring)
 
-    def _let_go(self, name: str) -> None:
-        if (ring := self._held.pop(name, None)) is not None:
+    def _hold(self, served: Served) -> None:
+        """Of a pass, what comes after the frame it has come to is kept for the child that is to have it."""
+        if served.ring.lossless_only and served.name not in self._held:
+            self._held[served.name] = served.ring
+            served.ring.hold()
+
+    def _let_go(self, served: Served) -> None:
+        served.came_to = 0
+        if (ring := self._held.pop(served.name, None)) is not None:
             ring.let_go()
 
     def _seat(self, ring: Ring) -> None:

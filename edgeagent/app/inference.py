@@ -73,7 +73,7 @@ class Moves(Protocol):
 
     def idle(self, served: Served) -> None: ...
 
-    def released(self, accelerator: Accelerator, served: Served, came_to: int) -> None: ...
+    def released(self, accelerator: Accelerator, served: Served, came_to: int | None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class InferSettings:
 
 
 class InferDesk:
-    """The child of one accelerator. It runs while it has pipelines.
+    """The child of one accelerator. It runs while it has pipelines, or is kept: where engines can run nowhere else.
 
     `canaries`: what engines first said of theirs, whichever child they were in.
     """
@@ -115,6 +115,7 @@ class InferDesk:
         self._dropped: dict[str, int] = {}
         self._torn: dict[str, int] = {}
         self._dropped_before: dict[str, int] = {}
+        self._kept = False
         self._wanted = anyio.Event()
         self._life: anyio.CancelScope | None = None
         self.supervisor = Supervisor(f"infer-{accelerator}", self._spec, self._take, self._child_changed, clock, rng)
@@ -126,27 +127,43 @@ class InferDesk:
         self._settings = settings
         self._rings = {ring.id: ring for ring in rings}
         self.pipelines = {served.name: served for served in pipelines}
-        self._wanted = anyio.Event()
-        if self.pipelines:
+        self._look_after()
+
+    def keep(self, kept: bool) -> None:
+        """Whether a child is there before any pipeline has an engine for it."""
+        self._kept = kept
+        self._look_after()
+
+    @property
+    def needed(self) -> bool:
+        return self._kept or bool(self.pipelines)
+
+    def _look_after(self) -> None:
+        """Have a child where one is needed, and else none."""
+        if self.needed:
             self._wanted.set()
-        else:
-            self._publisher.forget(self.name)
+            return
+        if self._wanted.is_set():
+            self._wanted = anyio.Event()
+        if self._life is not None:
+            self._life.cancel()
+        self._publisher.forget(self.name)
 
     async def run(self) -> None:
-        """Until cancelled: a child while there are pipelines for it."""
+        """Until cancelled: a child while one is needed."""
         while True:
             await self._wanted.wait()
+            if not self.needed:
+                continue  # the one that came has gone before anything was begun
             with anyio.CancelScope() as self._life:
                 await self.supervisor.run()
                 await anyio.sleep_forever()  # what cannot run is not tried again
-            self._publisher.forget(self.name)
+            self._look_after()
 
     def drop(self, served: Served) -> None:
         """The child has nothing of this pipeline any more. Without another one it ends."""
-        if self.pipelines.pop(served.name, None) is not None and not self.pipelines:
-            self._wanted = anyio.Event()
-            if self._life is not None:
-                self._life.cancel()
+        self.pipelines.pop(served.name, None)
+        self._look_after()
 
     def _spec(self) -> ChildSpec:
         self._dropped_before = {ring: self.dropped(ring) for ring in self._rings}
@@ -191,7 +208,7 @@ class InferDesk:
         """Let the child load what the pipeline shall run."""
         new = served.name not in self.pipelines
         self.pipelines[served.name] = served
-        self._wanted.set()
+        self._look_after()
         if new and served.pace is not None:
             await self.supervisor.send(SetPace(pace=served.pace))
         if (start := served.start_now()) is not None:
@@ -359,7 +376,7 @@ class InferDesk:
             self._publisher.event("infer-failed", "warning", child.reason, **facts)
         for served in tuple(self.pipelines.values()):
             if served.at != self.accelerator:
-                self._moves.released(self.accelerator, served, 0)  # the child that had it is no more
+                self._moves.released(self.accelerator, served, None)  # the child that had it is no more
             elif failed:
                 self._lost(served)
 

@@ -50,18 +50,18 @@ class LesserEngines:
         self._wanted = wanted
 
     def find(self, served: Served, model: str, placement: str) -> Lesser:
-        """Of that model (empty: the pipeline's own) for that placement (empty: as the settings say).
+        """Of that model (empty: the pipeline's own) for that placement (empty: the pipeline's).
 
         Raises EdgeAgentError, which says why there is none.
         """
         wanted = self._wanted(served, model or served.model)
         self._check_fit(served, wanted)
-        settings = self._settings
+        own = settings = self._settings.placed(wanted.placement)
         if placement:
             settings = settings.model_copy(update={"placement": placement, "dla_fallback": "refuse"})
         plugins = plugin_digests(settings) if self._site.backend == "tensorrt" else {}
         look = EngineLook(self._store(), settings, self._site, wanted.bundle, wanted.calibration, plugins)
-        for candidate in self._forms(settings, wanted):
+        for candidate in self._forms(settings, own, wanted):
             with suppress(EngineError):
                 ready = look.find([candidate]) or self._alike(settings, wanted, candidate, plugins)
                 if ready is not None:
@@ -74,11 +74,11 @@ class LesserEngines:
             code=NO_LESSER_ENGINE,
         )
 
-    def _forms(self, settings: EngineSettings, wanted: Wanted) -> Sequence[Candidate]:
+    def _forms(self, settings: EngineSettings, own: EngineSettings, wanted: Wanted) -> Sequence[Candidate]:
         try:
             return candidates_for(settings, self._site, wanted.bundle, wanted.max_batch)
         except EngineError as error:
-            if settings.placement == self._settings.placement:
+            if settings.placement == own.placement:
                 raise
             why = error.message.partition(": ")[2] or "ONNX Runtime computes on the CPU"
             raise EngineError(f"its engine cannot move: {why}", code=NO_LESSER_ENGINE) from error

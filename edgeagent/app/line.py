@@ -38,6 +38,7 @@ from edgeagent.app.shed_words import ShedWords
 from edgeagent.app.shedding import SheddingDesk
 from edgeagent.config.schema import Config
 from edgeagent.errors import EdgeAgentError, StoreError
+from edgeagent.inference.accelerators import Accelerator
 
 log = structlog.get_logger("agent")
 
@@ -53,6 +54,13 @@ def chosen_backend(config: Config) -> tuple[Backend, EdgeAgentError | None]:
 def lineup_of(config: Config) -> Lineup:
     """What of the config can run here. Reads the models' files: for a worker thread once the loop runs."""
     return Lineup(config, chosen_backend(config)[1])
+
+
+def only_accelerator(site: Site) -> Accelerator | None:
+    """Where every engine runs; None where there is a choice."""
+    if site.backend == "onnxruntime":
+        return "cpu"
+    return "gpu" if site.dla.answer == "no" else None
 
 
 def infer_settings(config: Config) -> InferSettings:
@@ -97,6 +105,8 @@ class Line:
         )
         self.engines.on_built = self._publish_engine
         self.engines.on_failed = lambda code, text: self.on_gpu_lost(text, "build") if code == "gpu_lost" else None
+        self.infer.keep(only_accelerator(self.site))
+        self.infer.dla_cores = self.site.dla.cores or 1
         self.crew = Crew()
         self.troubles = EngineTroubles(self.engines, self.infer, ground.publisher, self.provide)
 
@@ -226,6 +236,7 @@ class Line:
             images=self.config.engines.calibration_images,
             trouble=trouble,
             max_batch=self.config.models[model].max_batch,
+            placement=served.settings.placement,
             other_rings=frames.others,
         )
 

@@ -86,7 +86,7 @@ def start_of(
     manifest: Manifest,
     plan: str,
     *,
-    dla_core: int = 0,
+    dla_core: int | None = None,
     plugins: Sequence[str] = (),
     model: str = "",
     classes: Sequence[str] = (),

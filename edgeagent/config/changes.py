@@ -22,9 +22,10 @@ MEANING: dict[Consequence, str] = {
     "restarts.",
     "shedding": "As pipeline, and every pipeline that had given something up for the heat gets it back first.",
     "engine": "The engines that it concerns are looked for anew: store, registry, build. The one that serves goes on "
-    "until then. No process restarts; a build under way is begun again.",
+    "until then. No process restarts, but a pipeline may move to another accelerator's; a build under way is begun "
+    "again.",
     "camera": "The capture process of this camera is started anew; its pipelines go on with the next frame.",
-    "infer": "The inference process is started anew: every pipeline has a gap of a second or two. Cameras go on.",
+    "infer": "The inference processes are started anew: every pipeline has a gap of a second or two. Cameras go on.",
     "power": "The board's power is planned and applied anew. No process restarts.",
     "link": "The connection to the broker is closed and made anew, and everything retained is said again.",
     "agent": "Everything in the agent is set up anew, all its children with it. The agent's own process stays.",
@@ -74,6 +75,7 @@ TABLE: dict[Consequence, tuple[str, ...]] = {
     ),
     "engine": (
         "pipelines.*.model",
+        "pipelines.*.placement",
         "models.*.path",
         "models.*.max_batch",
         "registry.**",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgeagent.config.kinds import AbsolutePath, PublicKey, RegistryUrl, Table
+from edgeagent.config.kinds import AbsolutePath, Placement, PublicKey, RegistryUrl, Table
 
 
 class EngineSettings(Table):
@@ -23,10 +23,11 @@ class EngineSettings(Table):
         default="auto",
         description="What builds and runs engines; auto is tensorrt where the device has it, else onnxruntime.",
     )
-    placement: Literal["auto", "gpu", "dla", "dla0", "dla1"] = Field(
+    placement: Placement = Field(
         default="auto",
-        description="What computes the network: the GPU, a DLA (any core of it, or the one named); auto is a DLA where "
-        "the device has one that its TensorRT drives and that can take enough of the network, and the GPU elsewhere.",
+        description="What computes the network: the GPU, a DLA (the core with the fewest pipelines, or the one named); "
+        "auto is a DLA where the device has one that its TensorRT drives and that can take enough of the network, and "
+        "the GPU elsewhere.",
     )
     dla_fallback: Literal["gpu", "refuse"] = Field(
         default="gpu",
@@ -136,6 +137,10 @@ class EngineSettings(Table):
     )
     build_timeout_s: float = Field(default=1800.0, ge=10, le=86_400, description="Seconds that one build may take.")
     max_attempts: int = Field(default=3, ge=1, le=10, description="Builds that are tried before an engine is given up.")
+
+    def placed(self, placement: Placement | None) -> EngineSettings:
+        """For a pipeline that says itself where its engine runs; None: it does not."""
+        return self if placement is None else self.model_copy(update={"placement": placement})
 
 
 class RegistrySettings(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from ipaddress import IPv6Address
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -21,6 +21,7 @@ _PATH = re.compile(r"/[A-Za-z0-9/._~%!$&'()*+,;=:-]*")
 REGISTRY_SCHEMES = ("file", "http", "https", "s3")
 MODEL_IN_REGISTRY = re.compile(r"registry:[0-9a-f]{64}")
 PUBLIC_KEY_BYTES = 32
+Placement = Literal["auto", "gpu", "dla", "dla0", "dla1"]
 
 
 class Table(BaseModel):

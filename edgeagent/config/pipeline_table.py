@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from edgeagent.config.kinds import Id, Shed, Table
+from edgeagent.config.kinds import Id, Placement, Shed, Table
 from edgeagent.config.region_table import EXAMPLE, RegionSettings, checked_regions
 from edgeagent.thermal.steps import DEFAULT, DEFAULT_CRITICAL, Step, ladder_texts, parse_ladder
 
@@ -98,6 +98,12 @@ class PipelineSettings(Table):
     )
     snapshot_interval_s: float = Field(
         default=60.0, ge=1, le=86_400, description="Seconds between two snapshots, at least."
+    )
+    placement: Placement | None = Field(
+        default=None,
+        description="What computes this pipeline's network, in place of engines.placement: so GPU and DLA cores can be "
+        "at work at the same time.",
+        examples=["dla1"],
     )
     priority: int = Field(
         default=0,

@@ -14,7 +14,7 @@ Where several frames at once are wanted, each form is followed by itself for one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,6 +23,7 @@ from edgeagent.errors import EngineError
 
 _NO_CALIBRATOR_FROM = (11,)
 _DLA_BACK = (11, 4, 1)
+CORES: Mapping[str, int] = {"dla0": 0, "dla1": 1}
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,11 @@ class Ground:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One form to try. `dla_core` is the core to build on; `reason` says why it is not what was wished for."""
+    """One form to try. `dla_core` is the core that was asked for, None where any will do; `reason` says why it is not
+    what was wished for."""
 
     variant: Variant
-    dla_core: int = 0
+    dla_core: int | None = None
     reason: str = ""
 
 
@@ -91,8 +93,8 @@ def _on_the_board(wish: FormWish, ground: Ground) -> list[Candidate]:
 def _on_the_cpu(wish: FormWish, ground: Ground) -> list[Candidate]:
     if wish.placement != "auto":
         raise EngineError(
-            f"engines.placement is {wish.placement!r}, and ONNX Runtime computes on the CPU",
-            mend='set engines.placement = "auto", or install TensorRT',
+            f"placement is {wish.placement!r}, and ONNX Runtime computes on the CPU",
+            mend='set placement = "auto" (engines, or the pipeline), or install TensorRT',
             code="placement_unsupported",
         )
     if wish.quantisation == "calibrator" and wish.precision == "int8":
@@ -117,14 +119,14 @@ def _on_the_cpu(wish: FormWish, ground: Ground) -> list[Candidate]:
 
 def _placements(wish: FormWish, ground: Ground) -> list[Candidate]:
     """GPU and DLA in the order to try them; the variant's precision is filled in later."""
-    gpu, dla = _place("gpu"), _place("dla", 1 if wish.placement == "dla1" else 0)
+    gpu, dla = _place("gpu"), _place("dla", CORES.get(wish.placement))
     if wish.placement == "gpu":
         return [gpu]
     if ground.dla == "no":
         if wish.placement != "auto" and wish.dla_fallback == "refuse":
             raise EngineError(
-                f"engines.placement is {wish.placement!r}: {ground.dla_reason}",
-                mend='set engines.placement to "gpu" or "auto", or engines.dla_fallback to "gpu"',
+                f"placement is {wish.placement!r}: {ground.dla_reason}",
+                mend='set placement (engines, or the pipeline) to "gpu" or "auto", or engines.dla_fallback to "gpu"',
                 code="dla_refused",
             )
         return [gpu if wish.placement == "auto" else replace(gpu, reason=ground.dla_reason)]
@@ -133,7 +135,7 @@ def _placements(wish: FormWish, ground: Ground) -> list[Candidate]:
     return [dla, gpu] if wish.dla_fallback == "gpu" else [dla]
 
 
-def _place(placement: Literal["gpu", "dla"], core: int = 0) -> Candidate:
+def _place(placement: Literal["gpu", "dla"], core: int | None = None) -> Candidate:
     return Candidate(Variant("fp32", "none", placement), core)
 
 

@@ -153,7 +153,10 @@ class CameraMeasurement(Numbers):
     state: Annotated[str, StringConstraints(min_length=1)] = Field(description="What the camera is doing, one word")
     fps: Positive = Field(description="Frames captured a second")
     frames: Count = Field(description="Frames captured since the session began")
-    dropped: Count = Field(description="Frames that nobody looked at since the session began")
+    dropped: Count = Field(
+        description="Frames that were not looked at since the session began; where several "
+        "accelerators look, of the one that missed most"
+    )
     shed: Count = Field(default=0, description="Frames left out on purpose since the session began")
     restarts: Count = Field(description="Restarts of the capture since the session began")
     frame_age_ms: Positive | None = Field(default=None, description="Age of the newest frame; absent before the first")

@@ -8,10 +8,11 @@ from edgeagent.inference.messages import PipelineStart
 
 Accelerator = Literal["cpu", "gpu", "dla0", "dla1"]
 ACCELERATORS: Final[tuple[Accelerator, ...]] = ("cpu", "gpu", "dla0", "dla1")
+DLA: Final[tuple[Accelerator, ...]] = ("dla0", "dla1")  # by the number of their core
 
 
 def accelerator_of(start: PipelineStart) -> Accelerator:
     """Where the pipeline's engine runs."""
     if start.dla_core is not None:
-        return "dla1" if start.dla_core == 1 else "dla0"
+        return DLA[start.dla_core]
     return "gpu" if start.backend == "tensorrt" else "cpu"

@@ -194,6 +194,8 @@ class EngineRoom:
         self._reserve.pop(pipeline, None)
         if (serving := self._serving.pop(pipeline, None)) is not None:
             self._leave(serving)
+            serving.stream.feed.consume()  # nobody else may be under way, who would do it
+            serving.stream.feed.wake()  # it may have been paused, and the whole ring with it
         self.limits.pop(pipeline, None)
         self.memories.pop(pipeline, None)
         self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
@@ -212,6 +214,7 @@ class EngineRoom:
             self._leave(now)
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
         self._seat(pipeline, engine, before)
+        self._feeds[start.ring].consume()  # what it has come to elsewhere is done here, too
 
     @staticmethod
     def _go_back(feed: Feed, came_to: int) -> None:
@@ -271,6 +274,7 @@ class EngineRoom:
             back = serving.before
             if back is not None:
                 self._seat(back.pipeline, back.engine, None)
+            serving.stream.feed.consume()
             back_to = back.engine.key.engine if back is not None else ""
             self._tell(RunFailed(pipeline=name, engine=engine.key.engine, back_to=back_to, code=code, text=text))
         for name, one in [item for item in self._reserve.items() if item[1].engine is engine]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 from agent_kit import Family, Watcher, agent, command_line, watching, write_config
+from agent_kit import running as whole_agent
 from test_link_kit import free_port, mosquitto, needs_mosquitto
 
-from edgeagent.fleet.states import Info, Status
+from edgeagent.fleet.states import EngineState, Info, Status
 
 pytestmark = pytest.mark.timeout(120)
 ANSWERS = (
@@ -95,3 +96,11 @@ def test_one_that_hangs_delays_neither_the_start_nor_the_stop(tensorrt: Path, tm
 def test_where_there_is_no_tensorrt_info_says_so(tmp_path: Path) -> None:
     with running(tmp_path, Family()) as (watcher, _):
         watcher.ever(Info, lambda i: i.module.dla_unprobed == "this Python has no TensorRT")
+
+
+@needs_mosquitto
+def test_a_pipeline_s_own_placement_counts_before_that_of_all(tmp_path: Path) -> None:
+    wish = {"camera": "belt", "model": "conveyor", "placement": "dla1"}
+    with whole_agent(tmp_path, tmp_path / "state", pipelines__parts=wish) as (watcher, _):
+        told = watcher.ever(EngineState, lambda e: e.state == "failed")
+    assert told.reason.startswith("placement is 'dla1', and ONNX Runtime computes on the CPU")

@@ -77,8 +77,8 @@ def test_a_dla_computes_no_fp32() -> None:
     assert error.error_code == "precision_unsupported" and "INT8 and FP16 only" in error.message
 
 
-@pytest.mark.parametrize(("placement", "core"), [("dla", 0), ("dla0", 0), ("dla1", 1)])
-def test_a_dla_by_name(placement: Any, core: int) -> None:
+@pytest.mark.parametrize(("placement", "core"), [("dla", None), ("dla0", 0), ("dla1", 1)])
+def test_a_dla_by_name(placement: Any, core: int | None) -> None:
     first, second = list_candidates(FormWish(placement=placement), Ground("tensorrt", (10, 3, 0), "yes"))
     assert (first.variant.placement, first.dla_core, first.reason) == ("dla", core, "")
     assert second.variant.placement == "gpu" and second.reason == "instead of INT8 on a DLA, calibrated"
