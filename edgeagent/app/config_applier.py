@@ -8,10 +8,10 @@ import anyio
 import anyio.to_thread
 
 from edgeagent.app.cameras import Camera
-from edgeagent.app.inference import Served
 from edgeagent.app.line import lineup_of
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.parts import Parts
+from edgeagent.app.served import Served
 from edgeagent.config.changes import changes_between
 from edgeagent.config.mistake import Mistake
 from edgeagent.config.schema import Config
