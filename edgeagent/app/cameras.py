@@ -30,7 +30,7 @@ from edgeagent.camera.presence import probe_of, wait_for_source
 from edgeagent.camera.ring_layout import W_BASE, W_CONSUMED, W_NEWEST, W_NEWEST_NS, RingLayout
 from edgeagent.camera.ring_memory import create_ring, map_header
 from edgeagent.camera.rules import CameraRules
-from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, SourceSpec, describe_source
+from edgeagent.camera.spec import FileSpec, SourceSpec, describe_source, uses_argus
 from edgeagent.clock import Clock
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.policy import RestartRules
@@ -149,10 +149,7 @@ class Camera:
 
     @property
     def _argus(self) -> bool:
-        source = self.source
-        return isinstance(source, CsiSpec) or (
-            isinstance(source, GStreamerSpec) and "nvarguscamerasrc" in source.pipeline
-        )
+        return uses_argus(self.source)
 
     def change(self, rules: CameraRules) -> None:
         """Watch the capture that runs by these rules from now on."""
