@@ -171,7 +171,6 @@ class Camera:
     def _spec(self) -> ChildSpec:
         rings = [RingOutput(fd=ring.fd, wake_fds=[ring.wake_fd]) for ring in self.rings.values()]
         self._shed_before = self.state.shed
-        self.upkeep.started()
         return ChildSpec(
             name=f"capture-{self.name}",
             module="edgeagent.camera.capture_child",
@@ -220,6 +219,8 @@ class Camera:
         if child.state == "stopped" and self.state.ended:
             return
         self._set(child.state)
+        if child.pid is not None:
+            self.upkeep.started(child.pid)
         if child.state in ("waiting", "failing", "refused"):
             self.watch.failed(child, slow_s=RESTARTS.slow_s)
             if self._argus and child.state != "refused" and self.watch.failures >= ARGUS_FAILURES:
