@@ -18,7 +18,7 @@ SPREAD = 0.2  # cameras that started together are not all started anew together
 
 
 class Upkeep:
-    """One camera's. `started` is called whenever its capture starts."""
+    """One camera's. `started` is called whenever its capture starts, be it in a new process or in the old one."""
 
     def __init__(
         self, camera: str, rules: CameraRules, supervisor: Supervisor, tell: Teller, clock: Clock, rng: Random
@@ -29,6 +29,7 @@ class Upkeep:
         self._tell = tell
         self._clock = clock
         self._rng = rng
+        self._pid = 0
         self._started_s = 0.0
         self._stretch = 1.0
         self.recycled = 0
@@ -37,9 +38,10 @@ class Upkeep:
         """Look by these rules from now on."""
         self._rules = rules
 
-    def started(self) -> None:
-        self._started_s = self._clock.monotonic_ns() / 1e9
-        self._stretch = 1.0 + SPREAD * self._rng.random()
+    def started(self, pid: int) -> None:
+        if pid != self._pid:
+            self._pid, self._started_s = pid, self._clock.monotonic_ns() / 1e9
+            self._stretch = 1.0 + SPREAD * self._rng.random()
 
     async def run(self) -> None:
         while True:

@@ -29,7 +29,7 @@ from edgeagent.camera.messages import (
 from edgeagent.camera.presence import probe_of, wait_for_source
 from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.rules import CameraRules
-from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, SourceSpec, describe_source
+from edgeagent.camera.spec import FileSpec, SourceSpec, describe_source, uses_argus
 from edgeagent.clock import Clock
 from edgeagent.supervise.child import ChildSpec
 from edgeagent.supervise.policy import RestartRules
@@ -114,10 +114,7 @@ class Camera:
 
     @property
     def _argus(self) -> bool:
-        source = self.source
-        return isinstance(source, CsiSpec) or (
-            isinstance(source, GStreamerSpec) and "nvarguscamerasrc" in source.pipeline
-        )
+        return uses_argus(self.source)
 
     def change(self, rules: CameraRules) -> None:
         """Watch the capture that runs by these rules from now on."""
@@ -139,7 +136,6 @@ class Camera:
     def _spec(self) -> ChildSpec:
         rings = [RingOutput(fd=ring.fd, wake_fds=ring.wake_fds) for ring in self.rings.values()]
         self._shed_before = self.state.shed
-        self.upkeep.started()
         return ChildSpec(
             name=f"capture-{self.name}",
             module="edgeagent.camera.capture_child",
@@ -188,6 +184,8 @@ class Camera:
         if child.state == "stopped" and self.state.ended:
             return
         self._set(child.state)
+        if child.pid is not None:
+            self.upkeep.started(child.pid)
         if child.state in ("waiting", "failing", "refused"):
             self.watch.failed(child, slow_s=RESTARTS.slow_s)
             if self._argus and child.state != "refused" and self.watch.failures >= ARGUS_FAILURES:

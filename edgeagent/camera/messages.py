@@ -94,3 +94,5 @@ CaptureWord = Annotated[Opened | CaptureStats | Ended, Field(discriminator="kind
 CAPTURE_WORDS: TypeAdapter[Opened | CaptureStats | Ended] = TypeAdapter(CaptureWord)
 AgentWord = Annotated[Begin | SetShare | Stop, Field(discriminator="kind")]
 AGENT_WORDS: TypeAdapter[Begin | SetShare | Stop] = TypeAdapter(AgentWord)
+FirstWord = Annotated[CaptureStart | Begin | SetShare | Stop, Field(discriminator="kind")]
+FIRST_WORDS: TypeAdapter[CaptureStart | Begin | SetShare | Stop] = TypeAdapter(FirstWord)

@@ -216,6 +216,11 @@ SOURCE_KINDS: dict[str, type[BaseModel]] = {
 _ANY_SOURCE: TypeAdapter[SourceSpec] = TypeAdapter(SourceSpec)
 
 
+def uses_argus(source: SourceSpec) -> bool:
+    """Whether its frames come from nvargus-daemon."""
+    return isinstance(source, CsiSpec) or (isinstance(source, GStreamerSpec) and "nvarguscamerasrc" in source.pipeline)
+
+
 def parse_source(text: str) -> SourceSpec:
     """The spec that a command line SPEC names; FORMS lists what it may look like. A file plays once by default.
 

@@ -18,7 +18,7 @@ from edgeagent.errors import ChildError
 from edgeagent.supervise.child import Child
 from edgeagent.supervise.messages import Fault, Heartbeat
 
-Ending = Literal["over", "silent", "broken"]
+Ending = Literal["over", "rests", "silent", "broken"]
 BREACHES = (ValidationError, ChildError, LookupError)
 LEAST_WAIT_S = 0.1  # a clock that stands still is not looked at more often
 
@@ -47,7 +47,8 @@ class Hearing:
         self._stumbled: Exception | None = None
 
     async def listen(self) -> Ending:
-        """Until the child closes its end (over), says nothing in its time (silent), or breaks its protocol (broken)."""
+        """Until the child closes its end (over), waits for new work after a fault (rests), says nothing in its time
+        (silent), or breaks its protocol (broken)."""
         loop = asyncio.get_running_loop()
         self._heard()
         loop.add_reader(self._child.fileno(), self._readable)
@@ -63,7 +64,9 @@ class Hearing:
             loop.remove_reader(self._child.fileno())
         if self._stumbled is not None:
             raise self._stumbled
-        return "over" if self.broken is None else "broken"
+        if self.broken is not None:
+            return "broken"
+        return "rests" if self.fault is not None and self.fault.stays else "over"
 
     def _readable(self) -> None:
         """One read for each turn of the loop: a child that never pauses takes no other task's turn."""
@@ -90,6 +93,8 @@ class Hearing:
             self._allow_s = Heartbeat.model_validate_json(line).allow_s
         elif line.startswith(b'{"kind":"fault"'):
             self.fault = Fault.model_validate_json(line)
+            if self.fault.stays:
+                self._finish()
         else:
             self._on_line(line)
 

@@ -39,7 +39,10 @@ class Heartbeat(Message):
 
 
 class Fault(Message):
-    """Child to agent: why it cannot go on. `retry` is False when only a changed request can help."""
+    """Child to agent: why it cannot go on. `retry` is False when only a changed request can help.
+
+    One that `stays` does not end: it has let go of all that it held, and waits for a first message as if it were new.
+    """
 
     kind: Literal["fault"] = "fault"
     code: str
@@ -47,6 +50,7 @@ class Fault(Message):
     text: str
     mend: str = ""
     retry: bool = True
+    stays: bool = False
 
 
 class LineBuffer:

@@ -134,9 +134,9 @@ def one_line(text: str) -> str:
     return " ".join(text.split())[:MAX_REASON]
 
 
-def fault_of(error: EdgeAgentError) -> Fault:
+def fault_of(error: EdgeAgentError, *, stays: bool = False) -> Fault:
     text, mend = one_line(error.message), one_line(error.mend)
-    return Fault(code=error.error_code, who=error.who, text=text, mend=mend, retry=error.retry)
+    return Fault(code=error.error_code, who=error.who, text=text, mend=mend, retry=error.retry, stays=stays)
 
 
 def _report(channel: ControlChannel, fault: Fault) -> None:

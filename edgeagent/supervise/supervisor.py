@@ -31,7 +31,7 @@ log = structlog.get_logger("supervise")
 State = Literal["starting", "waiting", "failing", "refused", "stopped"]
 START_ALLOWANCE_S = 30.0
 EXIT_WAIT_S = 5.0  # from the end of a child's words to its end: a driver may take its time to let go
-NOT_STARTED = 1
+FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Supervisor:
     the child has broken its protocol. `wait` is what passes the time before the next start: an owner that can see that
     a start is of use already, or not yet, waits less or longer than it was told. With `starts_ahead` the next process
     is started before that time and has its imports behind it afterwards: it hears its first message when its work may
-    begin. Its spec is then made twice, before the time and after it.
+    begin. Its spec is then made twice, before the time and after it. A child that stays after a fault is the next one
+    in any case, until it has failed too often.
     """
 
     def __init__(
@@ -137,13 +138,15 @@ class Supervisor:
     async def _back_off(self, code: int) -> None:
         self._restart, restart = decide_restart(self._rules, self._restart, self._now_s(), self._rng.random())
         self._tell("failing" if restart.failing else "waiting", self._reason(code), signal=max(0, -code))
-        if self._starts_ahead:
+        if restart.failing:
+            await self._drop_next()  # what has failed so often in one process is tried in another
+        if self._next is None and self._starts_ahead:
             with suppress(OSError):  # then it is tried again after the wait, and told
                 self._next = Child(self._make_spec())
         await self._wait(restart.delay_s)
 
     async def _started(self, spec: ChildSpec) -> Child:
-        """A process for this spec: the one that was started ahead, where it still runs and holds the same descriptors.
+        """A process for this spec: the one that waits for work, where it still runs and holds the same descriptors.
 
         Raises OSError.
         """
@@ -167,7 +170,7 @@ class Supervisor:
             child = await self._started(spec)
         except OSError as error:
             self._blame("not_started", "hardware", f"{self.name} could not be started: {error.strerror or error}")
-            return NOT_STARTED
+            return FAILED
         self._child = child
         try:
             self._tell("starting")
@@ -177,7 +180,8 @@ class Supervisor:
             raise
         finally:
             self._child = None
-            child.close()
+            if child is not self._next:
+                child.close()
 
     async def _listen(self, child: Child, first: Message) -> int:
         """The exit code of the child's life, however it ends."""
@@ -189,6 +193,9 @@ class Supervisor:
         if ending == "over":
             with anyio.move_on_after(EXIT_WAIT_S):
                 return await child.wait()
+        elif ending == "rests":
+            self._next = child
+            return FAILED
         elif ending == "silent":
             self._blame("hung", "hardware", f"{self.name} said nothing in its time and was killed")
         else:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgeagent.errors import OperatorError, SourceError
 from edgeagent.supervise.lifeline import environment_for_child, tie_to_parent
-from edgeagent.supervise.messages import MAX_LINE_BYTES, Message
+from edgeagent.supervise.messages import MAX_LINE_BYTES, Fault, Message
 from edgeagent.supervise.program import ControlChannel, run_child
 
 EVER = 3600.0
@@ -58,6 +58,18 @@ def echo(channel: ControlChannel, play: Play) -> int:
             return 0
         hello(channel, Play.model_validate_json(line))
     return 0
+
+
+def stay(channel: ControlChannel, play: Play) -> int:
+    """Has a fault `number` times, and waits for another message each time; then it is good."""
+    for _ in range(int(play.number)):
+        hello(channel, play)
+        channel.send(Fault(code="dark", who="hardware", text="the stage is dark", stays=True))
+        line = channel.receive(None)
+        if line is None:
+            return 0
+        play = Play.model_validate_json(line)
+    return good(channel, play)
 
 
 def code(channel: ControlChannel, play: Play) -> int:
@@ -204,8 +216,8 @@ def _wait_for_ever() -> int:
 PARTS: dict[str, Callable[[ControlChannel, Play], int]] = {
     part.__name__: part
     for part in (
-        good, echo, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing, endless_line,
-        nonsense, half_line, deaf, parting, parent, tied_parent, slow_end,
+        good, echo, stay, code, die, mute, steady, promise, refuse, fail, crash, flood, flood_of_nothing,
+        endless_line, nonsense, half_line, deaf, parting, parent, tied_parent, slow_end,
     )
 }  # fmt: skip
 

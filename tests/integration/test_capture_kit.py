@@ -91,7 +91,8 @@ class Child:
         self.heard: list[tuple[float, Message]] = []
         self._buffer, self._next = LineBuffer(), 0
         outputs = [RingOutput(fd=fd, wake_fds=[wake]) for fd, wake in zip(rings.fds, rings.wakes, strict=True)]
-        self.send(CaptureStart(camera="cam", source=source, rings=outputs, resume_after=resume_after, fps=fps))
+        self.first = CaptureStart(camera="cam", source=source, rings=outputs, resume_after=resume_after, fps=fps)
+        self.send(self.first)
 
     def send(self, message: Message) -> None:
         self._sock.sendall(message.line())
@@ -136,6 +137,15 @@ class Child:
         self.process.kill()
         self.process.wait(WAIT_S)
 
+    def fault(self, wait_s: float = WAIT_S) -> tuple[Fault, int]:
+        """The fault that it tells, and its exit code: of one that stays, once the agent has gone."""
+        fault = self.until(Fault, wait_s)
+        if fault.stays:
+            self.hang_up()
+        else:
+            assert self.to_the_end(wait_s)[-1] is fault
+        return fault, self.exit_code()
+
     def hang_up(self) -> None:
         self._sock.close()
 
@@ -176,14 +186,8 @@ def capture(
 
 
 def fault_of(source: SourceSpec, wait_s: float = WAIT_S) -> tuple[Fault, int]:
-    """The fault that ends a child with this source, and its exit code."""
     with rings() as made, capture(source, made) as child:
-        words = child.to_the_end(wait_s)
-        code = child.exit_code()
-    faults = [word for word in words if isinstance(word, Fault)]
-    assert len(faults) == 1, words
-    assert words[-1] is faults[0]
-    return faults[0], code
+        return child.fault(wait_s)
 
 
 def ended(child: Child) -> Ended:

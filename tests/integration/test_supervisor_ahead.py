@@ -1,4 +1,4 @@
-"""The next process of a child is started while its time has not come yet."""
+"""The next process of a child waits while its time has not come yet: started ahead, or left over from before."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from test_supervisor_kit import Stage, act, eye_on, is_ours, spec, wait_gone
 
 from children.actor import Play  # isort: skip  found by the kit
 from edgeagent.supervise.child import ChildSpec
+from edgeagent.supervise.policy import RestartRules
 
 
 def our_children() -> set[int]:
@@ -88,6 +89,51 @@ def test_one_that_holds_other_descriptors_than_are_wanted_now_is_not_used() -> N
     for end in ends:
         os.close(end)
     assert stage.hellos[1].pid not in pause.seen
+
+
+def test_one_that_stays_after_a_fault_works_again() -> None:
+    async def whole() -> None:
+        stage = Stage(act("stay", 2))
+        async with stage.open():
+            await stage.until(lambda: len(stage.hellos) == 3)
+            assert stage.supervisor.pid == stage.hellos[0].pid
+        assert len({hello.pid for hello in stage.hellos}) == 1
+        assert stage.told() == ["starting", "waiting", "starting", "waiting", "starting", "stopped"]
+        assert (stage.states[1].code, stage.states[1].reason) == ("dark", "the stage is dark")
+        assert stage.supervisor.restarts == 2
+
+    anyio.run(whole)
+
+
+def test_what_fails_too_often_in_one_process_is_tried_in_another() -> None:
+    async def whole() -> None:
+        rules = RestartRules(base_s=0.01, cap_s=0.02, slow_s=0.05, max_deaths=3)
+        stage = Stage(act("stay", 100), rules=rules)
+        async with stage.open():
+            await stage.until(lambda: len(stage.hellos) == 4)
+        assert stage.told()[:6] == ["starting", "waiting", "starting", "waiting", "starting", "failing"]
+        first, *others = (hello.pid for hello in stage.hellos)
+        assert [pid == first for pid in others] == [True, True, False]
+
+    anyio.run(whole)
+
+
+def test_one_that_ends_after_its_fault_is_replaced() -> None:
+    async def whole() -> None:
+        async def wait(delay_s: float) -> None:
+            if len(stage.hellos) == 1:
+                with eye_on(stage.hellos[0].pid) as eye:
+                    os.kill(stage.hellos[0].pid, signal.SIGKILL)
+                    assert wait_gone(eye)
+
+        stage = Stage(act("stay", 1), wait=wait)
+        async with stage.open():
+            await stage.until(lambda: len(stage.hellos) == 3)
+        first, second, third = (hello.pid for hello in stage.hellos)
+        assert first != second == third
+        assert stage.supervisor.restarts == 2
+
+    anyio.run(whole)
 
 
 def test_one_that_waits_ends_with_the_supervisor() -> None:

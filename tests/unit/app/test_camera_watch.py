@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from random import Random
 
+import anyio
 import pytest
 
 from edgeagent.app.camera_upkeep import own_memory_mb
@@ -18,6 +19,7 @@ from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, RtspSpec, So
 from edgeagent.fleet.results import FactValue
 from edgeagent.fleet.states import Severity
 from edgeagent.health.book import Word
+from edgeagent.supervise.messages import Message, Stop
 from edgeagent.supervise.supervisor import ChildState
 
 RTSP = RtspSpec(url="rtsp://camera/1")
@@ -73,6 +75,15 @@ class Scene:
 
     def died(self, state: str = "waiting", code: str = "source_lost") -> None:
         self.camera._child_changed(ChildState("capture-door", state, "no picture", None, 1, code=code))  # type: ignore[arg-type]
+
+
+class Running:
+    """A child that hears everything."""
+
+    pid = os.getpid()
+
+    async def send(self, message: Message) -> None:
+        assert message == Stop()
 
 
 @pytest.fixture
@@ -191,3 +202,16 @@ def test_what_is_held_against_a_camera(source: SourceSpec, opened: Opened, promi
 def test_a_process_s_own_memory() -> None:
     assert 1.0 < own_memory_mb(os.getpid()) < 100_000.0
     assert own_memory_mb(2**22 + 1) == 0.0
+
+
+@pytest.mark.parametrize(("other", "events"), [(0, ["camera-recycled"]), (1, [])])
+def test_a_capture_is_recycled_by_the_age_of_its_process_however_often_it_was_opened(
+    scene: Scene, other: int, events: list[str]
+) -> None:
+    scene.camera.change(CameraRules(recycle_after_s=1000.0))
+    scene.camera.supervisor._child = Running()  # type: ignore[assignment]
+    for pid in (Running.pid, Running.pid + other):
+        scene.camera._child_changed(ChildState("capture-door", "starting", pid=pid))
+        scene.hours.now_s += 700.0
+    anyio.run(scene.camera.upkeep.look)
+    assert scene.told.events == events

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeagent.camera.capture_child import Capture
+from edgeagent.camera.capture import Capture
 from edgeagent.camera.messages import CAPTURE_WORDS, CaptureStart, CaptureStats, Ended, Opened, SetShare
 from edgeagent.camera.ring import RingReader, RingWriter
 from edgeagent.camera.ring_layout import RingLayout

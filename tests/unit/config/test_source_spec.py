@@ -18,6 +18,7 @@ from edgeagent.camera.spec import (
     describe_source,
     parse_source,
     redact_url,
+    uses_argus,
 )
 from edgeagent.errors import ConfigError
 
@@ -196,3 +197,17 @@ def test_a_source_is_frozen():
 def test_a_pipeline_must_end_in_appsink(pipeline):
     with pytest.raises(ValidationError):
         GStreamerSpec(pipeline=pipeline)
+
+
+@pytest.mark.parametrize(
+    ("text", "argus"),
+    [
+        ("csi:0", True),
+        ("gst:nvarguscamerasrc ! nvvidconv ! appsink", True),
+        ("gst:videotestsrc ! appsink", False),
+        ("/dev/video0", False),
+        ("rtsp://camera/nvarguscamerasrc", False),
+    ],
+)
+def test_what_comes_from_argus_is_known(text: str, argus: bool) -> None:
+    assert uses_argus(parse_source(text)) is argus
