@@ -179,5 +179,9 @@ def _link(path: Path, target: str) -> None:
 
 
 def say(line: str) -> None:
-    sys.stdout.write(f"install.sh: {line}\n")
-    sys.stdout.flush()
+    """To whoever reads our output; where nobody does any more (`| head`), the work goes on in silence."""
+    try:
+        sys.stdout.write(f"install.sh: {line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -94,3 +95,14 @@ def test_of_a_failure_the_errors_are_told_and_not_what_surrounds_them() -> None:
     failed = subprocess.CompletedProcess([], 1, "", said)
     assert last_words(failed) == "ERROR: No matching distribution found for x"
     assert last_words(subprocess.CompletedProcess([], 1, "", "one\n\ntwo\n")) == "one; two"
+
+
+def test_a_reader_that_has_gone_does_not_end_the_work() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from edgeagent.install.system import say; say('one'); say('two'); print('three')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
