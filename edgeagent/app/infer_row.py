@@ -10,14 +10,15 @@ Of a file played once nothing may be lost: the ring is held from before the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Any
 
 import anyio
 import anyio.abc
 
-from edgeagent.app.inference import InferDesk, InferNews, InferSettings
+from edgeagent.app.infer_news import InferNews, InferSettings
+from edgeagent.app.inference import InferDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served, restarted, start_of, summary_of
@@ -177,7 +178,7 @@ class InferRow:
             values = summary_of(served, interval_s, desk.dropped(served.ring.id), now_ns)
             self._publisher.summary(served.camera.name, served.name, values)
 
-    def _dropped(self, rings: Iterable[Ring]) -> int:
+    def _dropped(self, rings: Collection[Ring]) -> int:
         """Of a camera: what the child that lost most of its frames did not look at."""
         return max((desk.dropped(ring.id) for desk in self.desks.values() for ring in rings), default=0)
 
@@ -259,7 +260,7 @@ class InferRow:
         """It will go on elsewhere, behind the frame that it has come to there; None: as far as is known."""
         self._hold(served)
         if came_to is None:
-            came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
+            came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else served.ring.newest
         served.came_to = max(came_to, served.last_frame)
 
     def _hold(self, served: Served) -> None:
