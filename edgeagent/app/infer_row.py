@@ -10,14 +10,15 @@ Of a file played once nothing may be lost: the ring is held from before the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 from typing import Any
 
 import anyio
 import anyio.abc
 
-from edgeagent.app.inference import InferDesk, InferNews, InferSettings
+from edgeagent.app.infer_news import InferNews, InferSettings
+from edgeagent.app.inference import InferDesk
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served, restarted, start_of, summary_of
@@ -116,6 +117,7 @@ class InferRow:
         """Let the pipeline run on this engine from now on. `dla_core`: of one made for a DLA, None for any; `model` and
         its `classes`: where it is another one than the pipeline's own."""
         served = self._served[name]
+        reads = _sits(served)
         if manifest.placement == "dla" and dla_core is None:
             dla_core = self._core_for(served, manifest.key)
         served.start = start_of(
@@ -123,7 +125,7 @@ class InferRow:
         )
         where = accelerator_of(served.start)
         if served.at != where:
-            self._move(served, where)
+            self._move(served, where, reads=reads)
         await self.desks[where].give(served)
 
     def _core_for(self, served: Served, engine: str) -> int:
@@ -176,20 +178,23 @@ class InferRow:
             values = summary_of(served, interval_s, desk.dropped(served.ring.id), now_ns)
             self._publisher.summary(served.camera.name, served.name, values)
 
-    def _dropped(self, rings: Iterable[Ring]) -> int:
+    def _dropped(self, rings: Collection[Ring]) -> int:
         """Of a camera: what the child that lost most of its frames did not look at."""
         return max((desk.dropped(ring.id) for desk in self.desks.values() for ring in rings), default=0)
 
     # moves
 
-    def _move(self, served: Served, where: Accelerator) -> None:
-        """From now on the child there is to have it. What serves it now serves on until then."""
+    def _move(self, served: Served, where: Accelerator, *, reads: bool) -> None:
+        """From now on the child there is to have it. What serves it now serves on until then. `reads`: the child that
+        has it was to look at the next frame."""
         before = served.at
         if served.leaves == where:  # it comes back before it has gone
             served.leaves = None
             self._let_go(served)
         elif served.leaves is None and served.running is not None:
             served.leaves = before
+        elif served.leaves is None and before is not None and reads and not served.came_to:
+            self._keep_place(served, before)
         served.at, served.warm, served.loaded = where, False, False
         if served.leaves is None:
             served.count_anew(*self.desks[where].counted(served.ring.id))
@@ -222,10 +227,7 @@ class InferRow:
             served.running = served.before = None  # it came back while it was let go, and is loaded anew
             return
         if served.leaves == accelerator:
-            self._hold(served)
-            if came_to is None:
-                came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else 0
-            served.came_to = max(came_to, served.last_frame)
+            self._keep_place(served, accelerator, came_to)
             served.leaves = served.running = served.before = None
             if served.at is not None:
                 served.count_anew(*self.desks[served.at].counted(served.ring.id))
@@ -253,6 +255,13 @@ class InferRow:
             gone, served.at, served.leaves, served.warm = served.at, served.leaves, None, False
             self._send_away(gone, served)
         self._seat(served.ring)
+
+    def _keep_place(self, served: Served, accelerator: Accelerator, came_to: int | None = None) -> None:
+        """It will go on elsewhere, behind the frame that it has come to there; None: as far as is known."""
+        self._hold(served)
+        if came_to is None:
+            came_to = served.ring.done_by(accelerator) if served.ring.lossless_only else served.ring.newest
+        served.came_to = max(came_to, served.last_frame)
 
     def _hold(self, served: Served) -> None:
         """Of a pass, what comes after the frame it has come to is kept for the child that is to have it."""

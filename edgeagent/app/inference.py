@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 import anyio
 import structlog
 
+from edgeagent.app.infer_news import InferNews, InferSettings, Moves
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served
@@ -46,41 +45,6 @@ log = structlog.get_logger("infer")
 
 CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 CRASH_CODES = {"gpu_lost", "engine_stuck"}  # a child that has ended itself because of an engine, or of the GPU
-
-
-def _nobody(*_: object) -> None:
-    """Nobody hears it."""
-
-
-@dataclass
-class InferNews:
-    """Who hears of what happens in the infer children. `idle`: a pipeline has no engine any more."""
-
-    loaded: Callable[[Served], None] = _nobody
-    idle: Callable[[str], None] = _nobody
-    load_failed: Callable[[Served, str, str], None] = _nobody
-    run_failed: Callable[[Served, str, str], None] = _nobody
-    crash: Callable[[str, str], None] = _nobody
-    gpu_lost: Callable[[str, str], None] = _nobody
-
-
-class Moves(Protocol):
-    """What a desk tells whoever moves pipelines."""
-
-    def loaded(self, served: Served) -> None: ...
-
-    def warm(self, served: Served) -> None: ...
-
-    def idle(self, served: Served) -> None: ...
-
-    def released(self, accelerator: Accelerator, served: Served, came_to: int | None) -> None: ...
-
-
-@dataclass(frozen=True)
-class InferSettings:
-    threads: int
-    max_delay_ms: float = 0.0
-    canary_s: float = 0.0
 
 
 class InferDesk:

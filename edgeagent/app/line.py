@@ -27,8 +27,8 @@ from edgeagent.app.engine_troubles import EngineTroubles
 from edgeagent.app.engines import EngineDesk
 from edgeagent.app.ground import Ground
 from edgeagent.app.groups import Crew, Group
+from edgeagent.app.infer_news import InferSettings
 from edgeagent.app.infer_row import InferRow
-from edgeagent.app.inference import InferSettings
 from edgeagent.app.lesser_engines import LesserEngines
 from edgeagent.app.lineup import Lineup
 from edgeagent.app.power import helper_for

@@ -17,8 +17,8 @@ import anyio
 from pydantic import BaseModel, ConfigDict
 
 from edgeagent.app.cameras import Camera
+from edgeagent.app.infer_news import InferSettings
 from edgeagent.app.infer_row import InferRow
-from edgeagent.app.inference import InferSettings
 from edgeagent.app.logs import configure_logs
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.served import Served

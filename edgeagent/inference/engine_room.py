@@ -116,6 +116,8 @@ class EngineRoom:
         key = EngineKey.of(start)
         self._wanted[start.pipeline] = start
         self._reserve.pop(start.pipeline, None)
+        if start.pipeline not in self._serving and not start.waits:
+            self._feeds[start.ring].awaited.add(start.pipeline)
         loaded = next((engine for engine in self._engines if engine.key == key), None)
         if loaded is not None:
             self._arrived(key, loaded, 0.0)
@@ -150,7 +152,14 @@ class EngineRoom:
             self._not_loaded(start, opened.error.line() if opened.error else "")
 
     def _not_loaded(self, start: PipelineStart, text: str) -> None:
+        self._await_no_more(start.pipeline)
         self._tell(LoadFailed(pipeline=start.pipeline, engine=start.engine, text=text))
+
+    def _await_no_more(self, pipeline: str) -> None:
+        for feed in self._feeds.values():
+            if pipeline in feed.awaited:
+                feed.awaited.discard(pipeline)
+                feed.consume()
 
     def _arrived(self, key: EngineKey, engine: Engine, took_s: float) -> None:
         for start in self._who_wants(key):
@@ -192,6 +201,7 @@ class EngineRoom:
         self.settle()
         self._wanted.pop(pipeline, None)
         self._reserve.pop(pipeline, None)
+        self._await_no_more(pipeline)
         if (serving := self._serving.pop(pipeline, None)) is not None:
             self._leave(serving)
             serving.stream.feed.consume()  # nobody else may be under way, who would do it
@@ -214,6 +224,7 @@ class EngineRoom:
             self._leave(now)
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
         self._seat(pipeline, engine, before)
+        self._await_no_more(start.pipeline)
         self._feeds[start.ring].consume()  # what it has come to elsewhere is done here, too
 
     @staticmethod
@@ -239,7 +250,7 @@ class EngineRoom:
 
     def _leave(self, serving: Serving) -> None:
         stream = serving.stream
-        self._came_to[serving.pipeline.start.pipeline] = stream.last
+        self._came_to[serving.pipeline.start.pipeline] = stream.came_to
         stream.remove(serving.pipeline)
         if not stream.pipelines:
             stream.feed.streams.remove(stream)

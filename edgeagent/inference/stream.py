@@ -25,13 +25,15 @@ _numbers = count(1)
 
 
 class Feed:
-    """A ring and who looks at it. `lossless_only`: frames before the ring turns lossless are a rehearsal."""
+    """A ring and who looks at it. `lossless_only`: frames before the ring turns lossless are a rehearsal. `awaited`:
+    pipelines that come as soon as their engines are loaded; the writer of a lossless ring waits for them."""
 
     def __init__(self, ring: RingReader, wake_fd: int, *, lossless_only: bool = False) -> None:
         self.ring = ring
         self.wake_fd = wake_fd
         self.lossless_only = lossless_only
         self.streams: list[Stream] = []
+        self.awaited: set[str] = set()
         self.dropped = 0
         self._counted_to = 0
 
@@ -56,7 +58,7 @@ class Feed:
 
     def consume(self) -> None:
         """Let the writer of a lossless ring go on as far as all are done."""
-        if self.ring.lossless and self.streams:
+        if self.ring.lossless and self.streams and not self.awaited:
             consumed = self.ring.consumed
             if (done := min(stream.done for stream in self.streams)) > consumed:
                 self.ring.set_consumed(done)
@@ -119,13 +121,18 @@ class Stream:
         self.priority = max((pipeline.start.priority for pipeline in self.pipelines), default=0)
 
     @property
+    def came_to(self) -> int:
+        """The frame behind which it looks for the next one."""
+        return max(self.last, self.feed.ring.consumed) if self.feed.ring.lossless else self.last
+
+    @property
     def done(self) -> int:
         """Up to which frame nothing is left to do."""
         return self.under_way[0] - 1 if self.under_way else max(self.last, self.feed.ring.consumed)
 
     def may_join(self, came_to: int) -> bool:
         """Whether a pipeline that has come to that frame (0: to none) misses nothing here that it must not miss."""
-        return not came_to or came_to == self.last or not self.feed.ring.lossless
+        return not came_to or came_to == self.came_to or not self.feed.ring.lossless
 
     def waits(self, now_ns: int) -> bool:
         """Whether there is a frame that one of its pipelines wants. Those that none wants are passed over here."""
@@ -170,7 +177,7 @@ class Stream:
     def _next(self) -> FrameMeta | None:
         feed, ring = self.feed, self.feed.ring
         if ring.lossless:
-            return None if feed.paused else ring.peek_exactly(max(self.last, ring.consumed) + 1)
+            return None if feed.paused else ring.peek_exactly(self.came_to + 1)
         return None if feed.lossless_only else ring.peek_newest(after=self.last)
 
     def _ask(self, meta: FrameMeta) -> list[Pipeline]:

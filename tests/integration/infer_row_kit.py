@@ -21,8 +21,8 @@ import numpy as np
 from test_plans_kit import frame_of
 
 from edgeagent.app.cameras import Camera
+from edgeagent.app.infer_news import InferSettings
 from edgeagent.app.infer_row import InferRow
-from edgeagent.app.inference import InferSettings
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.rings import Ring
 from edgeagent.app.served import Served

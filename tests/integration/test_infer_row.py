@@ -372,6 +372,7 @@ def test_in_a_pass_the_file_waits_for_a_child_that_was_killed(
 @asynccontextmanager
 async def a_pass(stage: Stage, writer: Writer) -> AsyncIterator[None]:
     """Frames as fast as they are taken for as long as the block runs; at its end all results are there."""
+    writer.put()  # the rehearsal
     writer.ends.begin_pass()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_write_pass, stage, writer)

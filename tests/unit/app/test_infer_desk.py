@@ -16,8 +16,8 @@ import pytest
 from test_publisher import Memory
 
 from edgeagent.app.cameras import Camera
+from edgeagent.app.infer_news import InferSettings
 from edgeagent.app.infer_row import InferRow
-from edgeagent.app.inference import InferSettings
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.served import Served
 from edgeagent.camera.spec import SyntheticSpec

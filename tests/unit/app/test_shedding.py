@@ -14,8 +14,9 @@ import pytest
 from test_publisher import Memory
 
 from edgeagent.app.cameras import Camera
+from edgeagent.app.infer_news import InferSettings
 from edgeagent.app.infer_row import InferRow
-from edgeagent.app.inference import InferDesk, InferSettings
+from edgeagent.app.inference import InferDesk
 from edgeagent.app.lesser_engines import Lesser
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.served import Served
