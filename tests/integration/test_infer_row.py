@@ -16,6 +16,7 @@ from test_plans_kit import write_plan
 
 from edgeagent.camera.spec import FileSpec
 from edgeagent.inference.accelerators import Accelerator
+from edgeagent.inference.messages import Pace
 
 Plans = Callable[..., str]
 
@@ -308,6 +309,27 @@ def test_other_settings_begin_all_of_them_anew_with_what_they_had(plan: Plans) -
             assert None not in (after := (stage.pid("cpu"), stage.pid("dla1"))) and not set(after) & set(pids)
             await look(stage, writer, 3)
             assert stage.row.names() == ["infer/cpu", "infer/dla1"]
+
+    anyio.run(scene)
+
+
+def test_what_a_pipeline_may_do_goes_with_it_and_a_picture_comes_from_where_it_is(plan: Plans) -> None:
+    async def scene() -> None:
+        stage, taken = Stage("near", "far"), []
+        async with on_stage(stage) as writer:
+            await stage.serve("near", plan("one"), "cpu")
+            await stage.serve("far", plan("two"), "cpu")
+            await look(stage, writer, 2)
+            await stage.row.pace(Pace(pipeline="far", share=0.0))
+            await stage.serve("far", plan("three"), "dla0")
+            await look(stage, writer, 5, "near")
+            await stage.said.until(lambda: stage.served["far"].shed)
+            assert stage.frames("far") == [1, 2], "it is paused there, too"
+            await stage.row.pace(Pace(pipeline="far", share=1.0))
+            await stage.row.ask_snapshot("far", drawn=False, on_taken=taken.append)
+            await look(stage, writer, 2)
+            await stage.said.until(lambda: taken)
+            assert taken[0].pipeline == "far" and taken[0].frame in stage.frames("far")
 
     anyio.run(scene)
 
