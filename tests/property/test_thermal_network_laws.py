@@ -67,8 +67,9 @@ def test_the_balance_of_energy_holds_over_any_step(
 def test_no_step_is_too_long(
     network: Network, power_w: dict[Heater, float], air: Air, fan: float, dts: list[float], from_c: float
 ) -> None:
-    """Never colder than the coldest, never hotter than where it would end in air as warm as the start. (Hotter than both
-    start and end it may be for a while: a module heats up as long as its sink is still warm.)"""
+    """Never colder than the coldest, never hotter than where it would end in air as warm as the start.
+
+    Hotter than both start and end it may be for a while: a module heats up as long as its sink is still warm."""
     as_warm = Air(max(from_c, air.ambient_c), air.sun_w, air.blocked, air.fan_failed)
     heat = even(network, from_c)
     lowest, highest = min(from_c, air.ambient_c), max(nodes(rest(network, power_w, as_warm, fan)))
