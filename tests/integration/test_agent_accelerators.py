@@ -16,6 +16,7 @@ from agent_kit import Watcher, command_line, entries
 from orin_kit import DLA, GPU, PLACES, accelerators, all_serve, be_an_orin, orin, orin_board, placed
 from remote_kit import Device, until
 from test_agent_shedding import HELL, WINTER, quick_plant, weather
+from test_capture_kit import write_video
 from test_link_kit import needs_mosquitto
 
 from edgeagent.fleet.envelope import Message
@@ -165,6 +166,22 @@ def test_a_placement_that_is_wished_for_over_mqtt_moves_the_pipeline(tmp_path: P
         assert {name for name in before if it.pids().get(name) != before[name]} == {"infer-dla0", "infer-dla1"}
         assert in_order(it)
         assert not [item for item in it.watcher.items if is_event(item[1], "infer-failed")]
+
+
+def test_of_a_file_played_once_no_frame_is_lost_to_a_move(tmp_path: Path, state: Path) -> None:
+    path = write_video(tmp_path / "belt.avi", 400, fps=20.0)
+    once = {"source": {"type": "file", "path": str(path), "mode": "once"}}
+    with orin(tmp_path / "device", state, cameras__belt=once) as it:
+        first = all_serve(it)
+        for place in ("dla", "gpu"):
+            assert it.wish({"pipelines": {"parts": {"placement": place}}}).state == "committed"
+        it.watcher.ever(Event, lambda e: e.type == "source-ended")
+        it.watcher.ever(Result, lambda r: r.pipeline == "parts" and r.frame == first["parts"].frame + 399)
+        looked = {name: [r.frame for r in results(it.watcher, name)] for name in ("parts", "plates")}
+        engines = {r.engine for r in results(it.watcher, "parts")}
+    whole = list(range(first["parts"].frame, first["parts"].frame + 400))
+    assert looked == {"parts": whole, "plates": whole}
+    assert engines == {first["parts"].engine, first["plates"].engine}
 
 
 def test_heat_moves_a_pipeline_to_a_core_and_winter_back(tmp_path: Path, state: Path) -> None:
