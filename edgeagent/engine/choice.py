@@ -84,7 +84,7 @@ def _on_the_board(wish: FormWish, ground: Ground) -> list[Candidate]:
     if not found:
         raise EngineError(
             f"{wish.precision.upper()} is not to be had here: {_why_not(wish, ground)}",
-            mend='set engines.quantisation = "auto", or engines.placement = "gpu"',
+            mend='set engines.quantisation = "auto", or placement = "gpu" (engines, or the pipeline)',
             code="precision_unsupported",
         )
     return [found[0], *(replace(one, reason=one.reason or _after(found[0], one)) for one in found[1:])]

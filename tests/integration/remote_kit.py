@@ -73,8 +73,10 @@ class Device:
         log = (self.config.parent / "agent.log").read_text()
         started = {name: int(pid) for name, pid in STARTED.findall(log)}
         alive = self.family.members()
-        agents = [("agent", pid) for pid, command in alive.items() if " run --config" in command]
-        return dict(agents) | {name: pid for name, pid in started.items() if pid in alive}
+        agents = {pid for pid, command in alive.items() if " run --config" in command}
+        # a child that is not yet what it is started as has the agent's command line, too
+        found = [("agent", pid) for pid in agents if (parent := parent_of(pid)) and parent not in agents]
+        return dict(found) | {name: pid for name, pid in started.items() if pid in alive}
 
 
 @contextmanager
@@ -111,6 +113,14 @@ def pictures(state_dir: Path) -> dict[str, str]:
         for number in range(24):
             cv2.imwrite(str(place / f"{number:02}.png"), draw_scene(rng, 640, 480)[0])
     return {"calibration_images": str(place)}
+
+
+def parent_of(pid: int) -> int | None:
+    """Whose child it is; None where it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
 
 
 class Reader(Watcher):

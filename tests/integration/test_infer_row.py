@@ -477,3 +477,23 @@ def test_in_a_pass_a_death_on_the_way_loses_nothing(plan: Plans, tmp_path: Path,
             assert sorted(set(of_the_pass(stage, "look"))) == of_the_pass(stage, "stays") == whole(stage)
 
     anyio.run(scene)
+
+
+def test_a_child_that_dies_before_the_first_frame_of_a_pass_leaves_all_of_it(plan: Plans, tmp_path: Path) -> None:
+    """Its pipeline joins others of its engine who are further on, and is given the frames that they have had."""
+
+    async def scene() -> None:
+        stage = file_stage(tmp_path, 1, "look", "stays")
+        shared = plan("shared")
+        async with on_stage(stage) as writer:
+            await stage.serve("look", plan("here", work=50), "cpu")
+            await stage.serve("stays", shared, "dla0")
+            stage.kill("cpu", signal.SIGSTOP)
+            async with a_pass(stage, writer):
+                await stage.said.until(lambda: len(stage.frames("stays")) == stage.ring.layout.slots)
+                stage.kill("cpu")
+                await stage.serve("look", shared, "dla0")
+            assert stage.engines("look") == ["shared"]
+            assert of_the_pass(stage, "look") == of_the_pass(stage, "stays") == whole(stage)
+
+    anyio.run(scene)

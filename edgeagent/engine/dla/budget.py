@@ -77,7 +77,7 @@ def judge_placement(
     if summary.dla_loadables > loadable_limit:
         raise EngineError(
             f"the network falls into {summary.dla_loadables} pieces for the DLA, and a core holds {loadable_limit}",
-            mend='set engines.placement = "gpu", or replace the layers between the pieces',
+            mend='set placement = "gpu" (engines, or the pipeline), or replace the layers between the pieces',
             facts={"loadables": summary.dla_loadables, "limit": loadable_limit},
             code="dla_refused",
         )
@@ -125,7 +125,7 @@ def _refused(summary: LayerSummary, text: str, share: float, limit: float, setti
     raise_it = f"raise engines.{setting}, or " if setting else ""
     return EngineError(
         f"{text}{allowed}: {shown}{more}",
-        mend=f'{raise_it}set engines.placement = "gpu"',
+        mend=f'{raise_it}set placement = "gpu" (engines, or the pipeline)',
         facts={"share": round(share, 4), "limit": limit, "layers_on_gpu": summary.on_gpu, "first": shown},
         code="dla_refused",
     )

@@ -126,7 +126,7 @@ def test_frames_that_change_their_size_on_the_way_get_their_own_letterbox(hall: 
     for n, size in enumerate(sizes):
         expected = np.empty((16, 16, 3), np.uint8)
         apply_letterbox(picture(*size, level=n), fit_letterbox(*size, 16, 16), expected)
-        told, image = hall.frame(n + 1)
+        told, image = hall.frame(n + 2)  # behind the black one
         assert told == size
         assert np.array_equal(image, expected)
 
@@ -273,8 +273,15 @@ def test_a_share_may_change_while_it_runs(hall: Hall) -> None:
 def test_a_file_played_once_loses_nothing_whatever_the_share(hall: Hall) -> None:
     script = Script([numbered(12)])
     assert hall.run(script, ONCE, resume_after=0, share=0.1) == 0
-    assert levels(hall) == list(range(1, 13))
+    assert levels(hall) == [0, *range(1, 13)]
     assert script.passed_over == 0
+
+
+def test_a_pass_begins_behind_a_frame_whenever_it_begins(hall: Hall) -> None:
+    """Behind the rehearsal, or behind a black frame in its place."""
+    assert hall.run(Script([numbered(3)]), ONCE, resume_after=0) == 0
+    assert (hall.reader.consumed, hall.reader.newest, hall.writer.passed) == (1, 4, 3)
+    assert not hall.frame(1)[1].any()
 
 
 def test_frames_passed_over_in_vain_are_a_lost_source_too(hall: Hall) -> None:

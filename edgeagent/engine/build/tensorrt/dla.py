@@ -8,7 +8,7 @@ from edgeagent.engine.build.tensorrt.scaled import GRAFT, HEAVY
 from edgeagent.errors import EngineError
 
 TOLD = 5
-MEND = 'set engines.placement = "gpu", or engines.dla_fallback = "gpu"'
+MEND = 'set placement = "gpu" (engines, or the pipeline), or engines.dla_fallback = "gpu"'
 
 
 def check_core(builder: TrtObject, core: int) -> None:

@@ -94,7 +94,9 @@ def _check_placement(capabilities: Capabilities, variant: Variant) -> None:
     if variant.placement != "dla":
         return
     if capabilities.no_dla():
-        raise EngineError(capabilities.no_dla(), mend='set engines.placement = "gpu"', code="dla_refused")
+        raise EngineError(
+            capabilities.no_dla(), mend='set placement = "gpu" (engines, or the pipeline)', code="dla_refused"
+        )
     if variant.precision == "fp32":
         raise _unsupported("a DLA computes in INT8 and FP16 only", 'set engines.precision to "int8" or "fp16"')
 

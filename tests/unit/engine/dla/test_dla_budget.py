@@ -77,7 +77,7 @@ def test_too_many_layers() -> None:
         "5 of 6 layers (83.3 %) would run on the GPU, and engines.dla_max_gpu_layers allows 50.0 %: "
         "model/h0, model/h1, model/h2 and 2 more"
     )
-    assert error.mend == 'raise engines.dla_max_gpu_layers, or set engines.placement = "gpu"'
+    assert error.mend == 'raise engines.dla_max_gpu_layers, or set placement = "gpu" (engines, or the pipeline)'
     assert error.facts["share"] == pytest.approx(5 / 6, abs=1e-4)
     assert error.facts["limit"] == 0.5
 

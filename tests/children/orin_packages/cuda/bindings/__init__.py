@@ -1,0 +1,3 @@
+"""cuda-bindings of a virtual AGX Orin."""
+
+__version__ = "12.6.2"
