@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -420,7 +421,7 @@ def test_a_book_that_can_be_read_and_not_written_is_no_memory_either(bench: Benc
         async with bench.running():
             bench.send("count", "before")
             await bench.said("before", "succeeded")
-            with sqlite3.connect(bench.folder / "jobs.db") as base:
+            with closing(sqlite3.connect(bench.folder / "jobs.db", isolation_level=None)) as base:
                 base.execute("CREATE TRIGGER no BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'read-only'); END")
             for name, job in (("look", "one"), ("look", "one"), ("count", "two")):
                 bench.send(name, job)
