@@ -136,7 +136,7 @@ class After:
             return chosen
         boxes = map_to_source(chosen.boxes, box)
         sides = boxes[:, 2:] > boxes[:, :2]
-        if sides.all():
+        if np.count_nonzero(sides) == sides.size:  # several times cheaper than all()
             return Detections(boxes, chosen.scores, chosen.class_ids)
         seen = sides.all(axis=1)
         return Detections(boxes[seen], chosen.scores[seen], chosen.class_ids[seen])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from edgeagent.vision.detections import Candidates, Detections, FloatArray, no_detections
 
 Array = npt.NDArray[Any]
+_least_of, _most_of = partial(np.minimum.reduce, axis=None), partial(np.maximum.reduce, axis=None)
 FAR = 1e6  # pixels; no input is that large. A box that goes on beyond it is compared as if it ended there
 APART = 2 * FAR + 1  # from one class to the next
 USUAL_CLASSES = 10_000
@@ -57,7 +59,7 @@ def _scoring(candidates: Candidates, min_score: float | FloatArray) -> Candidate
     count = int(np.count_nonzero(enough))
     if count == len(candidates):
         return candidates
-    if count and not enough[:count].all():
+    if enough.argmin() != count:  # the first that does not score enough
         return _take(candidates, np.flatnonzero(enough))
     return Candidates(candidates.boxes[:count], candidates.scores[:count], candidates.class_ids[:count])
 
@@ -77,10 +79,10 @@ def _is_sound(found: Candidates) -> bool:
     """Whether every row is finite, has an area, and lies within FAR: as nearly always. NaN compares false."""
     boxes = found.boxes
     return bool(
-        boxes.min() >= -FAR
-        and boxes.max() <= FAR
-        and (boxes[:, 2:] - boxes[:, :2]).min() > MIN_SIDE
-        and found.scores.max() < np.inf
+        _least_of(boxes) >= -FAR
+        and _most_of(boxes) <= FAR
+        and _least_of(boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE
+        and _most_of(found.scores) < np.inf
     )
 
 
