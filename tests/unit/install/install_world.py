@@ -65,6 +65,8 @@ class World:
         self.service = Service()
         self.time_s = 100.0
         self.pids = 1000
+        self.sees_s = 0.0
+        """Until then its status tells of an earlier return, gone or not: it looks once a second."""
         self.system = self.anew()
 
     def anew(self, *, cut_at: int = 0, dry_run: bool = False) -> CutSystem:
@@ -82,6 +84,9 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         self.time_s += seconds
+        if self.time_s >= self.sees_s > 0:
+            self.sees_s = 0.0
+            self.tell()
         if self.service.version and "crash" in self.service.version:
             self.crash()
 
@@ -218,6 +223,9 @@ class World:
         self.places.run_dir.mkdir(parents=True, exist_ok=True)
         state = "init" if "silent" in self.service.version else "ready"
         facts = {"pid": self.service.pid, "state": state, "connected": True, "results": 9, "components": {}}
+        if self.sees_s:
+            told = {"health": "degraded", "reason": "rolled back"}
+            facts |= {"state": "degraded", "reason": "release: rolled back", "components": {"release": told}}
         self.places.status.write_text(json.dumps(facts))
 
     def files(self) -> dict[str, str]:
