@@ -48,7 +48,7 @@ def _refuse_wishes(system: System, places: Places, options: Options) -> None:
     layout.refuse_config(places, options)
     runs = linked(places.current)
     if runs is not None and places.config.exists():
-        layout.refuse_other_wishes(system, places, places.release(runs), options)
+        layout.refuse_other_wishes(system, places.release(runs), options, places.config, str(places.config))
 
 
 def roll_back(system: System, places: Places, options: Options) -> int:

@@ -173,8 +173,13 @@ class World:
         if words[:2] == ["config", "check"]:
             return done("bad: not TOML", 2) if "bad" in Path(words[2]).read_text() else done()
         if words[:2] == ["config", "show"]:
-            url = re.search('^url = "(.*)"', Path(words[2]).read_text(), re.MULTILINE)
-            return done(json.dumps({"settings": [{"key": "mqtt.url", "value": url[1] if url else "default"}]}))
+            said = dict(re.findall('^(url|fleet|board_root) = "(.*)"', Path(words[2]).read_text(), re.MULTILINE))
+            keys = {"mqtt.url": "url", "device.fleet": "fleet", "device.board_root": "board_root"}
+            return done(
+                json.dumps(
+                    {"settings": [{"key": key, "value": said.get(name, "default")} for key, name in keys.items()]}
+                )
+            )
         return done()
 
     def systemctl(self, words: list[str]) -> Completed:

@@ -113,6 +113,17 @@ def test_a_config_file_is_taken_and_another_one_later_refused(world: World, tmp_
 def test_a_virtual_board_is_in_the_first_settings(world: World) -> None:
     world.install("1.0", board_root=Path("/srv/board"))
     assert 'board_root = "/srv/board"' in world.places.config.read_text()
+    assert world.install("1.0", board_root=Path("/srv/board")) == 0
+    with pytest.raises(RequestError, match=r"--board-root: .* says another device\.board_root"):
+        world.install("1.0", board_root=Path("/srv/other"))
+
+
+def test_settings_that_are_given_and_say_another_board_are_never_in_force(world: World, tmp_path: Path) -> None:
+    given = tmp_path / "given.toml"
+    given.write_text("# nothing\n")
+    with pytest.raises(RequestError, match=rf"--board-root: {given} says another device\.board_root"):
+        world.install("1.0", config=given, board_root=Path("/srv/board"))
+    assert not world.places.config.exists()
 
 
 @pytest.mark.parametrize("wish", [{"broker": "mqtt://other"}, {"config": Path("/nowhere/config.toml")}])
