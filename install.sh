@@ -117,6 +117,7 @@ install_packages() {
 # Everything in .venv, for `demo` or `dev`. Does nothing when it is there already.
 set_up() {
   local group=$1 mark
+  [ -f "$here/uv.lock" ] || fail "$here is no checkout: --demo, --test and --setup need one"
   exec 9<"${BASH_SOURCE[0]}"
   if command -v flock >/dev/null 2>&1; then flock 9; fi
   base_python=$(find_python)
@@ -180,6 +181,10 @@ case ${1:-} in
     ;;
   --setup) set_up demo ;;
   --help | -h) usage ;;
-  --bundle) make_bundle "$@" ;;
-  *) on_device "$@" ;;
+  *)
+    case " $* " in
+      *" --bundle "*) make_bundle "$@" ;;
+      *) on_device "$@" ;;
+    esac
+    ;;
 esac

@@ -81,10 +81,10 @@ def _read_given(path: Path) -> str:
 def first_config(system: System, places: Places, release: Path, options: Options) -> None:
     """The config file, on the first install only. Raises RequestError where one is there that says something else."""
     if places.config.exists():
-        refuse_other_wishes(system, places, release, options)
+        refuse_other_wishes(system, release, options, places.config, str(places.config))
         return
     text = "# Settings of edgeagent.\n" if system.dry_run else _first_text(system, release, options)
-    _check_text(system, release, text, places)
+    _check_text(system, release, text, places, options)
     system.write(places.config, text.encode(), mode=0o640, group=places.group, why="the first settings")
 
 
@@ -116,7 +116,7 @@ def _with_setting(text: str, table: str, key: str, value: str) -> str:
     return changed
 
 
-def _check_text(system: System, release: Path, text: str, places: Places) -> None:
+def _check_text(system: System, release: Path, text: str, places: Places, options: Options) -> None:
     """Before it is in force: what the release would refuse at its start is refused now, with all mistakes."""
     if system.dry_run:
         return
@@ -124,22 +124,27 @@ def _check_text(system: System, release: Path, text: str, places: Places) -> Non
         file = Path(folder, "config.toml")
         file.write_text(text, encoding="utf-8")
         checked = system.ask(str(release / "bin/edgeagent"), "config", "check", str(file))
-    if checked.returncode != 0:
-        lines = (checked.stderr.strip() or checked.stdout.strip()).replace(str(file), "the settings given")
-        raise RequestError(lines, mend=f"{places.config} was not written")
+        if checked.returncode != 0:
+            lines = (checked.stderr.strip() or checked.stdout.strip()).replace(str(file), "the settings given")
+            raise RequestError(lines, mend=f"{places.config} was not written")
+        refuse_other_wishes(system, release, options, file, str(options.config))
 
 
-def refuse_other_wishes(system: System, places: Places, release: Path, options: Options) -> None:
-    """A file that is there is never written over; what it does not say and was asked for is an error."""
-    if not (options.broker or options.fleet) or not (release / "bin/edgeagent").exists():
+def refuse_other_wishes(system: System, release: Path, options: Options, file: Path, named: str) -> None:
+    """A file that is there is never written over; what it does not say and was asked for is an error. `named`: how
+    the person knows that file."""
+    board = None if options.board_root == Path("/") else str(options.board_root)
+    wishes = (
+        ("--broker", "mqtt.url", options.broker),
+        ("--fleet", "device.fleet", options.fleet),
+        ("--board-root", "device.board_root", board),
+    )
+    if not any(wish for _, _, wish in wishes) or not (release / "bin/edgeagent").exists():
         return
-    shown = system.ask(str(release / "bin/edgeagent"), "config", "show", str(places.config), "--json")
-    for key, wish in (("mqtt.url", options.broker), ("device.fleet", options.fleet)):
+    shown = system.ask(str(release / "bin/edgeagent"), "config", "show", str(file), "--json")
+    for option, key, wish in wishes:
         if wish is not None and setting(shown.stdout, key) != wish:
-            option = "--broker" if key == "mqtt.url" else "--fleet"
-            raise RequestError(
-                f"{option}: {places.config} says another {key}", mend="edit it: it is never written over"
-            )
+            raise RequestError(f"{option}: {named} says another {key}", mend="edit it: it is never written over")
 
 
 def setting(shown: str, key: str) -> object:

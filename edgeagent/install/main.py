@@ -70,6 +70,9 @@ def _bundle_here() -> Path | None:
 
 def _ready(system: System, places: Places, options: Options) -> Facts:
     """The checks, and the system packages that mend what they find. Raises InstallError for what is left."""
+    if not (options.board_root.is_absolute() and options.board_root.is_dir()):
+        mend = "give the full path of a board's files: edgeagent simulate board --root DIR makes them"
+        raise RequestError(f"--board-root: {options.board_root} is no directory", mend=mend)
     facts = read_facts(system, places, options.board_root)
     makes_release = not _is_there(places, options.offline or CHECKOUT)
     findings = check(facts, any_host=options.any_host, makes_release=makes_release)

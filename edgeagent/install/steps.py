@@ -5,18 +5,21 @@ release made -> user, directories, settings -> release checked with them -> swit
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 from edgeagent.install import layout
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.facts import Facts
 from edgeagent.install.options import Options
 from edgeagent.install.places import AGENT, TRIAL, Places
-from edgeagent.install.release import check_config, linked, make_release, read_mark
+from edgeagent.install.release import check_config, linked, make_release
 from edgeagent.install.source import Source
 from edgeagent.install.system import System
-from edgeagent.install.trial import begin_trial, judge_trial, look, read_status, read_trial, wait_for_verdict
+from edgeagent.install.trial import LOOK_S, begin_trial, judge_trial, look, read_status, read_trial, wait_for_verdict
 from edgeagent.install.verdict import WELL
+
+SEEN_S = 5.0
 
 
 def install_from(system: System, places: Places, options: Options, source: Source, facts: Facts) -> int:
@@ -29,16 +32,15 @@ def install_from(system: System, places: Places, options: Options, source: Sourc
     layout.first_config(system, places, release, options)
     check_config(system, release, places.config)
     layout.lay_out_installer(system, places, source.folder)
+    parts = (source.folder if system.dry_run else release) / "systemd"
+    keep = _to_keep(places, name)
     if _runs_already(system, places, name):
-        layout.lay_out_units(system, places, _parts(system, source, release))
+        layout.lay_out_units(system, places, parts)
         system.remove(places.rolled_back)
-        remove_old_releases(system, places)
+        remove_old_releases(system, places, keep)
         return _tell(system, places, name, changed=system.changes > 0)
-    begin_trial(system, places, name, healthy_s=options.healthy_s)
-    if system.dry_run:
-        layout.lay_out_units(system, places, source.folder / "systemd")
-        return 0
-    return _end_of_trial(system, places, name)
+    begin_trial(system, places, name, parts, healthy_s=options.healthy_s)
+    return _end_of_trial(system, places, name, keep)
 
 
 def _refuse_wishes(system: System, places: Places, options: Options) -> None:
@@ -46,7 +48,7 @@ def _refuse_wishes(system: System, places: Places, options: Options) -> None:
     layout.refuse_config(places, options)
     runs = linked(places.current)
     if runs is not None and places.config.exists():
-        layout.refuse_other_wishes(system, places, places.release(runs), options)
+        layout.refuse_other_wishes(system, places.release(runs), options, places.config, str(places.config))
 
 
 def roll_back(system: System, places: Places, options: Options) -> int:
@@ -58,8 +60,9 @@ def roll_back(system: System, places: Places, options: Options) -> int:
     if name is None:
         raise RequestError("there is no release before this one", mend="./install.sh --upgrade from another checkout")
     check_config(system, places.release(name), places.config)
-    begin_trial(system, places, name, healthy_s=options.healthy_s, returns=False)
-    return 0 if system.dry_run else _end_of_trial(system, places, name)
+    keep, parts = _to_keep(places, name), places.release(name) / "systemd"
+    begin_trial(system, places, name, parts, healthy_s=options.healthy_s, returns=False)
+    return _end_of_trial(system, places, name, keep)
 
 
 def settle_old_trial(system: System, places: Places) -> None:
@@ -77,9 +80,14 @@ def settle_old_trial(system: System, places: Places) -> None:
         judge_trial(system, places)
 
 
-def remove_old_releases(system: System, places: Places) -> None:
-    """All but the one that runs and the one before; also what is left of one that was cut off."""
-    keep = {linked(places.current), linked(places.previous)}
+def _to_keep(places: Places, name: str) -> set[str | None]:
+    """Once release `name` runs: that one, and the one before."""
+    runs = linked(places.current)
+    return {name, linked(places.previous) if runs == name else runs}
+
+
+def remove_old_releases(system: System, places: Places, keep: set[str | None]) -> None:
+    """All but those to keep; also what is left of one that was cut off."""
     for path in sorted(places.releases.iterdir()) if places.releases.is_dir() else ():
         if path.name not in keep:
             system.remove(path)
@@ -90,28 +98,37 @@ def _runs_already(system: System, places: Places, name: str) -> bool:
     return linked(places.current) == name and seen.active == "active" and (seen.status or {}).get("state") in WELL
 
 
-def _parts(system: System, source: Source, release: Path) -> Path:
-    return source.folder / "systemd" if system.dry_run else release / "systemd"
-
-
-def _end_of_trial(system: System, places: Places, name: str) -> int:
+def _end_of_trial(system: System, places: Places, name: str, keep: set[str | None]) -> int:
+    if system.dry_run:
+        remove_old_releases(system, places, keep)
+        return 0
     system.say(f"waiting until release {name} is healthy")
     verdict = wait_for_verdict(system, places)
     if verdict["word"] == "healthy":
-        remove_old_releases(system, places)
+        remove_old_releases(system, places, keep)
         return _tell(system, places, name, changed=True)
     left = f"; back to release {verdict['back']}, which runs" if verdict["back"] else ""
     raise InstallError(f"release {name} is not healthy: {verdict['reason']}{left}", mend=f"journalctl -u {AGENT}")
 
 
 def _tell(system: System, places: Places, name: str, *, changed: bool) -> int:
-    status = read_status(places) or {}
-    version = (read_mark(places.release(name)) or {}).get("version", name)
+    status = _status_now(system, places)
     state = status.get("state", "runs")
-    system.say(f"edgeagent {version} {'is' if changed else 'was already'} installed and {state}")
+    system.say(f"edgeagent {name} {'is' if changed else 'was already'} installed and {state}")
     if status.get("reason"):
         system.say(f"because: {status['reason']}")
     system.say(f"settings: {places.config} (then: sudo systemctl reload {AGENT})")
     system.say("watch it: sudo edgeagent status; sudo edgeagent doctor; sudo journalctl -fu edgeagent")
     system.say(f"remove it: sudo {places.installer}/install.sh --uninstall")
     return 0
+
+
+def _status_now(system: System, places: Places) -> Mapping[str, Any]:
+    """What the agent says. It sees a moment later that word of an earlier return was taken away: so long we wait."""
+    deadline = system.now() + SEEN_S
+    while True:
+        status = read_status(places) or {}
+        release = status.get("components", {}).get("release", {})
+        if release.get("health", "ok") == "ok" or system.dry_run or system.now() >= deadline:
+            return status
+        system.sleep(LOOK_S)

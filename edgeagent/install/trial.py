@@ -76,8 +76,11 @@ def baseline_of(seen: Seen) -> Baseline:
     return Baseline(components, bool(seen.status.get("results")), bool(seen.status.get("connected")))
 
 
-def begin_trial(system: System, places: Places, name: str, *, healthy_s: float, returns: bool = True) -> None:
-    """Switch to release `name` and let the trial's unit judge it. `returns`: back to the one before if it is sick."""
+def begin_trial(
+    system: System, places: Places, name: str, parts: Path, *, healthy_s: float, returns: bool = True
+) -> None:
+    """Switch to release `name` and let the trial's unit judge it. `parts`: where its units are. `returns`: back to the
+    one before if it is sick."""
     old = linked(places.current) or ""
     back = old if returns and old != name else ""
     keep = (linked(places.previous) or "") if old == name else old
@@ -85,20 +88,19 @@ def begin_trial(system: System, places: Places, name: str, *, healthy_s: float, 
     trial = Trial(name, back, (linked(places.previous) or "") if back else keep, healthy_s, baseline)
     system.remove(places.verdict)
     system.write(places.trial, trial.text(), mode=0o600, why=f"{name} is on trial")
-    switch(system, places, name, previous=keep)
+    switch(system, places, name, parts, previous=keep)
     system.do("systemctl", "reset-failed", AGENT, what="forget failed starts") if _failed(system) else None
     system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {name}")
 
 
-def switch(system: System, places: Places, name: str, *, previous: str) -> None:
-    """The links and the units of release `name`. Each link changes in one step."""
+def switch(system: System, places: Places, name: str, parts: Path, *, previous: str) -> None:
+    """The links and the units of release `name`, those in `parts`. Each link changes in one step."""
     if previous:
         system.link(places.previous, f"releases/{previous}")
     else:
         system.remove(places.previous)
     system.link(places.current, f"releases/{name}")
-    if not system.dry_run:
-        lay_out_units(system, places, places.release(name) / "systemd")
+    lay_out_units(system, places, parts)
 
 
 def judge_trial(system: System, places: Places) -> Verdict:
@@ -132,7 +134,7 @@ def watch(system: System, places: Places, baseline: Baseline, healthy_s: float) 
 def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
     """Back to the release before. The agent is told, and tells its fleet."""
     left = {"from_release": trial.to, "to_release": trial.back, "reason": verdict.reason, "told": False}
-    switch(system, places, trial.back, previous=trial.keep)
+    switch(system, places, trial.back, places.release(trial.back) / "systemd", previous=trial.keep)
     if places.state_dir.is_dir():
         system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
     system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")

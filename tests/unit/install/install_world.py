@@ -65,6 +65,8 @@ class World:
         self.service = Service()
         self.time_s = 100.0
         self.pids = 1000
+        self.sees_s = 0.0
+        """Until then its status tells of an earlier return, gone or not: it looks once a second."""
         self.system = self.anew()
 
     def anew(self, *, cut_at: int = 0, dry_run: bool = False) -> CutSystem:
@@ -82,6 +84,9 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         self.time_s += seconds
+        if self.time_s >= self.sees_s > 0:
+            self.sees_s = 0.0
+            self.tell()
         if self.service.version and "crash" in self.service.version:
             self.crash()
 
@@ -168,8 +173,13 @@ class World:
         if words[:2] == ["config", "check"]:
             return done("bad: not TOML", 2) if "bad" in Path(words[2]).read_text() else done()
         if words[:2] == ["config", "show"]:
-            url = re.search('^url = "(.*)"', Path(words[2]).read_text(), re.MULTILINE)
-            return done(json.dumps({"settings": [{"key": "mqtt.url", "value": url[1] if url else "default"}]}))
+            said = dict(re.findall('^(url|fleet|board_root) = "(.*)"', Path(words[2]).read_text(), re.MULTILINE))
+            keys = {"mqtt.url": "url", "device.fleet": "fleet", "device.board_root": "board_root"}
+            return done(
+                json.dumps(
+                    {"settings": [{"key": key, "value": said.get(name, "default")} for key, name in keys.items()]}
+                )
+            )
         return done()
 
     def systemctl(self, words: list[str]) -> Completed:
@@ -218,6 +228,9 @@ class World:
         self.places.run_dir.mkdir(parents=True, exist_ok=True)
         state = "init" if "silent" in self.service.version else "ready"
         facts = {"pid": self.service.pid, "state": state, "connected": True, "results": 9, "components": {}}
+        if self.sees_s:
+            told = {"health": "degraded", "reason": "rolled back"}
+            facts |= {"state": "degraded", "reason": "release: rolled back", "components": {"release": told}}
         self.places.status.write_text(json.dumps(facts))
 
     def files(self) -> dict[str, str]:

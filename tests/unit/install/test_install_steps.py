@@ -11,8 +11,10 @@ import pytest
 from install_world import CutError, World
 
 from edgeagent.install.errors import InstallError, RequestError
-from edgeagent.install.places import ENABLED
+from edgeagent.install.options import Options
+from edgeagent.install.places import AGENT, ENABLED
 from edgeagent.install.removal import uninstall
+from edgeagent.install.steps import roll_back
 
 MANY = 200
 
@@ -64,6 +66,29 @@ def test_a_dry_run_says_everything_and_changes_nothing(world: World) -> None:
     assert world.service.pid == 0
 
 
+def test_a_dry_run_lists_what_the_real_one_does_in_its_order(world: World) -> None:
+    """Of an upgrade to a release with other units, which takes the oldest release away."""
+    world.install("1.0")
+    world.install("2.0")
+    (world.checkout("3.0").folder / "systemd/edgeagent.service").write_text("[Service]\n")
+    steps = [f"write {world.places.units / AGENT}", "start release 3.0", f"remove {world.places.release('1.0')}"]
+    for dry_run in (True, False):
+        world.said.clear()
+        world.install("3.0", dry_run=dry_run)
+        assert [line for line in (line.removeprefix("would ") for line in world.said) if line in steps] == steps
+
+
+def test_going_back_is_told_by_a_dry_run(world: World) -> None:
+    world.install("1.0")
+    (world.checkout("2.0").folder / "systemd/edgeagent.service").write_text("[Service]\n")
+    world.install("2.0")
+    before = world.files()
+    world.said.clear()
+    roll_back(world.anew(dry_run=True), world.places, Options(action="rollback"))
+    assert f"would write {world.places.units / AGENT}" in world.said
+    assert world.files() == before
+
+
 def test_the_settings_are_written_once_and_never_over(world: World) -> None:
     world.install("1.0", broker="mqtt://b", fleet="north")
     assert 'url = "mqtt://b"' in world.places.config.read_text()
@@ -88,6 +113,17 @@ def test_a_config_file_is_taken_and_another_one_later_refused(world: World, tmp_
 def test_a_virtual_board_is_in_the_first_settings(world: World) -> None:
     world.install("1.0", board_root=Path("/srv/board"))
     assert 'board_root = "/srv/board"' in world.places.config.read_text()
+    assert world.install("1.0", board_root=Path("/srv/board")) == 0
+    with pytest.raises(RequestError, match=r"--board-root: .* says another device\.board_root"):
+        world.install("1.0", board_root=Path("/srv/other"))
+
+
+def test_settings_that_are_given_and_say_another_board_are_never_in_force(world: World, tmp_path: Path) -> None:
+    given = tmp_path / "given.toml"
+    given.write_text("# nothing\n")
+    with pytest.raises(RequestError, match=rf"--board-root: {given} says another device\.board_root"):
+        world.install("1.0", config=given, board_root=Path("/srv/board"))
+    assert not world.places.config.exists()
 
 
 @pytest.mark.parametrize("wish", [{"broker": "mqtt://other"}, {"config": Path("/nowhere/config.toml")}])
@@ -146,6 +182,19 @@ def test_a_release_that_is_not_healthy_is_left_by_itself(world: World, bad: str,
     assert world.install("1.0") == 0
     assert not world.places.rolled_back.exists()
     assert releases(world) == ["0.9", "1.0"]
+
+
+def test_what_is_told_at_the_end_is_what_the_agent_says_then(world: World) -> None:
+    """It sees a moment later that the word of an earlier return is gone."""
+    world.install("1.0")
+    with pytest.raises(InstallError):
+        world.install("2.silent")
+    world.sees_s = world.time_s + 1
+    world.tell()
+    world.said.clear()
+    world.install("1.0")
+    assert "edgeagent 1.0 is installed and ready" in world.said
+    assert not any("because" in line for line in world.said)
 
 
 def test_a_release_that_cannot_be_loaded_is_never_switched_to(world: World) -> None:
