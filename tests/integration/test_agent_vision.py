@@ -78,7 +78,8 @@ def test_regions_and_scores_of_classes_decide_what_counts(tmp_path: Path, state_
 
 
 def test_a_picture_comes_of_what_comes_into_view(tmp_path: Path, state_dir: Path) -> None:
-    with running(tmp_path, state_dir, pipelines__parts={**PARTS, "snapshots": "drawn"}) as (watcher, _):
+    table = {**PARTS, "snapshots": "drawn", "snapshot_interval_s": 1.0}  # the first may go before anybody listens
+    with running(tmp_path, state_dir, pipelines__parts=table) as (watcher, _):
         picture = watcher.message(Snapshot)
         result = watcher.ever(Result, lambda r: r.frame == picture.frame)
     jpeg = base64.b64decode(picture.jpeg, validate=True)
