@@ -17,10 +17,6 @@ from edgeagent.inference.messages import FrameResult, ResultRow
 
 BEGIN = b'{"kind":"result",'
 _CUT = b',"detections":'
-_HEAD = (
-    '{"kind":"result","pipeline":%s,"frame":%d,"capture_ns":%d,"capture_ms":%d,"width":%d,"height":%d,'
-    '"ring_ms":%.3f,"wait_ms":%.3f,"engine_ms":%.3f,"post_ms":%.3f,"found":%d,"last_track":%d'
-)
 _DETECTION = '{"class":%s,"class_id":%d,"score":%.3f,"box":[%.1f,%.1f,%.1f,%.1f]'
 _PLAIN = _DETECTION + "}"
 
@@ -39,6 +35,12 @@ class Head(NamedTuple):
     post_ms: float
     found: int
     last_track: int
+
+
+_FORMS: dict[object, str] = {int: "%d", float: "%.3f"}
+_HEAD = '{"kind":"result","pipeline":%s' + "".join(
+    f',"{name}":{_FORMS[FrameResult.model_fields[name].annotation]}' for name in Head._fields
+)
 
 
 def quoted(names: Iterable[str]) -> tuple[str, ...]:
