@@ -88,10 +88,6 @@ class EngineRoom:
         self.settle: Callable[[], None] = lambda: None
         self.on_gone: Callable[[Stream], None] = lambda stream: None
 
-    @property
-    def engines(self) -> list[Engine]:
-        return self._engines
-
     def _survey(self) -> None:
         """What the loop looks at for every frame, made anew when an engine or a stream comes or goes."""
         self.streams = [stream for feed in self._feeds.values() for stream in feed.streams]
