@@ -94,8 +94,7 @@ def _first_text(system: System, release: Path, options: Options) -> str:
     template = system.ask(str(release / "bin/edgeagent"), "config", "template")
     if template.returncode != 0:
         raise InstallError(f"release {release.name} prints no config template: {template.stderr.strip()}")
-    board = None if options.board_root == Path("/") else str(options.board_root)
-    return with_wishes(template.stdout, broker=options.broker, fleet=options.fleet, board_root=board)
+    return with_wishes(template.stdout, broker=options.broker, fleet=options.fleet, board_root=options.virtual_board)
 
 
 def with_wishes(template: str, *, broker: str | None, fleet: str | None, board_root: str | None = None) -> str:
@@ -133,11 +132,10 @@ def _check_text(system: System, release: Path, text: str, places: Places, option
 def refuse_other_wishes(system: System, release: Path, options: Options, file: Path, named: str) -> None:
     """A file that is there is never written over; what it does not say and was asked for is an error. `named`: how
     the person knows that file."""
-    board = None if options.board_root == Path("/") else str(options.board_root)
     wishes = (
         ("--broker", "mqtt.url", options.broker),
         ("--fleet", "device.fleet", options.fleet),
-        ("--board-root", "device.board_root", board),
+        ("--board-root", "device.board_root", options.virtual_board),
     )
     if not any(wish for _, _, wish in wishes) or not (release / "bin/edgeagent").exists():
         return

@@ -38,6 +38,11 @@ class Options:
         """Whether the config file is to say something of its own."""
         return self.config is not None or self.broker is not None or self.fleet is not None
 
+    @property
+    def virtual_board(self) -> str | None:
+        """The directory with a virtual Jetson's files; None: this machine is the board."""
+        return None if self.board_root == Path("/") else str(self.board_root)
+
 
 def parse_options(arguments: Sequence[str]) -> Options:
     """Raises RequestError for what cannot be read, and for what cannot be."""

@@ -33,6 +33,8 @@ own = [path for path in sys.path if path.startswith(sys.prefix)]
 print(*(found.name for found in metadata.distributions(path=own)))
 """
 
+NOT_FETCHED = "is there room on the disk, and a network? ./install.sh --offline ARCHIVE does without the latter"
+
 
 def release_name(source: Source, places: Places) -> str:
     """The version; with a part of the digest behind it where that name is taken by another content."""
@@ -98,8 +100,7 @@ def _install_packages(system: System, places: Places, source: Source, facts: Fac
     own = str(source.built or _build_own(system, pip, source, release))
     wanted = packages.requirements(own, facts)
     words = packages.install_arguments(wanted, str(file), packages.source_arguments(wheels, online=online))
-    mend = "is there room on the disk, and a network? ./install.sh --offline ARCHIVE does without the latter"
-    system.do(*pip, *words, what="install its Python packages", mend=mend)
+    system.do(*pip, *words, what="install its Python packages", mend=NOT_FETCHED)
 
 
 def _build_own(system: System, pip: tuple[str, ...], source: Source, release: Path) -> Path:
@@ -107,8 +108,7 @@ def _build_own(system: System, pip: tuple[str, ...], source: Source, release: Pa
     sources = packages.source_arguments([str(source.wheels)] if source.wheels else [], online=source.wheels is None)
     target = release / "wheel"
     words = ("wheel", "--quiet", "--no-input", "--no-deps", "--no-cache-dir", "--wheel-dir", str(target), *sources)
-    mend = "is there room on the disk, and a network? ./install.sh --offline ARCHIVE does without the latter"
-    system.do(*pip, *words, str(source.folder), what=f"build edgeagent {source.version}", mend=mend)
+    system.do(*pip, *words, str(source.folder), what=f"build edgeagent {source.version}", mend=NOT_FETCHED)
     return next(iter(sorted(target.glob("*.whl"))), target / "edgeagent.whl")
 
 
