@@ -45,7 +45,9 @@ def command_run(options: argparse.Namespace) -> int:
 def command_status(options: argparse.Namespace) -> int:
     from edgeagent.app.status_words import command_status
 
-    return _print(command_status(options.run_dir, options.json))
+    code, text = command_status(options.run_dir, options.json)
+    print(text)  # the answer, whatever it is: `status --json | jq .state` has to work of an agent that is not ready
+    return code
 
 
 def command_demo(options: argparse.Namespace) -> int:
@@ -68,23 +70,24 @@ def command_demo(options: argparse.Namespace) -> int:
     )
 
 
-def _print(code_and_text: tuple[int, str]) -> int:
+def _print(code_and_text: tuple[int, str], as_json: bool = False) -> int:
+    """A refusal goes to stderr; as JSON it is an answer for the program that reads stdout."""
     code, text = code_and_text
-    print(text, file=sys.stdout if code == 0 else sys.stderr)
+    print(text, file=sys.stdout if as_json or code == 0 else sys.stderr)
     return code
 
 
 def command_config_check(options: argparse.Namespace) -> int:
     from edgeagent.config.commands import command_check
 
-    return _print(command_check(options.file, options.json))
+    return _print(command_check(options.file, options.json), options.json)
 
 
 def command_config_show(options: argparse.Namespace) -> int:
     from edgeagent.config.commands import command_show
 
     file = options.file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
-    return _print(command_show(file, socket.gethostname(), options.json))
+    return _print(command_show(file, socket.gethostname(), options.json), options.json)
 
 
 def command_config_schema(options: argparse.Namespace) -> int:

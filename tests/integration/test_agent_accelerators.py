@@ -66,10 +66,10 @@ def on_other(pipeline: str, engine: str) -> Callable[[Result], bool]:
 
 
 def told_ok(status: str) -> dict[str, Any] | None:
-    """The status where every accelerator is well."""
-    said: dict[str, Any] = json.loads(status)
+    """The status where every accelerator is well. There may be none yet."""
+    said: dict[str, Any] = json.loads(status or '{"state": "", "components": {}}')
     told = {name: one["health"] for name, one in said["components"].items() if name.startswith("infer/")}
-    return said if told == ALL else None
+    return said if told == ALL and said["state"] == "ready" else None
 
 
 def is_event(said: Message | None, kind: str) -> bool:
@@ -97,7 +97,7 @@ def test_each_accelerator_has_a_child_and_each_pipeline_its_engine(tmp_path: Pat
     assert {name: result.engine for name, result in served.items()} == {n: engines[n].key for n in PLACES}
     assert len(entries(state)) == 2, "one for the GPU, one for either core"
     assert children == {"infer-gpu", "infer-dla0", "infer-dla1"}
-    assert said["state"] == "ready" and doctor.returncode == 0
+    assert said["runs"] and doctor.returncode == 0
     (dla,) = (check for check in json.loads(doctor.stdout)["checks"] if check["name"] == "DLA")
     assert dla["state"] == "ok" and "2 DLA cores" in dla["text"]
 
