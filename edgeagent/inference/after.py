@@ -19,6 +19,7 @@ from edgeagent.inference.messages import AfterEngine, PipelineStart, ResultRow
 from edgeagent.inference.snapshots import Arrivals
 from edgeagent.vision.changes import Changes
 from edgeagent.vision.detections import Candidates, Detections
+from edgeagent.vision.few import Few
 from edgeagent.vision.letterbox import Letterbox, map_to_source
 from edgeagent.vision.nms import select_detections
 from edgeagent.vision.regions import Region, Regions
@@ -41,15 +42,21 @@ class Memory:
     unchanged: int = 0
 
     def suit(self, start: PipelineStart) -> None:
-        """Make ready for frames of this engine. Another model's class 3 is another thing: its tracks begin anew."""
+        """Make ready for frames of this engine, with its settings. Another model's class 3 is another thing: its tracks
+        begin anew."""
         after = start.after
         if after.tracking is not None:
-            self.tracker = self.tracker or Tracker(after.tracking.lost_s)
+            self.tracker = self.tracker or Tracker()
+            self.tracker.lost_s = after.tracking.lost_s
             self.tracker.skip_to(after.tracking.first_id)
             if self.classes != start.classes:
                 self.tracker.forget()
-        if after.change is not None:
-            self.changes = self.changes or Changes(after.change.moved, after.change.heartbeat_s)
+        if after.change is None:
+            self.changes = None
+        elif self.changes is None:
+            self.changes = Changes(after.change.moved, after.change.heartbeat_s)
+        else:
+            self.changes.moved, self.changes.heartbeat_s = after.change.moved, after.change.heartbeat_s
         self.classes = start.classes
 
 
@@ -81,6 +88,7 @@ class After:
         self._regions = _regions(start.after)
         self._sure = _thresholds(start)
         self._lowest = _lowest(start, self._sure)
+        self._few = _few(start, self._keep)
         self._last: Found | None = None
         if start.after.tracking is not None:
             from edgeagent.vision.assign import solver
@@ -93,6 +101,8 @@ class After:
         if memory.classes is not self._start.classes:
             memory.suit(self._start)
         memory.looked += 1
+        if self._few is not None and (few := self._few.select(candidates, box)) is not None:
+            return [*few]
         found = self._last = self.find(candidates, box, capture_ns)
         if memory.changes is not None and not memory.changes.is_news(_keys(found), found.detections.boxes, capture_ns):
             memory.unchanged += 1
@@ -100,7 +110,7 @@ class After:
         return _rows(found, self._regions.names if self._regions is not None else ())
 
     def last_rows(self) -> list[ResultRow]:
-        """Those of the last frame, told or not."""
+        """Those of the last frame, which was not told."""
         names = self._regions.names if self._regions is not None else ()
         return [] if self._last is None else _rows(self._last, names)
 
@@ -149,6 +159,14 @@ class After:
         sure = one.scores >= (self._sure if isinstance(self._sure, float) else self._sure[one.class_ids])
         tracks = tracker.follow(one.boxes, one.scores, one.class_ids, sure, capture_ns)
         return Found(one, tracks).at(sure | (tracks > 0))
+
+
+def _few(start: PipelineStart, keep: frozenset[int] | None) -> Few | None:
+    """The short way, where nothing but a choice of boxes is wanted."""
+    after = start.after
+    if after.class_min_score or after.regions or after.tracking is not None or after.change is not None:
+        return None
+    return Few(float(np.float32(start.min_score)), start.iou, start.max_detections, keep)
 
 
 def _regions(after: AfterEngine) -> Regions | None:

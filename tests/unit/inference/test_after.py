@@ -17,6 +17,7 @@ FRAME_NS = 33_333_333
 LEFT = RegionPart(name="left", include=True, corners=((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
 TOP = RegionPart(name="top", include=True, corners=((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)))
 HOLE = RegionPart(name="hole", include=False, corners=((0.0, 0.0), (0.2, 0.0), (0.2, 0.2), (0.0, 0.2)))
+EVERYWHERE = RegionPart(name="all", include=True, corners=((0.0, 0.0), (1.1, 0.0), (1.1, 1.1), (0.0, 1.1)))
 TRACKING = Tracking(low_score=0.1, lost_s=1.0)
 
 
@@ -98,6 +99,27 @@ def test_on_change_a_still_scene_is_told_once_and_counted() -> None:
     assert (memory.looked, memory.unchanged) == (70, 67)
 
 
+def test_other_settings_count_from_the_next_frame_on() -> None:
+    """As over MQTT: the engine is loaded anew with them, and shares what the pipeline remembers."""
+    memory, thing = Memory(), (0, 0.9, 100, 100)
+    told = []
+    rules = (OnChange(moved=0.1, heartbeat_s=100.0), None, OnChange(moved=0.1, heartbeat_s=100.0))
+    for first, change in zip((0, 3, 6), rules, strict=True):
+        after = After(start(change=change), memory)
+        told += [frame for frame in range(first, first + 3) if take(after, thing, frame=frame) is not None]
+    assert told == [0, 3, 4, 5, 6], "on change, all, on change again, of which the first is told"
+    later = After(start(change=OnChange(moved=0.1, heartbeat_s=0.1)), memory)
+    assert [frame for frame in range(7, 12) if take(later, thing, frame=frame) is not None] == [10]
+
+
+def test_the_short_way_has_the_boxes_of_the_long_one() -> None:
+    """Of a frame with a double, a box in the bars, and one beyond the edge."""
+    rows = ((0, 0.9, 100, 100), (0, 0.8, 101, 100), (1, 0.7, 639, 479), (2, 0.6, 100, 540))
+    short, long = (take(After(start(regions=regions), Memory()), *rows) for regions in ((), (EVERYWHERE,)))
+    assert [row[:2] for row in short] == [row[:2] for row in long] and len(short) == 2
+    assert np.allclose([row[2:6] for row in short], [row[2:6] for row in long])
+
+
 def test_what_regions_drop_is_no_news() -> None:
     after = After(start(regions=(LEFT,), change=OnChange(moved=0.1, heartbeat_s=100.0)), Memory())
     assert take(after, (0, 0.9, 100, 100)) is not None
@@ -115,6 +137,13 @@ class TestTracking:
             [row[6] for row in take(after, (0, 0.9, 100 + 3 * n, 100), (1, 0.8, 300, 100), frame=n)] for n in range(4)
         ]
         assert numbers == [[0, 0], [1, 2], [1, 2], [1, 2]] and after.last_track == 2
+
+    def test_how_long_a_thing_may_be_lost_can_be_changed(self) -> None:
+        memory, thing = Memory(), (0, 0.9, 100, 100)
+        for lost_s, first, number in ((1.0, 0, 1), (10.0, 3, 1), (10.0, 200, 1)):
+            after = After(start(tracking=Tracking(low_score=0.1, lost_s=lost_s)), memory)
+            rows = [take(after, thing, frame=frame) for frame in range(first, first + 3)]
+            assert rows[-1][0][6] == number
 
     def test_a_low_score_counts_where_it_continues_a_thing_and_nowhere_else(self) -> None:
         after = After(start(tracking=TRACKING, class_min_score={"nut": 0.8}), Memory())
