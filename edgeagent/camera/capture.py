@@ -29,7 +29,7 @@ from edgeagent.camera.timetable import Timetable
 from edgeagent.errors import SourceError
 from edgeagent.supervise.messages import Stop
 from edgeagent.supervise.program import ControlChannel
-from edgeagent.vision.letterbox import Letterbox, apply_letterbox, fit_letterbox
+from edgeagent.vision.letterbox import Letterbox, fit_letterbox
 
 STATS_EVERY_S = 1.0
 BACKLOG_POLL_S = 0.001
@@ -235,7 +235,7 @@ class Capture:
         boxes = self._letterboxes(image.shape[1], image.shape[0])
         for writer, box in zip(self._writers, boxes, strict=True):
             if self._lacks_this_frame(writer):
-                apply_letterbox(image, box, writer.start())
+                writer.fill(image, box)
                 writer.publish(capture_ns, capture_ms, box)
         self._tally.frames += 1
         self._size = (image.shape[1], image.shape[0])

@@ -36,7 +36,7 @@ from edgeagent.camera.ring_layout import (
     W_READING,
 )
 from edgeagent.camera.ring_memory import open_ring
-from edgeagent.vision.letterbox import Letterbox
+from edgeagent.vision.letterbox import Letterbox, apply_letterbox
 
 Frame = npt.NDArray[np.uint8]
 READ_TRIES = 16
@@ -109,6 +109,7 @@ class RingWriter(_Mapped):
         """`wake_fds`: an eventfd a reader, by its number."""
         super().__init__(fd)
         self._wake_fds = wake_fds
+        self._bars: dict[int, tuple[float, ...]] = {}  # by place in the ring: of which letterbox it has them
 
     def begin_pass(self) -> None:
         """From the next frame on nothing may be lost: every reader starts behind the frames shown before."""
@@ -135,12 +136,20 @@ class RingWriter(_Mapped):
         return self.newest - max(slowest, words[W_BASE])
 
     def start(self) -> Frame:
-        """The next frame's memory, to be filled in place before `publish`."""
+        """The next frame's memory, to be written in place before `publish`."""
         slot = (self.newest + 1) % self.layout.slots
+        self._bars.pop(slot, None)
         self._words[self._slot_word[slot] + S_BEGIN] = self.newest + 1
         _fence()
         frame: Frame = self._frames[slot]
         return frame
+
+    def fill(self, image: Frame, box: Letterbox) -> None:
+        """`start`, and `image` in there as `box` has it. A place in the ring keeps its bars for the next picture."""
+        slot = (self.newest + 1) % self.layout.slots
+        has, wanted = self._bars.get(slot), (box.pad_x, box.pad_y, *box.inner)
+        apply_letterbox(image, box, self.start(), bars=has != wanted)
+        self._bars[slot] = wanted
 
     def publish(self, capture_ns: int, capture_ms: int, box: Letterbox, written_ns: int | None = None) -> int:
         """Make the frame filled since `start` the newest; returns its sequence number. `written_ns`: None for now."""

@@ -56,13 +56,14 @@ def fit_letterbox(source_width: int, source_height: int, width: int, height: int
     return Letterbox(source_width, source_height, width, height, scale, float(pad_x), float(pad_y))
 
 
-def apply_letterbox(image: Image, box: Letterbox, out: Image) -> None:
-    """Scale `image` uint8 (source_height, source_width, 3) into `out` uint8 (height, width, 3), bars included."""
+def apply_letterbox(image: Image, box: Letterbox, out: Image, *, bars: bool = True) -> None:
+    """Scale `image` uint8 (source_height, source_width, 3) into `out` uint8 (height, width, 3). `bars`: draw them, too;
+    False where `out` has those of such a box."""
     import cv2
 
     inner_width, inner_height = box.inner
     x, y = int(box.pad_x), int(box.pad_y)
-    if (inner_width, inner_height) != (box.width, box.height):
+    if bars and (inner_width, inner_height) != (box.width, box.height):
         out[:y] = PAD_VALUE
         out[y + inner_height :] = PAD_VALUE
         out[:, :x] = PAD_VALUE

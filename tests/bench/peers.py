@@ -246,7 +246,7 @@ def _chain_us(subject: Subject, pictures: np.ndarray, frames: int) -> list[float
     with RingWriter(fd, []) as writer, RingReader(fd) as reader, subject.session() as session:
         for number in range(-3, frames):
             began = time.process_time_ns()
-            apply_letterbox(pictures[number % len(pictures)], box, writer.start())
+            writer.fill(pictures[number % len(pictures)], box)
             meta = reader.peek_exactly(writer.publish(time.monotonic_ns(), time.time_ns() // 1_000_000, box))
             assert meta is not None
             session.submit([reader.view(meta)])

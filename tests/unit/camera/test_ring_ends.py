@@ -12,7 +12,7 @@ import pytest
 from edgeagent.camera.ring import READ_TRIES, Frame, FrameMeta, RingReader, RingWriter
 from edgeagent.camera.ring_layout import READERS, W_READING, RingLayout
 from edgeagent.camera.ring_memory import create_ring, map_header
-from edgeagent.vision.letterbox import fit_letterbox
+from edgeagent.vision.letterbox import apply_letterbox, fit_letterbox
 
 LAYOUT = RingLayout(8, 4, 3)
 BOX = fit_letterbox(1920, 1080, 8, 4)
@@ -60,6 +60,31 @@ def test_the_newest_frame_wins(ends: tuple[RingWriter, RingReader]) -> None:
     meta = reader.read_newest(out, after=5)
     assert meta is not None
     assert meta.sequence == 6
+
+
+def test_bars_are_right_whatever_was_in_a_place_before() -> None:
+    """Pictures of two sizes, frames that somebody else wrote, and writers one after the other."""
+    rng, layout = np.random.default_rng(4), RingLayout(16, 16)
+    made = create_ring("bars", layout)
+    out, expected = np.empty((2, 16, 16, 3), np.uint8)
+    with RingReader(made) as reader:
+        for _ in range(4):
+            with RingWriter(made, []) as writer:
+                for step in rng.integers(0, 4, 60):
+                    if step == 0:
+                        writer.start()[:] = 99
+                        writer.publish(1, 1, BOX)
+                        continue
+                    width, height = ((32, 20), (32, 20), (20, 32))[step - 1]
+                    box, image = (
+                        fit_letterbox(width, height, 16, 16),
+                        rng.integers(0, 255, (height, width, 3), np.uint8),
+                    )
+                    writer.fill(image, box)
+                    writer.publish(1, 1, box)
+                    apply_letterbox(image, box, expected)
+                    assert reader.read_newest(out) is not None and np.array_equal(out, expected)
+    os.close(made)
 
 
 def test_a_frame_that_is_being_written_is_not_there_yet(ends: tuple[RingWriter, RingReader]) -> None:
