@@ -137,6 +137,7 @@ def make(subject: Subject, form: str, plan: Path, batch: int = 1) -> Made:
         return Made(plan, outcome, seconds, words)
     made = _make(subject, form, plan, batch)
     if store is not None:
+        store.parent.mkdir(parents=True, exist_ok=True)
         store.write_bytes(pickle.dumps((plan.read_bytes(), made.outcome, made.seconds, made.words)))
     return made
 
