@@ -72,11 +72,27 @@ def apply_letterbox(image: Image, box: Letterbox, out: Image, *, bars: bool = Tr
     if image.shape == inner.shape:
         np.copyto(inner, image)
         return
-    how = cv2.INTER_AREA if box.scale < 0.5 else cv2.INTER_LINEAR
+    image = _halved(image, inner_width, inner_height)
+    how = cv2.INTER_AREA if image.shape[1] > 2 * inner_width or image.shape[0] > 2 * inner_height else cv2.INTER_LINEAR
     if inner.strides[1:] == (3, 1):  # OpenCV writes in place into rows of packed pixels only
         cv2.resize(image, (inner_width, inner_height), dst=inner, interpolation=how)
     else:
         np.copyto(inner, cv2.resize(image, (inner_width, inner_height), interpolation=how))
+
+
+def _halved(image: Image, width: int, height: int) -> Image:
+    """As often as it stays larger than `width` x `height` and has even sides, so that every pixel counts.
+
+    OpenCV averages two by two pixels with vector instructions, others (INTER_AREA) at a third to an eighth of that
+    speed; INTER_LINEAR looks at two pixels each way, and would pass over the rest.
+    """
+    import cv2
+
+    rows, columns = image.shape[:2]
+    while rows > 2 * height and columns > 2 * width and not (rows % 2 or columns % 2):
+        rows, columns = rows // 2, columns // 2
+        image = np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
 
 
 def map_to_source(boxes: Boxes, box: Letterbox) -> Boxes:
