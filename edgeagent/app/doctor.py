@@ -11,16 +11,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from edgeagent.app.backends import choose_backend
 from edgeagent.app.doctor_board import check_board
 from edgeagent.app.doctor_broker import check_broker
 from edgeagent.app.doctor_cameras import check_cameras, find_cameras
-from edgeagent.app.doctor_children import LIMIT_S, probe_modules
+from edgeagent.app.doctor_children import LIMIT_S, Probe, probe_modules
 from edgeagent.app.doctor_facts import collect_machine, has_apt, hostname_of
 from edgeagent.app.doctor_files import NVPMODEL_CONF
 from edgeagent.app.doctor_helper import check_helper
 from edgeagent.app.doctor_machine import check_machine
-from edgeagent.app.doctor_modules import System, check_modules
+from edgeagent.app.doctor_modules import System, check_modules, dla_answer
+from edgeagent.app.doctor_placement import Places, check_placement
 from edgeagent.app.doctor_power import check_power
 from edgeagent.app.doctor_report import Check, exit_code, ok, problem, render_json, render_text
 from edgeagent.board.evidence import read_identity, under
@@ -28,10 +31,11 @@ from edgeagent.board.identity import Identity
 from edgeagent.config.effective import device_slug
 from edgeagent.config.files import load_config
 from edgeagent.config.schema import Config
-from edgeagent.errors import ConfigError, OperatorError
+from edgeagent.errors import ConfigError, EngineError, OperatorError
 
 DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 _ROOT = Path("/")
+_NO_TENSORRT = 'engines.backend is "tensorrt", and the board has none'
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,10 @@ def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
     unreadable = machine.unreadable.get(NVPMODEL_CONF, "")
     yield from check_power(identity, machine.power, unreadable, has_apt=machine.has_apt)
     yield _python(root)
+    probes = probe_modules(limit_s)
     yield from check_modules(
         identity,
-        probe_modules(limit_s),
+        probes,
         machine.user,
         jtop_socket=machine.jtop_socket,
         same_machine=identity.same_machine,
@@ -80,6 +85,7 @@ def _checks(root: Path, config_path: Path, limit_s: float) -> Iterator[Check]:
     )
     yield from check_machine(identity, machine, config.device.id or device_slug(machine.hostname))
     yield from check_cameras(config, find_cameras(root, config))
+    yield from check_placement(config, _places(identity, probes["tensorrt"], config.engines.backend))
     yield settings.check
     if root == _ROOT:
         yield from check_broker(config.mqtt)
@@ -104,6 +110,22 @@ def _python(root: Path) -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     note = "" if root == _ROOT else f"; modules and clock are this machine's, not those of {root}"
     return ok("python", f"{version} ({sys.executable}){note}")
+
+
+def _places(identity: Identity, tensorrt: Probe, backend: Literal["auto", "tensorrt", "onnxruntime"]) -> Places:
+    """On this machine as the agent chooses; under another root by the board's own TensorRT, and told where an agent
+    that is started here would have none."""
+    dla = dla_answer(identity, tensorrt, same_machine=identity.same_machine)
+    if identity.same_machine:
+        try:
+            return Places(choose_backend(backend), dla)
+        except EngineError as error:
+            return Places("onnxruntime", dla, missing=error.message)
+    if not identity.tensorrt or backend == "onnxruntime":
+        return Places("onnxruntime", dla, missing=_NO_TENSORRT if backend == "tensorrt" else "")
+    lacks = choose_backend("auto") == "onnxruntime"
+    note = "; so on the board, but an agent that runs on this machine has no TensorRT and computes on the CPU"
+    return Places("tensorrt", dla, note=note if lacks else "")
 
 
 def _settings(path: Path, hostname: str) -> _Settings:

@@ -10,7 +10,7 @@ from typing import Literal
 from edgeagent.app.doctor_children import BINDINGS, Probe
 from edgeagent.app.doctor_facts import User
 from edgeagent.app.doctor_report import Check, ok, problem, warning
-from edgeagent.board.dla import DlaProbe, dla_contradiction, with_probe
+from edgeagent.board.dla import DlaAnswer, DlaProbe, dla_contradiction, with_probe
 from edgeagent.board.identity import Identity
 
 System = Literal["jetson", "debian", "other"]
@@ -142,15 +142,19 @@ def _built_for(identity: Identity) -> str:
     return next((name.removeprefix("tensorrt-cu") for name in names), "")
 
 
+def dla_answer(identity: Identity, probe: Probe, *, same_machine: bool) -> DlaAnswer:
+    """What is to be gone by: `probe` is this machine's TensorRT, which knows nothing of a board under another root."""
+    cores = probe.facts.get("num_dla_cores")
+    return with_probe(identity.dla, DlaProbe(cores)) if same_machine and isinstance(cores, int) else identity.dla
+
+
 def _dla(identity: Identity, probe: Probe) -> Check:
     """No DLA is no fault. A number that TensorRT does not confirm is worth a line."""
-    declared, cores = identity.dla, probe.facts.get("num_dla_cores")
-    if not isinstance(cores, int):
+    declared, answer = identity.dla, dla_answer(identity, probe, same_machine=True)
+    if answer.probed is None:
         return ok("DLA", f"{declared.answer}: {declared.reason}{_unprobed(probe)}", answer=declared.answer)
-    asked = DlaProbe(cores)
-    answer = with_probe(declared, asked)
-    facts = {"answer": answer.answer, "num_dla_cores": cores, "declared": declared.cores}
-    if doubt := dla_contradiction(declared, asked):
+    facts = {"answer": answer.answer, "num_dla_cores": answer.probed, "declared": declared.cores}
+    if doubt := dla_contradiction(declared, DlaProbe(answer.probed)):
         mend = "engines for the DLA follow what TensorRT reports; is this the JetPack that the module was flashed with?"
         return warning("DLA", f"{answer.answer}: {doubt}; expected: {declared.answer}", mend, **facts)
     return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)
