@@ -127,7 +127,7 @@ def command_board(options: argparse.Namespace) -> int:
 def command_doctor(options: argparse.Namespace) -> int:
     from edgeagent.app.doctor import run_doctor
 
-    code, text = run_doctor(options.root, options.json, options.config or DEVICE_CONFIG)
+    code, text = run_doctor(options.root, options.json, options.config)
     print(text)
     return code
 

@@ -102,22 +102,21 @@ def _inference(identity: Identity) -> Check:
 
 
 def _tensorrt(identity: Identity, probe: Probe, system: System, same_machine: bool, is_jetson: bool) -> Check:
-    if probe.missing and not identity.tensorrt:
-        text = f"not installed: {_ON_THE_CPU}"
-        if is_jetson and same_machine:
-            return warning("tensorrt", text, _TENSORRT_SOURCES[system])
-        return ok("tensorrt", text)
-    if probe.missing:
-        built_for = _built_for(identity)
-        installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
-        if not same_machine:
-            return ok("tensorrt", f"the board has {installed} and this Python has none")
-        return warning(
-            "tensorrt", f"{installed} is installed, this Python cannot import it: {_ON_THE_CPU}", _SEEN_BY_PYTHON
-        )
-    if probe.error and not probe.text("version"):
+    if probe.error and not probe.missing and not probe.text("version"):
         return warning("tensorrt", f"does not work: {probe.error}", _TENSORRT_MENDS[system])
-    return _working_tensorrt(identity, probe)
+    if not same_machine and identity.tensorrt:
+        has = probe.text("version") or "none"
+        return ok("tensorrt", f"the board has {identity.tensorrt} and this Python has {has}", version=has)
+    if not probe.missing:
+        return _working_tensorrt(identity, probe)
+    if not identity.tensorrt:
+        text = f"not installed: {_ON_THE_CPU}"
+        source = _TENSORRT_SOURCES[system]
+        return warning("tensorrt", text, source) if is_jetson and same_machine else ok("tensorrt", text)
+    built_for = _built_for(identity)
+    installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
+    text = f"{installed} is installed, this Python cannot import it: {_ON_THE_CPU}"
+    return warning("tensorrt", text, _SEEN_BY_PYTHON)
 
 
 def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
