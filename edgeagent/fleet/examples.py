@@ -81,6 +81,7 @@ def _states() -> dict[str, Message]:
             backend="tensorrt",
             quantisation="calibrator",
             placement="gpu",
+            accelerator="gpu",
             form_reason="instead of INT8 on a DLA, calibrated",
             steps=("INT8 on a DLA, calibrated: dla refused; goes on with INT8 on the GPU, calibrated",),
             serving="9c03d27fa81b",

@@ -211,6 +211,7 @@ class SimulatedDevice:
                 "phase": "choosing tactics" if state == "building" else "",
                 "precision": "int8",
                 "backend": "tensorrt",
+                "accelerator": "gpu" if state == "ready" else None,
             }
             self._keep(topic, EngineState.model_validate(values))
 

@@ -9,6 +9,7 @@ from console_kit import NOW_S, Reader, alarm, engine, example_book, status, topi
 from rich.console import Console
 
 from edgeagent.console.lines import fit
+from edgeagent.console.plain import facts
 from edgeagent.console.screen import Scene, draw
 from edgeagent.console.view import View, pick, total
 
@@ -62,6 +63,18 @@ def test_detail_of_the_device_under_the_cursor() -> None:
         "alarm overheating",
     ):
         assert part in text
+
+
+def test_detail_tells_where_an_engine_runs() -> None:
+    reader = Reader()
+    at_work = engine("ready", "plates").model_copy(update={"accelerator": "dla1"})
+    reader.take(topics().engine("plates"), at_work)
+    reader.take(topics().engine("people"), engine("ready"))
+    text = "\n".join(line.rstrip(" │|") for line in shown(reader, View(detail=True)))
+    assert "plates: engine ready on dla1" in text
+    assert "people: engine ready\n" in text
+    (row,) = (facts(device, NOW_S) for device in reader.book.devices.values())
+    assert row["engines"]["plates"]["accelerator"] == "dla1"
 
 
 def test_more_than_the_detail_has_room_for() -> None:
