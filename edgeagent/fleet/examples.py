@@ -150,7 +150,7 @@ def _info() -> Info:
         module=Module(
             name="Jetson Orin Nano 8GB",
             id="p3767-0003",
-            soc="tegra234",
+            soc="t234",
             compute_capability="8.7",
             dla_cores=0,
             dla="no",

@@ -35,7 +35,7 @@ class Module(Part):
 
     name: str = Field(description="Name for people, such as Jetson Orin Nano 8GB")
     id: str = Field(description="Module number, such as p3767-0003; empty when it has none")
-    soc: str = Field(description="System on chip, such as tegra234")
+    soc: str = Field(description="System on chip, such as t234; empty when it is not known, and on a PC")
     compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 8.7")
     dla_cores: Count | None = Field(default=None, description="Deep learning accelerators; absent when not known")
     dla: Literal["yes", "no", "unknown"] = Field(default="unknown", description="Can a network be placed on them here?")
