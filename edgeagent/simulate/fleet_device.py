@@ -175,7 +175,7 @@ class SimulatedDevice:
         self._report(self._settings.first())
         self._engines(self._build_percent(self.now_s))
         if who.kind == "hot":
-            self._alarm("overheating", "1.4 C below throttling; builds wait")
+            self._alarm("hot", "the board is less than 8 C below throttling")
 
     def _info(self) -> Info:
         who = self.who

@@ -36,7 +36,7 @@ def test_a_row_has_everything() -> None:
     assert lines[1].split()[:2] == ["device▼", "state"]
     row = " ".join(lines[2].split())
     assert row == (
-        "plant-2/gate-07 degraded 0 s 62 11.4 24.8 building 42% overheating v8 rejected Orin Nano 8GB 0.1.0 "
+        "plant-2/gate-07 degraded 0 s 62 11.4 24.8 building 42% hot v8 rejected Orin Nano 8GB 0.1.0 "
         "camera/yard: no frames for 12 s"
     )
 
@@ -60,7 +60,7 @@ def test_detail_of_the_device_under_the_cursor() -> None:
     for part in (
         "Jetson Orin Nano 8GB, JetPack 6.2",
         "people: 24.8 fps, p95 45 ms, engine building 42% choosing",
-        "alarm overheating",
+        "alarm hot",
     ):
         assert part in text
 
