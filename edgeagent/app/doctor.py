@@ -35,11 +35,10 @@ from edgeagent.app.power import SYSTEM_SOCKET
 from edgeagent.board.evidence import read_identity, under
 from edgeagent.board.identity import Identity
 from edgeagent.config.effective import device_slug
-from edgeagent.config.files import load_config
+from edgeagent.config.files import DEVICE_CONFIG, load_config
 from edgeagent.config.schema import Config
 from edgeagent.errors import ConfigError, EngineError, OperatorError
 
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 _ROOT = Path("/")
 Wanted = Literal["auto", "tensorrt", "onnxruntime"]
 _NO_TENSORRT = 'engines.backend is "tensorrt", and the board has none'
@@ -159,9 +158,8 @@ def _settings(path: Path, hostname: str) -> _Settings:
     except ConfigError as error:
         return _Settings(None, problem("config", error.message, error.mend or f"edgeagent config check {path}"))
     except OSError as error:
-        return _Settings(
-            None, problem("config", f"{path}: {(error.strerror or str(error)).lower()}", "chmod or chown it")
-        )
+        mend = "sudo edgeagent doctor" if isinstance(error, PermissionError) else "see that it is an ordinary file"
+        return _Settings(None, problem("config", f"{path}: {(error.strerror or str(error)).lower()}", mend))
 
 
 def _helper(root: Path, home: Path, identity: Identity, config: Config) -> Check:
