@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 
@@ -49,19 +50,28 @@ def _run(options: argparse.Namespace) -> None:
     try:
         sys.exit(command(options))
     except EdgeAgentError as error:
-        code = error.bracket if _is_engine(options) else ""
-        for line in _lines_of(error):
-            sys.stderr.write(f"edgeagent: {line}{code}\n")
-        if _is_engine(options) and options.json:
-            print(json.dumps({"ok": False, "error": error.facts_for_json()}, indent=1))  # noqa: T201
-        sys.exit(2 if isinstance(error, OperatorError) else 1)
+        _refuse(options, error)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()  # the reader of our output has gone: `edgeagent config schema | head`
             sys.exit(1)
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"edgeagent: {where}{(error.strerror or str(error)).lower()}\n")
-        sys.exit(1)
+        _refuse(options, _of_the_system(error))
+
+
+def _refuse(options: argparse.Namespace, error: EdgeAgentError) -> None:
+    code = error.bracket if _is_engine(options) else ""
+    for line in _lines_of(error):
+        sys.stderr.write(f"edgeagent: {line}{code}\n")
+    if _is_engine(options) and options.json:
+        print(json.dumps({"ok": False, "error": error.facts_for_json()}, indent=1))  # noqa: T201
+    sys.exit(2 if isinstance(error, OperatorError) else 1)
+
+
+def _of_the_system(error: OSError) -> EdgeAgentError:
+    """What nobody below has put into words. Most often it is a directory of the service's that is closed to others."""
+    where = f"{error.filename}: " if error.filename else ""
+    mend = "use sudo" if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
+    return EdgeAgentError(f"{where}{(error.strerror or str(error)).lower()}", mend=mend)
 
 
 def _is_engine(options: argparse.Namespace) -> bool:

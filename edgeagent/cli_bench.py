@@ -122,9 +122,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _state_dir(options: argparse.Namespace) -> Path:
-    from edgeagent.config.files import load_config
+    from edgeagent.config.files import config_file, load_config
 
     if options.state is not None:
         return Path(options.state).absolute()
-    file = options.config or (commands.DEVICE_CONFIG if commands.DEVICE_CONFIG.is_file() else None)
+    file = config_file(options.config)
     return Path(load_config(file, {}, socket.gethostname()).config.device.state_dir)

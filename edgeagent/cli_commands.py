@@ -85,9 +85,9 @@ def command_config_check(options: argparse.Namespace) -> int:
 
 def command_config_show(options: argparse.Namespace) -> int:
     from edgeagent.config.commands import command_show
+    from edgeagent.config.files import config_file
 
-    file = options.file or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
-    return _print(command_show(file, socket.gethostname(), options.json), options.json)
+    return _print(command_show(config_file(options.file), socket.gethostname(), options.json), options.json)
 
 
 def command_config_schema(options: argparse.Namespace) -> int:
@@ -127,7 +127,7 @@ def command_board(options: argparse.Namespace) -> int:
 def command_doctor(options: argparse.Namespace) -> int:
     from edgeagent.app.doctor import run_doctor
 
-    code, text = run_doctor(options.root, options.json, options.config or DEVICE_CONFIG)
+    code, text = run_doctor(options.root, options.json, options.config)
     print(text)
     return code
 

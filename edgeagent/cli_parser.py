@@ -137,8 +137,10 @@ def _add_board(every: Every) -> None:
 def _add_doctor(every: Every) -> None:
     doctor = every.add_parser("doctor", help="what is ready on this device, what is not, and how to mend it")
     doctor.add_argument("--json", action="store_true")
-    doctor.add_argument("--root", type=Path, default=Path("/"), metavar="DIR", help="where the board's files lie")
-    doctor.add_argument("--config", type=Path, metavar="FILE", help=f"default: {commands.DEVICE_CONFIG}")
+    doctor.add_argument(
+        "--root", type=Path, metavar="DIR", help="where the board's files lie (default: as the config says)"
+    )
+    doctor.add_argument("--config", type=Path, metavar="FILE", help=f"default: {commands.DEVICE_CONFIG} of that root")
     doctor.set_defaults(command=commands.command_doctor)
 
 

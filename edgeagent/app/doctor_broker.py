@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 from edgeagent.app.doctor_report import Check, ok, problem, warning
 from edgeagent.config.mqtt_table import MqttSettings
@@ -28,6 +29,12 @@ def check_broker(mqtt: MqttSettings) -> Iterator[Check]:
         yield from _exposed({key: path for key, path in named.items() if key in _SECRET})
     if mqtt.password_file is not None:
         yield from _in_the_clear(mqtt)
+
+
+def broker_elsewhere(mqtt: MqttSettings, home: Path) -> Iterator[Check]:
+    """Where the board is at home elsewhere, its files are for that device's users to read, and not for ours."""
+    if named := [key for key in KEYS if getattr(mqtt, key) is not None]:
+        yield ok(NAME, f"{', '.join(named)}: not looked at, they belong to the device under {home}")
 
 
 def _files(mqtt: MqttSettings, named: dict[str, str]) -> Check:

@@ -19,6 +19,7 @@ from pathlib import Path
 from edgeagent.app.doctor_files import NVPMODEL_CONF, unreadable_files, why_unreadable
 from edgeagent.board.evidence import under
 from edgeagent.board.files import read_bytes
+from edgeagent.board.jtop_child import SOCKET as JTOP_SOCKET
 from edgeagent.board.parse import parse_text
 from edgeagent.power.memory import MEMORY_FILE
 from edgeagent.power.state import noted_mode
@@ -27,6 +28,7 @@ SERVICE_USER = "edgeagent"
 _DEVICES = ("nvmap", "nvhost-*", "nvgpu/igpu0/*", "nvidia0", "nvidiactl", "dri/renderD*", "video*")
 _MOST_DEVICES = 128
 _CONF_LIMIT = 1024 * 1024
+_SYNCHRONISED = "/run/systemd/timesync/synchronized"
 _STA_UNSYNC = 0x40
 _TIME_ERROR = 5
 
@@ -68,11 +70,12 @@ class DiskFacts:
 
 @dataclass(frozen=True)
 class ClockFacts:
-    """`synchronised` is None where the kernel does not tell."""
+    """`synchronised` is None where the kernel does not tell; `of_host`: we are in a container, which has no own one."""
 
     year: int
     synchronised: bool | None
     by_timesyncd: bool
+    of_host: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,17 @@ class MachineFacts:
     has_apt: bool = True
 
 
-def collect_machine(root: Path, state_dir: str) -> MachineFacts:
+def collect_machine(root: Path, state_dir: Path, hostname: str, *, contained: bool = False) -> MachineFacts:
+    """The board's files are those under `root`; user, clock and jtop's service are this machine's. `state_dir` is taken
+    as it is. `contained`: this process runs in a container."""
     user = judged_user()
     return MachineFacts(
         user=user,
         devices=_devices(root, user),
-        disk=disk_facts(under(root, state_dir)),
-        clock=_clock(root),
-        hostname=hostname_of(root),
-        jtop_socket=_is_there(under(root, "/run/jtop.sock")),
+        disk=disk_facts(state_dir),
+        clock=_clock(contained),
+        hostname=hostname,
+        jtop_socket=_is_there(Path(JTOP_SOCKET)),
         power=_power_files(root, state_dir),
         unreadable=unreadable_files(root),
         has_apt=has_apt(root),
@@ -129,9 +134,9 @@ def has_apt(root: Path) -> bool:
     return _is_there(under(root, "/var/lib/dpkg/status"))
 
 
-def _power_files(root: Path, state_dir: str) -> PowerFiles:
+def _power_files(root: Path, state_dir: Path) -> PowerFiles:
     """The memory is read as it lies: loading it as the agent does would put a damaged one aside."""
-    memory = under(root, state_dir) / MEMORY_FILE
+    memory = state_dir / MEMORY_FILE
     return PowerFiles(
         conf=read_bytes(under(root, NVPMODEL_CONF), _CONF_LIMIT),
         memory=read_bytes(memory),
@@ -248,9 +253,8 @@ class _Timex(ctypes.Structure):
     )
 
 
-def _clock(root: Path) -> ClockFacts:
-    by_timesyncd = _is_there(under(root, "/run/systemd/timesync/synchronized"))
-    return ClockFacts(time.gmtime().tm_year, _kernel_synchronised(), by_timesyncd)
+def _clock(of_host: bool) -> ClockFacts:
+    return ClockFacts(time.gmtime().tm_year, _kernel_synchronised(), _is_there(Path(_SYNCHRONISED)), of_host)
 
 
 def _kernel_synchronised() -> bool | None:

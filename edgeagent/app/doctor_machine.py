@@ -35,7 +35,7 @@ def check_machine(identity: Identity, facts: MachineFacts, device_id: str | None
     yield ok("user", f"{facts.user.name}, in the groups {', '.join(sorted(facts.user.groups))}")
     yield from _devices(identity, facts.devices, facts.user)
     yield _disk(facts.disk)
-    yield _clock(facts.clock, identity.container)
+    yield _clock(facts.clock)
     yield _device_id(identity, device_id, facts.hostname)
 
 
@@ -106,9 +106,9 @@ def _disk(disk: DiskFacts | None) -> Check:
     return ok("disk", text, free_bytes=disk.free_bytes)
 
 
-def _clock(clock: ClockFacts, container: str) -> Check:
+def _clock(clock: ClockFacts) -> Check:
     mend = "timedatectl set-ntp true, or name a time server in /etc/systemd/timesyncd.conf"
-    if container:
+    if clock.of_host:
         mend = "mend it on the host: a container has the host's clock"
     if clock.year < FIRST_YEAR:
         return problem("clock", f"it is {clock.year} here: TLS refuses every certificate", mend, year=clock.year)

@@ -10,7 +10,7 @@ from typing import Literal
 from edgeagent.app.doctor_children import BINDINGS, Probe
 from edgeagent.app.doctor_facts import User
 from edgeagent.app.doctor_report import Check, ok, problem, warning
-from edgeagent.board.dla import DlaProbe, dla_contradiction, with_probe
+from edgeagent.board.dla import DlaAnswer, DlaProbe, dla_contradiction, with_probe
 from edgeagent.board.identity import Identity
 
 System = Literal["jetson", "debian", "other"]
@@ -102,22 +102,21 @@ def _inference(identity: Identity) -> Check:
 
 
 def _tensorrt(identity: Identity, probe: Probe, system: System, same_machine: bool, is_jetson: bool) -> Check:
-    if probe.missing and not identity.tensorrt:
-        text = f"not installed: {_ON_THE_CPU}"
-        if is_jetson and same_machine:
-            return warning("tensorrt", text, _TENSORRT_SOURCES[system])
-        return ok("tensorrt", text)
-    if probe.missing:
-        built_for = _built_for(identity)
-        installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
-        if not same_machine:
-            return ok("tensorrt", f"the board has {installed} and this Python has none")
-        return warning(
-            "tensorrt", f"{installed} is installed, this Python cannot import it: {_ON_THE_CPU}", _SEEN_BY_PYTHON
-        )
-    if probe.error and not probe.text("version"):
+    if probe.error and not probe.missing and not probe.text("version"):
         return warning("tensorrt", f"does not work: {probe.error}", _TENSORRT_MENDS[system])
-    return _working_tensorrt(identity, probe)
+    if not same_machine and identity.tensorrt:
+        has = probe.text("version") or "none"
+        return ok("tensorrt", f"the board has {identity.tensorrt} and this Python has {has}", version=has)
+    if not probe.missing:
+        return _working_tensorrt(identity, probe)
+    if not identity.tensorrt:
+        text = f"not installed: {_ON_THE_CPU}"
+        source = _TENSORRT_SOURCES[system]
+        return warning("tensorrt", text, source) if is_jetson and same_machine else ok("tensorrt", text)
+    built_for = _built_for(identity)
+    installed = identity.tensorrt + (f", built for CUDA {built_for}," if built_for else "")
+    text = f"{installed} is installed, this Python cannot import it: {_ON_THE_CPU}"
+    return warning("tensorrt", text, _SEEN_BY_PYTHON)
 
 
 def _working_tensorrt(identity: Identity, probe: Probe) -> Check:
@@ -142,15 +141,19 @@ def _built_for(identity: Identity) -> str:
     return next((name.removeprefix("tensorrt-cu") for name in names), "")
 
 
+def dla_answer(identity: Identity, probe: Probe, *, same_machine: bool) -> DlaAnswer:
+    """What is to be gone by: `probe` is this machine's TensorRT, which knows nothing of a board under another root."""
+    cores = probe.facts.get("num_dla_cores")
+    return with_probe(identity.dla, DlaProbe(cores)) if same_machine and isinstance(cores, int) else identity.dla
+
+
 def _dla(identity: Identity, probe: Probe) -> Check:
     """No DLA is no fault. A number that TensorRT does not confirm is worth a line."""
-    declared, cores = identity.dla, probe.facts.get("num_dla_cores")
-    if not isinstance(cores, int):
+    declared, answer = identity.dla, dla_answer(identity, probe, same_machine=True)
+    if answer.probed is None:
         return ok("DLA", f"{declared.answer}: {declared.reason}{_unprobed(probe)}", answer=declared.answer)
-    asked = DlaProbe(cores)
-    answer = with_probe(declared, asked)
-    facts = {"answer": answer.answer, "num_dla_cores": cores, "declared": declared.cores}
-    if doubt := dla_contradiction(declared, asked):
+    facts = {"answer": answer.answer, "num_dla_cores": answer.probed, "declared": declared.cores}
+    if doubt := dla_contradiction(declared, DlaProbe(answer.probed)):
         mend = "engines for the DLA follow what TensorRT reports; is this the JetPack that the module was flashed with?"
         return warning("DLA", f"{answer.answer}: {doubt}; expected: {declared.answer}", mend, **facts)
     return ok("DLA", f"{answer.answer}: {answer.reason}", **facts)

@@ -38,7 +38,7 @@ from edgeagent.board.identity import Identity
 from edgeagent.board.telemetry import BoardReader
 from edgeagent.camera.spec import SourceSpec, parse_source
 from edgeagent.clock import Clock, SystemClock
-from edgeagent.config.files import load_config
+from edgeagent.config.files import config_file, load_config
 from edgeagent.config.schema import Config
 from edgeagent.engine.bundle import ModelBundle, load_bundle
 from edgeagent.engine.registry.layout import digest_in
@@ -47,7 +47,6 @@ from edgeagent.errors import EngineError, ModelError, OperatorError
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
 
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 CAMERA, PIPELINE = "camera", "command-line"
 SAMPLE_EVERY_S = 2.0
 STOPPED = 128  # plus the signal
@@ -111,7 +110,7 @@ def _asked(options: argparse.Namespace) -> Asked:
         overrides["device"]["state_dir"] = str(options.state.absolute())
     if options.root is not None:
         overrides["device"]["board_root"] = str(options.root.absolute())
-    file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    file = config_file(options.config)
     config = load_config(file, {name: table for name, table in overrides.items() if table}, socket.gethostname()).config
     images = str(options.images.absolute()) if options.images else config.engines.calibration_images
     source = parse_source(options.source) if options.source else None

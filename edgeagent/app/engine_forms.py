@@ -43,6 +43,7 @@ def ground_for(site: Site, bundle: ModelBundle) -> Ground:
         tensorrt=site.tensorrt,
         dla=site.dla.answer,
         dla_reason=site.dla.reason,
+        dla_cores=site.dla.cores,
         own_qdq=mentions_qdq(bundle.onnx_path),
     )
 

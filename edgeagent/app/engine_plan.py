@@ -13,13 +13,11 @@ from edgeagent.app.plan_screen import PlanReport, plan_json, plan_text
 from edgeagent.app.plan_target import PlanTarget, choose_target
 from edgeagent.board.evidence import read_identity
 from edgeagent.config.engine_tables import EngineSettings
-from edgeagent.config.files import load_config
+from edgeagent.config.files import config_file, load_config
 from edgeagent.config.schema import Config
 from edgeagent.engine.dla.budget import judge_placement
 from edgeagent.engine.dla.plan import Plan, placed_layers, plan_network
 from edgeagent.errors import EngineError, OperatorError
-
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 
 
 def run_plan(options: argparse.Namespace) -> int:
@@ -84,7 +82,7 @@ def _refusal(plan: Plan, target: PlanTarget, settings: EngineSettings) -> Engine
 
 def _config(options: argparse.Namespace) -> Config:
     """The budget and the batch are the config's, where there is one."""
-    file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+    file = config_file(options.config)
     overrides = {} if options.max_batch is None else {"engines": {"max_batch": options.max_batch}}
     return load_config(file, overrides, socket.gethostname()).config
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgeagent.app.transfer_screen import TransferScreen
 from edgeagent.clock import SystemClock
-from edgeagent.config.files import load_config
+from edgeagent.config.files import config_file, load_config
 from edgeagent.config.kinds import PublicKey, RegistryUrl
 from edgeagent.config.schema import Config
 from edgeagent.engine.registry.errors import RegistryDataError, RegistrySetupError
@@ -33,7 +33,6 @@ from edgeagent.engine.registry.watch import Limits
 from edgeagent.engine.store import EngineStore
 from edgeagent.errors import EdgeAgentError, OperatorError, StoreError
 
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 MAX_DAYS = 36_500
 Facts = dict[str, Any]
 WORDS = {"put": "put into", "replaced": "replaced in", "there": "is already in", "fetched": "fetched from"}
@@ -66,7 +65,7 @@ class Transfer:
     """One push or pull of everything that was named."""
 
     def __init__(self, action: str, options: argparse.Namespace) -> None:
-        file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+        file = config_file(options.config)
         self._action = action
         self._options = options
         self._config: Config = load_config(file, {}, socket.gethostname()).config

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from edgeagent.app.engine_store_words import MB, SHORT, Shelved, render_list, render_prune, render_show
 from edgeagent.clock import SystemClock
-from edgeagent.config.files import load_config
+from edgeagent.config.files import config_file, load_config
 from edgeagent.config.schema import Config
 from edgeagent.engine.entry import MANIFEST, MAX_MANIFEST_BYTES, NotWhole, OtherRelease, read_manifest, verified
 from edgeagent.engine.explain import explain_difference
@@ -32,7 +32,6 @@ from edgeagent.engine.registry.signing import verify_signature
 from edgeagent.engine.store import EngineStore, store_error
 from edgeagent.errors import EdgeAgentError, OperatorError, StoreError
 
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 KEY_LENGTH = 32
 Facts = dict[str, Any]
 
@@ -58,7 +57,7 @@ class StoreCommand:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        file = options.config or (DEVICE_CONFIG if DEVICE_CONFIG.is_file() else None)
+        file = config_file(options.config)
         self._config: Config = load_config(file, {}, socket.gethostname()).config
         state = (options.state or Path(self._config.device.state_dir)).absolute()
         if not state.is_dir():

@@ -147,7 +147,7 @@ class Line:
         self._tasks = tasks
         self.cameras.on_change = self._tell_info
         self.cameras.on_argus_trouble = self.argus.ask
-        self.infer.news.loaded = lambda served: self._begin_when_ready(served.camera)
+        self.infer.news.loaded = self._loaded
         self.infer.news.gpu_lost = self.on_gpu_lost
         self.infer.news.idle = self.ground.governor.streams.forget
         self.cameras.start(tasks)
@@ -249,6 +249,10 @@ class Line:
         if self._tasks is not None and self.config.registry.publish:
             self._tasks.start_soon(publish_engine, key, self.config, self.ground.publisher)
 
+    def _loaded(self, served: Served) -> None:
+        self._tell_place(served)
+        self._begin_when_ready(served.camera)
+
     def _begin_when_ready(self, camera: Camera) -> None:
         """When every pipeline of a camera that will be served is served, a file played once may begin."""
         waiting = [s for s in self.served if s.camera is camera and not s.given_up]
@@ -257,6 +261,9 @@ class Line:
 
     # telling
 
+    def _tell_place(self, served: Served) -> None:
+        self.ground.publisher.runs_at(served.name, None if served.running is None else served.serves_at)
+
     def _tell_info(self) -> None:
         self.on_info()
 
@@ -264,6 +271,8 @@ class Line:
         """Once a second."""
         publisher = self.ground.publisher
         self.infer.measure()
+        for served in self.served:
+            self._tell_place(served)
         for camera in self.cameras.by_name.values():
             publisher.camera(camera.name, camera.measure())
             if camera.told_end():

@@ -78,6 +78,7 @@ class Publisher:
         self._state: StatusWord = "init"
         self._doubted: set[str] = set()
         self._quiet: set[str] = set()
+        self._runs_at: dict[str, str | None] = {}
         self.results = 0
         self.on_summary: Callable[[str, Mapping[str, object]], None] = lambda pipeline, values: None
         self._listeners: list[tuple[Listener, Callable[[], None]]] = []
@@ -100,7 +101,16 @@ class Publisher:
 
     def engine(self, pipeline: str, **values: object) -> None:
         topic = self._topics.engine(pipeline)
-        self._keep(topic, EngineState.model_validate({**self._stamp.header(topic), "pipeline": pipeline, **values}))
+        always = {**self._stamp.header(topic), "pipeline": pipeline, "accelerator": self._runs_at.get(pipeline)}
+        self._keep(topic, EngineState.model_validate({**values, **always}))
+
+    def runs_at(self, pipeline: str, accelerator: str | None) -> None:
+        """What computes the pipeline's results, None while nothing does. Where that is news, the state of its engine is
+        said again."""
+        if self._runs_at.get(pipeline) != accelerator:
+            self._runs_at[pipeline] = accelerator
+            if (told := self.engine_told(pipeline)) is not None:
+                self.engine(pipeline, **told)
 
     def shedding(self, pipeline: str, **values: object) -> None:
         topic = self._topics.shedding(pipeline)
@@ -298,6 +308,7 @@ class Publisher:
 
     def forget_pipeline(self, pipeline: str) -> None:
         """A pipeline that is no more: what the broker keeps of it is taken away."""
+        self._runs_at.pop(pipeline, None)
         for component in (f"engine/{pipeline}", f"pipeline/{pipeline}"):
             self.forget(component)
         for topic in (self._topics.engine(pipeline), self._topics.shedding(pipeline)):

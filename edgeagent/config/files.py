@@ -21,10 +21,25 @@ from edgeagent.config.effective import Loaded, compose, host_layer
 from edgeagent.config.layers import Layer, too_deep
 from edgeagent.errors import ConfigError
 
-__all__ = ["MAX_BYTES", "Loaded", "load_config", "read_toml"]
+__all__ = ["DEVICE_CONFIG", "MAX_BYTES", "Loaded", "config_file", "load_config", "read_toml"]
 
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
 MAX_BYTES = 1024 * 1024
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def config_file(named: Path | None, usual: Path = DEVICE_CONFIG) -> Path | None:
+    """The file that was named, else the one at its usual place, None where nothing is there. Raises ConfigError where
+    this user may not know: the defaults would be another device's."""
+    if named is not None:
+        return named
+    try:
+        usual.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise _closed(usual) from error
+    return usual
 
 
 def load_config(path: Path | str | None, overrides: Mapping[str, Any], hostname: str) -> Loaded:
@@ -66,9 +81,7 @@ def _read_bytes(path: Path) -> bytes:
             f"{path} does not exist", mend="`edgeagent config template` prints one to start from"
         ) from error
     except PermissionError as error:
-        raise ConfigError(
-            f"{path} may not be read by this user", mend="use sudo, or let the group edgeagent read it"
-        ) from error
+        raise _closed(path) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{str(path)!r} cannot be read: {reason}", mend="name a TOML file") from error
@@ -77,6 +90,10 @@ def _read_bytes(path: Path) -> bytes:
             f"{path} is larger than {MAX_BYTES} bytes", mend="a config is a few kilobytes; name another file"
         )
     return raw
+
+
+def _closed(path: Path) -> ConfigError:
+    return ConfigError(f"{path} may not be read by this user", mend="use sudo, or let the group edgeagent read it")
 
 
 def _decoded(raw: bytes, path: Path | str) -> str:

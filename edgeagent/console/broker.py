@@ -97,7 +97,8 @@ def _file(environment: Mapping[str, str]) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
-        raise OperatorError(f"{path} cannot be read: {error}", mend="mend it, or take it away") from error
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise OperatorError(f"{path} cannot be read: {reason}", mend="mend it, or take it away") from error
     wrong = [name for name, value in data.items() if name not in NAMES or not isinstance(value, str)]
     if wrong:
         raise OperatorError(f"{path}: {wrong[0]} is not a setting in text", mend=f"known here: {', '.join(NAMES)}")
@@ -107,9 +108,13 @@ def _file(environment: Mapping[str, str]) -> dict[str, str]:
 def _first_line(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        mend = "use sudo, or be its owner" if isinstance(error, PermissionError) else "check --password-file"
+        raise OperatorError(f"the password file {path} cannot be read: {reason}", mend=mend) from error
+    except (UnicodeDecodeError, IndexError) as error:
         raise OperatorError(
-            f"the password file {path} cannot be read or is empty", mend="write the password on its first line"
+            f"the password file {path} is empty or no text", mend="write the password on its first line"
         ) from error
 
 

@@ -93,7 +93,10 @@ def facts(device: Device, now_s: float) -> dict[str, object]:
         "power_w": _rounded(device.power_w(now_s)),
         "fps": _rounded(device.fps(now_s)),
         "pipelines": {f"{cam}/{pipe}": round(each.fps, 2) for (cam, pipe), each in sorted(device.summaries.items())},
-        "engines": {name: {"state": e.state, "percent": e.percent} for name, e in sorted(device.engines.items())},
+        "engines": {
+            name: {"state": e.state, "percent": e.percent, "accelerator": e.accelerator}
+            for name, e in sorted(device.engines.items())
+        },
         "alarms": {kind: {"severity": a.severity, "text": a.text} for kind, a in sorted(device.alarms.items())},
         "config": None if config is None else {"version": config.version, "state": config.state},
     }

@@ -199,6 +199,7 @@ def _pipeline_lines(device: Device, now_s: float) -> list[Text]:
     lines = []
     for name, engine in sorted(device.engines.items()):
         words = f"{name}: {_speed(device, name, now_s)}engine {engine.state}"
+        words += f" on {engine.accelerator}" if engine.accelerator and engine.state == "ready" else ""
         words += "" if engine.state == "ready" else f" {engine.percent:.0f}% {clip(engine.phase or engine.reason)}"
         lines.append(Text(words, no_wrap=True, overflow="ellipsis"))
     return lines

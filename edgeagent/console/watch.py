@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from edgeagent.console.broker import Address
@@ -23,6 +24,7 @@ from edgeagent.console.view import View, pick, total
 
 MOST_AT_ONCE: Final = 2000
 TICK_S: Final = 0.1
+RELEASES: Final = Path("/opt/edgeagent/releases")
 
 Say = Callable[[str], None]
 
@@ -60,9 +62,17 @@ def _can_draw() -> bool:
     if not (sys.stdout.isatty() and sys.stdin.isatty()):
         return False
     if importlib.util.find_spec("rich") is None:
-        sys.stderr.write("edgeagent: lines instead of a table (pip install 'edgeagent[demo]' brings rich)\n")
+        sys.stderr.write(f"edgeagent: lines instead of a table ({without_rich(Path(sys.prefix))})\n")
         return False
     return True
+
+
+def without_rich(environment: Path, releases: Path = RELEASES) -> str:
+    """What to do about it, by whose environment Python runs in: the installer's releases are never changed."""
+    if releases in environment.resolve().parents:
+        elsewhere = "from another machine, where pip install 'edgeagent[demo]' brings it"
+        return f"a device's release has no rich and is never changed: add --once, or watch {elsewhere}"
+    return "pip install 'edgeagent[demo]' brings rich"
 
 
 def read_mail(ear: FleetEar, book: FleetBook, now_s: float) -> int:

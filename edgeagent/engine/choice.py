@@ -40,12 +40,14 @@ class FormWish:
 
 @dataclass(frozen=True)
 class Ground:
-    """What the device has. `tensorrt` is (10, 3, 0), () where unknown; `own_qdq`: the model brings Q/DQ nodes."""
+    """What the device has. `tensorrt` is (10, 3, 0), () where unknown; `dla_cores` None where the number is not known;
+    `own_qdq`: the model brings Q/DQ nodes."""
 
     backend: Literal["tensorrt", "onnxruntime"]
     tensorrt: tuple[int, ...] = ()
     dla: Literal["yes", "no", "unknown"] = "unknown"
     dla_reason: str = ""
+    dla_cores: int | None = None
     own_qdq: bool = False
 
 
@@ -122,17 +124,28 @@ def _placements(wish: FormWish, ground: Ground) -> list[Candidate]:
     gpu, dla = _place("gpu"), _place("dla", CORES.get(wish.placement))
     if wish.placement == "gpu":
         return [gpu]
-    if ground.dla == "no":
+    if why := why_no_dla(wish.placement, ground):
         if wish.placement != "auto" and wish.dla_fallback == "refuse":
             raise EngineError(
-                f"placement is {wish.placement!r}: {ground.dla_reason}",
+                f"placement is {wish.placement!r}: {why}",
                 mend='set placement (engines, or the pipeline) to "gpu" or "auto", or engines.dla_fallback to "gpu"',
                 code="dla_refused",
             )
-        return [gpu if wish.placement == "auto" else replace(gpu, reason=ground.dla_reason)]
+        return [gpu if wish.placement == "auto" else replace(gpu, reason=why)]
     if wish.placement == "auto":
         return [dla, gpu] if ground.dla == "yes" else [gpu]
     return [dla, gpu] if wish.dla_fallback == "gpu" else [dla]
+
+
+def why_no_dla(placement: str, ground: Ground) -> str:
+    """Why nothing can be put there, "" where it can or where that is not known. A core that the board lacks is no DLA,
+    however many others there are."""
+    core = CORES.get(placement, 0)
+    if ground.dla == "no":
+        return ground.dla_reason
+    if ground.dla_cores is None or core < ground.dla_cores:
+        return ""
+    return f"there is no core {core} of the DLA ({ground.dla_reason})"
 
 
 def _place(placement: Literal["gpu", "dla"], core: int | None = None) -> Candidate:

@@ -27,7 +27,8 @@ def store_error(verb: str, path: Path, error: OSError) -> StoreError:
             f"the disk is full: cannot {verb} {path}", mend="free some space", code="disk_full", retry=True
         )
     reason = (error.strerror or str(error)).lower()
-    return StoreError(f"cannot {verb} {path}: {reason}", mend="check the directory's owner and the disk")
+    sudo = "use sudo, or " if isinstance(error, PermissionError) else ""
+    return StoreError(f"cannot {verb} {path}: {reason}", mend=f"{sudo}check the directory's owner and the disk")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ _PARAMETERS: Final = {
     "camera": ("A camera's id in the device's config", "yard"),
     "pipeline": ("A pipeline's id in the device's config", "people"),
     "group": ("What the numbers are of", "thermal"),
-    "type": ("What happened, or what is wrong: an id", "engine-ready"),
+    "type": ("What happened, or what is wrong: an id", "engine-failed"),
     "job": ("The id of the command that this answers", "0f6c2d1e-build"),
     "name": ("The command; info lists those that a device obeys", "build"),
     "members": ("A group of devices, as in device.groups of the config", "entrances"),

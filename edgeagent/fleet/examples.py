@@ -81,6 +81,7 @@ def _states() -> dict[str, Message]:
             backend="tensorrt",
             quantisation="calibrator",
             placement="gpu",
+            accelerator="gpu",
             form_reason="instead of INT8 on a DLA, calibrated",
             steps=("INT8 on a DLA, calibrated: dla refused; goes on with INT8 on the GPU, calibrated",),
             serving="9c03d27fa81b",
@@ -96,13 +97,13 @@ def _states() -> dict[str, Message]:
             since_ts=_NOW - 95_000,
             unavailable=("placement dla: Jetson Orin Nano 8GB has no DLA",),
         ),
-        TOPICS.alarm("overheating"): Alarm(
+        TOPICS.alarm("hot"): Alarm(
             **_HEADER,
-            type="overheating",
+            type="hot",
             severity="warning",
             first_ts=_NOW - 60_000,
-            count=3,
-            text="headroom below 3 degrees; builds wait",
+            count=1,
+            text="the board is less than 8 C below throttling",
         ),
     }
 
@@ -149,7 +150,7 @@ def _info() -> Info:
         module=Module(
             name="Jetson Orin Nano 8GB",
             id="p3767-0003",
-            soc="tegra234",
+            soc="t234",
             compute_capability="8.7",
             dla_cores=0,
             dla="no",
@@ -212,13 +213,20 @@ def _results() -> dict[str, Message]:
             found=2,
             jpeg="/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMC",
         ),
-        TOPICS.event("engine-ready"): Event(
+        TOPICS.event("engine-failed"): Event(
             **_HEADER,
-            id="gate-07.3f2a9c1e-4.engine-ready.17",
-            type="engine-ready",
-            severity="info",
-            text="people serves with a new engine",
-            facts={"pipeline": "people", "key": _KEY, "build_s": 412.7, "from_store": False},
+            id="gate-07.3f2a9c1e-4.engine-failed.17",
+            type="engine-failed",
+            severity="error",
+            text="the builder ran out of memory",
+            facts={
+                "pipeline": "people",
+                "code": "out_of_memory",
+                "attempt": 1,
+                "final": False,
+                "outcome": "out_of_memory",
+                "next": "again with 1/2 of the workspace",
+            },
         ),
     }
 

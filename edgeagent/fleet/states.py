@@ -35,7 +35,7 @@ class Module(Part):
 
     name: str = Field(description="Name for people, such as Jetson Orin Nano 8GB")
     id: str = Field(description="Module number, such as p3767-0003; empty when it has none")
-    soc: str = Field(description="System on chip, such as tegra234")
+    soc: str = Field(description="System on chip, such as t234; empty when it is not known, and on a PC")
     compute_capability: str | None = Field(default=None, description="CUDA compute capability, such as 8.7")
     dla_cores: Count | None = Field(default=None, description="Deep learning accelerators; absent when not known")
     dla: Literal["yes", "no", "unknown"] = Field(default="unknown", description="Can a network be placed on them here?")
@@ -136,6 +136,11 @@ class EngineState(Message):
     backend: str = Field(description="tensorrt or onnxruntime")
     quantisation: str | None = Field(default=None, description="Where INT8 scales come from: calibrator, qdq or model")
     placement: str | None = Field(default=None, description="What computes it: gpu, dla or cpu")
+    accelerator: Literal["cpu", "gpu", "dla0", "dla1"] | None = Field(
+        default=None,
+        description="Where the pipeline's results are computed now, whichever engine serves it: dla0 is the health's "
+        "infer/dla0; absent while no engine is loaded",
+    )
     batch: Count | None = Field(default=None, description="Frames that it takes at once, at most")
     form_reason: str = Field(default="", description="Why this is not the form that was asked for; empty when it is")
     steps: tuple[str, ...] = Field(default=(), description="What was tried before, one line each, oldest first")

@@ -154,6 +154,7 @@ def _checked_pending(data: dict[str, Any]) -> Pending:
 
 
 def _error(verb: str, path: Path, error: OSError) -> PowerMemoryError:
+    reason = (error.strerror or str(error)).lower()
     return PowerMemoryError(
-        f"cannot {verb} {path}: {(error.strerror or str(error)).lower()}", mend="give the edgeagent user its directory"
+        f"cannot {verb} {path}: {reason}", mend="use sudo, or give the edgeagent user its directory"
     )

@@ -81,7 +81,7 @@ def _files(directory: Path) -> Sequence[Path]:
     except OSError as error:
         raise ProfileError(
             f"the directory {directory} cannot be read: {error.strerror}",
-            mend=f"let the group edgeagent read it: sudo chmod 755 {directory}",
+            mend=f"use sudo, or let the group edgeagent read it: sudo chmod 755 {directory}",
         ) from error
     if len(names) > MAX_FILES:
         raise ProfileError(f"{directory} has more than {MAX_FILES} profiles", mend="name another directory")
@@ -114,7 +114,8 @@ def _read_text(path: Path) -> str:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ProfileError(
-            f"{path} cannot be read: {error.strerror}", mend=f"let the group edgeagent read it: sudo chmod 644 {path}"
+            f"{path} cannot be read: {error.strerror}",
+            mend=f"use sudo, or let the group edgeagent read it: sudo chmod 644 {path}",
         ) from error
     if len(raw) > MAX_BYTES:
         raise ProfileError(f"{path} is larger than {MAX_BYTES} bytes", mend="a profile is a few kilobytes")

@@ -175,7 +175,7 @@ class SimulatedDevice:
         self._report(self._settings.first())
         self._engines(self._build_percent(self.now_s))
         if who.kind == "hot":
-            self._alarm("overheating", "1.4 C below throttling; builds wait")
+            self._alarm("hot", "the board is less than 8 C below throttling")
 
     def _info(self) -> Info:
         who = self.who
@@ -211,6 +211,7 @@ class SimulatedDevice:
                 "phase": "choosing tactics" if state == "building" else "",
                 "precision": "int8",
                 "backend": "tensorrt",
+                "accelerator": "gpu" if state == "ready" else None,
             }
             self._keep(topic, EngineState.model_validate(values))
 

@@ -29,10 +29,10 @@ class ModuleSpec:
 
 
 MODULES: Final = (
-    ModuleSpec("Jetson Orin Nano 8GB", "p3767-0003", "tegra234", 7620, 4.5, 14.0, 29.9, 0),
-    ModuleSpec("Jetson Orin NX 16GB", "p3767-0000", "tegra234", 15656, 6.0, 22.0, 29.9, 2),
-    ModuleSpec("Jetson AGX Orin 64GB", "p3701-0005", "tegra234", 62840, 11.0, 46.0, 59.7, 2),
-    ModuleSpec("Jetson Thor T5000", "p3834-0008", "tegra264", 125_771, 28.0, 96.0, 59.7, 0),
+    ModuleSpec("Jetson Orin Nano 8GB", "p3767-0003", "t234", 7620, 4.5, 14.0, 29.9, 0),
+    ModuleSpec("Jetson Orin NX 16GB", "p3767-0000", "t234", 15656, 6.0, 22.0, 29.9, 2),
+    ModuleSpec("Jetson AGX Orin 64GB", "p3701-0005", "t234", 62840, 11.0, 46.0, 59.7, 2),
+    ModuleSpec("Jetson AGX Thor T5000", "p3834-0008", "t264", 125_771, 28.0, 96.0, 59.7, 0),
 )
 _MODULE_OF_TEN: Final = (0, 0, 0, 0, 0, 1, 1, 1, 2, 3)
 _KINDS: Final[tuple[tuple[Kind, int], ...]] = (

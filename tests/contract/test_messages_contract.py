@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from edgeagent.board.catalogue import find_module
 from edgeagent.fleet.examples import examples
 from edgeagent.fleet.messages import MODELS, encode, json_schemas, model_for, schema_names
 from edgeagent.fleet.reference import with_reference
+from edgeagent.fleet.states import Info, Module
 from edgeagent.fleet.topics import KINDS, parse_topic, topic_shapes
 
 SCHEMAS = json_schemas()
@@ -34,6 +36,15 @@ def test_every_example_is_valid_for_its_schema(topic: str) -> None:
     wire = json.loads(encode(EXAMPLES[topic]))
     Draft202012Validator(SCHEMAS[wire["schema"]]).validate(wire)
     assert type(EXAMPLES[topic]) is model_for(parse_topic(topic))
+
+
+def test_the_module_of_the_example_is_named_as_the_agent_names_it() -> None:
+    (told,) = (message.module for message in EXAMPLES.values() if isinstance(message, Info))
+    known = find_module(told.id)
+    assert known is not None
+    words = (known.name, known.soc, known.compute_capability, known.dla_cores)
+    assert (told.name, told.soc, told.compute_capability, told.dla_cores) == words
+    assert f"such as {known.soc};" in str(Module.model_fields["soc"].description)
 
 
 def test_every_kind_of_topic_has_an_example() -> None:

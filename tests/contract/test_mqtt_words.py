@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from edgeagent.fleet.examples import examples
+from edgeagent.fleet.results import Event
+from edgeagent.fleet.states import Alarm
+
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = {path: path.read_text() for path in sorted((REPOSITORY / "edgeagent/app").glob("*.py"))}
 CALLS = {
@@ -69,3 +73,8 @@ def test_the_document_lists_what_the_agent_says(kind: str) -> None:
     assert said(kind) <= names
     quoted = "\n".join(SOURCES.values())
     assert [name for name in sorted(names) if f'"{name.replace("<>", "")}' not in quoted] == []
+
+
+@pytest.mark.parametrize("message", [each for each in examples().values() if isinstance(each, Event | Alarm)])
+def test_the_examples_are_of_events_and_alarms_that_there_are(message: Event | Alarm) -> None:
+    assert message.type in said("events" if isinstance(message, Event) else "alarm")

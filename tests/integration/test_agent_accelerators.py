@@ -57,8 +57,19 @@ def latest_accelerators(it: Device) -> dict[str, str]:
     return accelerators([item[1] for item in it.watcher.items if isinstance(item[1], Health)][-1])
 
 
+def latest_place(it: Device, pipeline: str) -> str | None:
+    """Where its engine's state says that it runs."""
+    told = [item[1] for item in it.watcher.items if isinstance(item[1], EngineState) and item[1].pipeline == pipeline]
+    return told[-1].accelerator
+
+
 def is_ready(pipeline: str) -> Callable[[EngineState], bool]:
     return lambda engine: engine.pipeline == pipeline and engine.state == "ready"
+
+
+def runs(pipeline: str, on: str = "") -> Callable[[EngineState], bool]:
+    """On `on`, or anywhere."""
+    return lambda told: is_ready(pipeline)(told) and told.accelerator is not None and on in ("", told.accelerator)
 
 
 def on_other(pipeline: str, engine: str) -> Callable[[Result], bool]:
@@ -86,13 +97,17 @@ def test_each_accelerator_has_a_child_and_each_pipeline_its_engine(tmp_path: Pat
     with orin(tmp_path / "device", state) as it:
         served = all_serve(it)
         it.watcher.ever(Health, lambda h: accelerators(h) == ALL and h.overall == "ok")
-        engines = {name: it.watcher.ever(EngineState, is_ready(name)) for name in PLACES}
+        engines = {name: it.watcher.ever(EngineState, runs(name)) for name in PLACES}
         children = {name for name in it.pids() if name.startswith("infer")}
         status = ("status", "--json", "--run-dir", str(it.config.parent / "run"))
         said = until(lambda: told_ok(command_line(*status, family=it.family).stdout), "status tells all three")
         root = ("--root", str(it.config.parent / "board"))
         doctor = command_line("doctor", "--json", "--config", str(it.config), *root, family=it.family)
     assert {name: engine.placement for name, engine in engines.items()} == PLACES
+    assert {name: engine.accelerator for name, engine in engines.items() if engine.placement != DLA} == dict.fromkeys(
+        (name for name, place in PLACES.items() if place != DLA), "gpu"
+    )
+    assert {engine.accelerator for engine in engines.values() if engine.placement == DLA} == {"dla0", "dla1"}
     assert {engine.quantisation for engine in engines.values() if engine.placement == DLA} == {"calibrator"}
     assert {name: result.engine for name, result in served.items()} == {n: engines[n].key for n in PLACES}
     assert len(entries(state)) == 2, "one for the GPU, one for either core"
@@ -158,6 +173,7 @@ def test_a_placement_that_is_wished_for_over_mqtt_moves_the_pipeline(tmp_path: P
             report = it.wish({"pipelines": {"people": {"placement": place}}})
             assert report.state == "committed", report
             it.watcher.message(Result, lambda r, key=first[like].engine: r.pipeline == "people" and r.engine == key)
+            until(lambda place=place: latest_place(it, "people") == place, f"its engine's state says {place}")
             well = {f"infer/{one}": "ok" for one in ("gpu", *left)}
             until(lambda well=well: latest_accelerators(it) == well, f"people on {place}: {well}")
         it.wish({"pipelines": {"people": {"placement": "gpu"}, "plates": {"placement": "gpu"}}})
@@ -196,9 +212,11 @@ def test_heat_moves_a_pipeline_to_a_core_and_winter_back(tmp_path: Path, state: 
         weather(board, HELL)
         shed = it.watcher.ever(Event, lambda e: e.type == "shed" and e.facts["pipeline"] == "boxes")
         on_core = it.watcher.ever(Result, on_other("boxes", first["boxes"].engine))
+        it.watcher.ever(EngineState, lambda e: e.pipeline == "boxes" and str(e.accelerator).startswith("dla"))
         weather(board, WINTER)
         restored = it.watcher.ever(Event, lambda e: e.type == "restored" and e.facts["pipeline"] == "boxes")
         back = it.watcher.message(Result, lambda r: r.pipeline == "boxes" and r.engine == first["boxes"].engine)
+        until(lambda: latest_place(it, "boxes") == "gpu", "its engine's state says that it is back")
         assert in_order(it)
     assert shed.facts["step"] == restored.facts["step"] == "placement dla"
     assert on_core.engine == first["people"].engine

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
@@ -144,11 +145,10 @@ def test_garbage_in_place_of_a_camera_is_survived_until_the_camera_is_there(answ
     anyio.run(whole)
 
 
-def test_a_device_is_waited_for_by_its_path(tmp_path: Path) -> None:
+def test_a_device_is_waited_for_by_its_path() -> None:
     """Without a camera at hand: a path that appears is opened at once, whatever it then turns out to be."""
-    device = Path("/dev/shm") / f"edgeagent-{tmp_path.parent.name}-{tmp_path.name}"
 
-    async def whole() -> None:
+    async def whole(device: Path) -> None:
         async with two(V4l2Spec(device=str(device))) as watched:
             await watched.is_in("failed", "source_missing")
             device.symlink_to("/dev/null")
@@ -156,10 +156,8 @@ def test_a_device_is_waited_for_by_its_path(tmp_path: Path) -> None:
             device.unlink()
             await watched.is_in("failed", "source_missing")
 
-    try:
-        anyio.run(whole)
-    finally:
-        device.unlink(missing_ok=True)
+    with TemporaryDirectory(dir="/dev/shm", prefix="devices-") as folder:  # no other run has it, before or beside this
+        anyio.run(whole, Path(folder) / "video0")
 
 
 def test_a_capture_is_recycled_between_two_frames(tmp_path: Path) -> None:

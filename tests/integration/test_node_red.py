@@ -111,11 +111,11 @@ def test_the_flow_tells_who_is_there_alarms_and_slow_pipelines(tmp_path: Path) -
             say(link, TOPICS.status, state="lost")
             assert output.next("devices")["state"] == "lost"
 
-            say(link, TOPICS.alarm("overheating"))
-            raised = output.next("alarms", type="overheating")
+            say(link, TOPICS.alarm("hot"))
+            raised = output.next("alarms", type="hot")
             assert (raised["state"], raised["severity"]) == ("raised", "warning")
-            link.publish(TOPICS.alarm("overheating"), b"", qos=1, retain=True)
-            assert output.next("alarms", type="overheating")["state"] == "cleared"
+            link.publish(TOPICS.alarm("hot"), b"", qos=1, retain=True)
+            assert output.next("alarms", type="hot")["state"] == "cleared"
 
             summary = TOPICS.summary("yard", "people")
             say(link, summary)

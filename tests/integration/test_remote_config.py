@@ -230,7 +230,7 @@ def test_what_no_longer_fits_the_file_is_told_and_left_out(tmp_path: Path, state
         it.family.wait_gone()
         with agent(it.config, it.family):
             assert it.watcher.message(Event, lambda e: e.type == "config-misfit")
-            report = it.reported("rejected", 1)
+            report = it.watcher.ever(ConfigReported, lambda told: (told.state, told.version) == ("rejected", 1))
             assert (report.in_force, report.errors[0].path) == (0, "pipelines.second.camera")
 
 

@@ -76,7 +76,9 @@ def _read(path: Path) -> tuple[bytes, int]:
             return file.read(MAX_BYTES), mode
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise RegistrySetupError("registry_signing_key", f"the signing key {path} cannot be read: {reason}") from error
+        mend = "use sudo, or name a key of yours" if isinstance(error, PermissionError) else None
+        text = f"the signing key {path} cannot be read: {reason}"
+        raise RegistrySetupError("registry_signing_key", text, mend=mend) from error
 
 
 def _signing_key(private: object, warnings: tuple[str, ...] = ()) -> SigningKey:

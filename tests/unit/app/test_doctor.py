@@ -69,7 +69,7 @@ def test_every_virtual_board(name: str, tmp_path: Path, opencv: Path) -> None:
 
 def test_under_another_root_the_page_says_whose_modules_these_are(tmp_path: Path, opencv: Path) -> None:
     code, text = run_doctor(tmp_path, False)
-    assert f"modules and clock are this machine's, not those of {tmp_path}" in text
+    assert f"modules, user, jtop and clock are this machine's, not those of {tmp_path}" in text
     assert text.splitlines()[-1].endswith(" ok")
     assert code == 1  # an empty root has no host name to make a device id of
     assert "problem  device id" in text

@@ -54,6 +54,10 @@ def machine(name: str, identity: Identity = ORIN, device_id: str | None = "line-
     return next(one for one in check_machine(identity, facts, device_id) if one.name == name)
 
 
+def collect(root: Path) -> MachineFacts:
+    return collect_machine(root, root / "var/lib/edgeagent", hostname_of(root))
+
+
 def disk(**changes: object) -> DiskFacts:
     assert READY.disk
     return dataclasses.replace(READY.disk, **changes)  # type: ignore[arg-type]
@@ -122,7 +126,7 @@ def test_the_random_name_of_a_container_is_no_good_device_id() -> None:
 def test_a_container_is_not_told_to_set_a_clock_or_a_name_that_it_has_not() -> None:
     inside = dataclasses.replace(ORIN, container="docker")
     assert "timedatectl" in machine("clock", clock=ClockFacts(2026, False, False)).mend
-    assert "on the host" in machine("clock", identity=inside, clock=ClockFacts(2026, False, False)).mend
+    assert "on the host" in machine("clock", clock=ClockFacts(2026, False, False, of_host=True)).mend
     assert "hostnamectl" not in machine("device id", identity=inside, device_id="ubuntu").mend
 
 
@@ -229,7 +233,7 @@ def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "etc/nvpmodel.conf")
     (tmp_path / "etc/nv_boot_control.conf").symlink_to("nv_boot_control.conf")
     (tmp_path / "proc").write_text("a file where a directory should be")
-    found = dict(collect_machine(tmp_path, "/var/lib/edgeagent").unreadable)
+    found = dict(collect(tmp_path).unreadable)
     assert found.pop("/etc/nv_boot_control.conf")
     assert found == {"/etc/nv_tegra_release": "a directory", "/etc/nvpmodel.conf": "no ordinary file"}
 
@@ -260,11 +264,11 @@ def test_the_memory_of_power_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "var/lib/edgeagent").mkdir(parents=True)
     memory = tmp_path / "var/lib/edgeagent/power.json"
     memory.write_bytes(b"damaged")
-    assert collect_machine(tmp_path, "/var/lib/edgeagent").power.memory == b"damaged"
+    assert collect(tmp_path).power.memory == b"damaged"
     assert memory.read_bytes() == b"damaged"
     memory.unlink()
     memory.mkdir()
-    files = collect_machine(tmp_path, "/var/lib/edgeagent").power
+    files = collect(tmp_path).power
     found = [one for one in check_power(ORIN, files, "", has_apt=True) if one.name == "power memory"]
     assert [(one.state, "is a directory" in one.text) for one in found] == [("warning", True)]
 
@@ -296,8 +300,8 @@ def test_the_page_ends_with_problems_and_the_summary() -> None:
 
 
 def test_facts_of_a_root_that_has_nothing(tmp_path: Path) -> None:
-    facts = collect_machine(tmp_path, "/var/lib/edgeagent")
-    assert (facts.devices, facts.hostname, facts.jtop_socket, facts.power.conf) == (None, "", False, b"")
+    facts = collect(tmp_path)
+    assert (facts.devices, facts.hostname, facts.power.conf) == (None, "", b"")
     assert facts.disk
     assert not facts.disk.exists
 
@@ -309,7 +313,7 @@ def test_device_files_are_found_with_group_and_mode(tmp_path: Path) -> None:
         (tmp_path / "dev" / name).touch(0o660)
     (tmp_path / "dev/video9").symlink_to("gone")
     (tmp_path / "dev/nvhost-directory").mkdir()
-    devices = collect_machine(tmp_path, "/").devices
+    devices = collect(tmp_path).devices
     assert devices is not None
     assert {device.path for device in devices} == {
         f"/dev/{name}" for name in ("nvmap", "nvhost-vic", "dri/renderD128", "nvgpu/igpu0/ctrl", "video0")

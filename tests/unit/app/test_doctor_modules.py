@@ -160,6 +160,8 @@ def test_under_another_root_this_machines_gpu_contradicts_nothing() -> None:
     assert check("pycuda", same=False, **another).state == "ok"
     assert check("DLA", same=False, tensorrt=Probe("tensorrt", {"num_dla_cores": 0})).text.startswith("yes: ")
     assert check("tensorrt", same=False, tensorrt=NOTHING["tensorrt"]).state == "ok"
+    both = check("tensorrt", same=False, tensorrt=Probe("tensorrt", {"version": "11.1.0", "file": "/t.py"}))
+    assert (both.state, both.text) == ("ok", "the board has 10.3.0.30 and this Python has 11.1.0")
     assert check("cv2", same=False, cv2=Probe("cv2", {"version": "4", "file": "/c", "gstreamer": "NO"})).state == "ok"
 
 

@@ -17,7 +17,7 @@ from edgeagent.fleet.examples import TOPICS, examples
 from edgeagent.fleet.states import Info
 
 TOPIC = "homeassistant/device/edgeagent-plant-2-gate-07/config"
-HOT = TOPICS.alarm("hot")
+CLEARED = TOPICS.alarm("throttling")
 
 
 def config(discovery: bool = True, prefix: str = "homeassistant", **device: str) -> Config:
@@ -80,7 +80,7 @@ def test_a_burst_of_messages_is_one_announcement_and_no_repetition(world: World)
 
 def test_nothing_is_said_before_the_device_has_said_what_it_is(world: World) -> None:
     desk = world.desk()
-    desk.hear(HOT, None)
+    desk.hear(CLEARED, None)
     world.later(desk)
     assert world.announced() == []
 
@@ -88,16 +88,16 @@ def test_nothing_is_said_before_the_device_has_said_what_it_is(world: World) -> 
 def test_when_home_assistant_starts_it_is_told_again_and_of_cleared_alarms_too(world: World) -> None:
     desk = world.desk()
     tell(desk)
-    desk.hear(HOT, None)
+    desk.hear(CLEARED, None)
     world.later(desk)
     world.later(desk, REPEAT_CLEARED_S)
-    assert world.link.on(HOT) == [b""]
-    assert world.link.on(TOPICS.alarm("overheating")) == []  # it is raised, and retained
+    assert world.link.on(CLEARED) == [b""]
+    assert world.link.on(TOPICS.alarm("hot")) == []  # it is raised, and retained
     desk.again()
     world.later(desk)
     world.later(desk, REPEAT_CLEARED_S)
     assert len(world.announced()) == 2
-    assert world.link.on(HOT) == [b"", b""]
+    assert world.link.on(CLEARED) == [b"", b""]
 
 
 def test_after_a_restart_the_same_is_announced_at_once(world: World) -> None:

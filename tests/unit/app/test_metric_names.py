@@ -55,12 +55,12 @@ def test_states_are_told_as_numbers() -> None:
     assert status["status", (("state", "degraded"),)].value == 1
     assert status["status", (("state", "ready"),)].value == 0
     assert of(TOPICS.health)["component_health", (("component", "camera/yard"),)].value == 1
-    alarm = of(TOPICS.alarm("overheating"))
-    assert alarm["alarm", (("type", "overheating"), ("severity", "warning"))].value == 1
+    alarm = of(TOPICS.alarm("hot"))
+    assert alarm["alarm", (("type", "hot"), ("severity", "warning"))].value == 1
     ((name, labels),) = of(TOPICS.info)
     assert name == "info"
     assert {"fleet": "plant-2", "device": "gate-07", "version": "0.1.0"}.items() <= dict(labels).items()
-    for topic in (TOPICS.event("engine-ready"), TOPICS.result("yard", "people"), TOPICS.engine("people")):
+    for topic in (TOPICS.event("engine-failed"), TOPICS.result("yard", "people"), TOPICS.engine("people")):
         assert of(topic) == {}
 
 

@@ -78,12 +78,12 @@ def test_a_value_that_is_not_said_again_ends_and_a_counter_waits(metrics: Metric
     clock.advance(3600)
     exposed = text(metrics)
     assert "edgeagent_camera_frames_total" not in exposed
-    assert 'edgeagent_alarm{severity="warning",type="overheating"} 1.0' in exposed
+    assert 'edgeagent_alarm{severity="warning",type="hot"} 1.0' in exposed
 
 
 def test_a_cleared_alarm_is_gone(metrics: Metrics) -> None:
     told_everything(metrics)
-    metrics.take(TOPICS.alarm("overheating"), None)
+    metrics.take(TOPICS.alarm("hot"), None)
     assert "edgeagent_alarm{" not in text(metrics)
 
 

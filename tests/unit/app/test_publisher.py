@@ -46,6 +46,26 @@ def publisher(link: Memory) -> Publisher:
     return Publisher(link, Topics("lab", "one"), Stamp("boot-1", clock.wall_ms), clock, results_qos=0)
 
 
+def test_where_a_pipeline_runs_goes_along_with_its_engine_s_state(publisher: Publisher, link: Memory) -> None:
+    publisher.runs_at("people", "gpu")
+    assert link.sent == [], "nothing was said of its engine yet"
+    publisher.engine("people", state="ready", precision="int8", backend="tensorrt", placement="dla")
+    assert link.last("engine/people")["accelerator"] == "gpu"
+    publisher.runs_at("people", "dla1")
+    moved = link.last("engine/people")
+    assert (moved["accelerator"], moved["state"], moved["placement"]) == ("dla1", "ready", "dla")
+    publisher.runs_at("people", "dla1")
+    assert len(link.sent) == 2, "it is said again only where it is news"
+    told = publisher.engine_told("people")
+    publisher.runs_at("people", None)
+    assert told and "accelerator" not in link.last("engine/people")
+    publisher.engine("people", **told)
+    assert "accelerator" not in link.last("engine/people"), "what was said before says nothing of now"
+    publisher.forget_pipeline("people")
+    publisher.engine("people", state="wanted", precision="int8", backend="tensorrt")
+    assert "accelerator" not in link.last("engine/people")
+
+
 def test_an_impossible_reading_is_left_out_and_the_rest_is_sent(publisher: Publisher, link: Memory) -> None:
     publisher.measurement("power", {"power_total_w": -3.0, "power_vdd_in_w": 4.5})
     sent = link.last("m/power")

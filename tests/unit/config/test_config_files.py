@@ -5,7 +5,7 @@ import os
 import pytest
 
 from edgeagent.config.effective import device_slug
-from edgeagent.config.files import MAX_BYTES, load_config, read_toml
+from edgeagent.config.files import MAX_BYTES, config_file, load_config, read_toml
 from edgeagent.config.mistake import ConfigMistakesError
 from edgeagent.errors import ConfigError
 
@@ -146,3 +146,25 @@ def test_a_loaded_config_shows_no_secret():
     loaded = load_config(None, {"cameras": {"a": {"source": source}}}, "host")
     assert loaded.config.cameras["a"].source.url == source["url"]
     assert SECRET not in repr(loaded)
+
+
+def test_which_file_is_read_where_none_was_named(tmp_path):
+    usual = tmp_path / "etc" / "config.toml"
+    assert config_file(None, usual) is None
+    assert config_file(tmp_path / "mine.toml", usual) == tmp_path / "mine.toml"
+    usual.parent.mkdir()
+    usual.write_text("")
+    assert config_file(None, usual) == usual
+    assert config_file(None, usual / "below") is None, "below a file there is nothing"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_closed_directory_is_no_reason_to_go_by_the_defaults(tmp_path):
+    (tmp_path / "etc").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigError, match="may not be read by this user") as refused:
+            config_file(None, tmp_path / "etc" / "config.toml")
+    finally:
+        os.seteuid(0)
+    assert "use sudo" in refused.value.mend

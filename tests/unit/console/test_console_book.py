@@ -36,7 +36,7 @@ def test_every_message_of_the_contract_is_taken() -> None:
     assert (device.state, device.engine, device.alarm, device.config_word) == (
         "degraded",
         "building 42%",
-        "overheating",
+        "hot",
         "v8 rejected",
     )
     assert (device.module, device.version, device.reason) == (
@@ -136,7 +136,7 @@ def test_what_the_broker_kept_and_a_will_are_no_sign_of_life() -> None:
 
 def test_empty_payloads_clear() -> None:
     reader = example_book()
-    reader.take(T.alarm("overheating"), b"")
+    reader.take(T.alarm("hot"), b"")
     reader.take(T.engine("people"), b"")
     assert (reader.device().alarm, reader.device().engine) == ("", "")
     reader.take(T.status, b"")

@@ -9,6 +9,7 @@ from console_kit import NOW_S, Reader, alarm, engine, example_book, status, topi
 from rich.console import Console
 
 from edgeagent.console.lines import fit
+from edgeagent.console.plain import facts
 from edgeagent.console.screen import Scene, draw
 from edgeagent.console.view import View, pick, total
 
@@ -35,7 +36,7 @@ def test_a_row_has_everything() -> None:
     assert lines[1].split()[:2] == ["device▼", "state"]
     row = " ".join(lines[2].split())
     assert row == (
-        "plant-2/gate-07 degraded 0 s 62 11.4 24.8 building 42% overheating v8 rejected Orin Nano 8GB 0.1.0 "
+        "plant-2/gate-07 degraded 0 s 62 11.4 24.8 building 42% hot v8 rejected Orin Nano 8GB 0.1.0 "
         "camera/yard: no frames for 12 s"
     )
 
@@ -59,9 +60,21 @@ def test_detail_of_the_device_under_the_cursor() -> None:
     for part in (
         "Jetson Orin Nano 8GB, JetPack 6.2",
         "people: 24.8 fps, p95 45 ms, engine building 42% choosing",
-        "alarm overheating",
+        "alarm hot",
     ):
         assert part in text
+
+
+def test_detail_tells_where_an_engine_runs() -> None:
+    reader = Reader()
+    at_work = engine("ready", "plates").model_copy(update={"accelerator": "dla1"})
+    reader.take(topics().engine("plates"), at_work)
+    reader.take(topics().engine("people"), engine("ready"))
+    text = "\n".join(line.rstrip(" │|") for line in shown(reader, View(detail=True)))
+    assert "plates: engine ready on dla1" in text
+    assert "people: engine ready\n" in text
+    (row,) = (facts(device, NOW_S) for device in reader.book.devices.values())
+    assert row["engines"]["plates"]["accelerator"] == "dla1"
 
 
 def test_more_than_the_detail_has_room_for() -> None:

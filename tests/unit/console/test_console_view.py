@@ -22,7 +22,7 @@ def fleet() -> Reader:
             reader.take(where.measurement("thermal"), thermal(temp_c))
             reader.take(where.measurement("power"), power(10.0))
             reader.take(where.summary("yard", "people"), summary(25.0))
-    reader.take(topics("c").alarm("overheating"), alarm("overheating"))
+    reader.take(topics("c").alarm("over-current"), alarm("over-current"))
     return reader
 
 
@@ -47,7 +47,7 @@ def test_every_column_sorts(sort: str) -> None:
 
 
 def test_a_filter_looks_into_the_whole_row() -> None:
-    assert names(View(only="OVERHEAT")) == ["c"]
+    assert names(View(only="OVER-CURR")) == ["c"]
     assert names(View(only="plant-2 lost")) == ["b"]
     assert names(View(only="nothing")) == []
     assert names(View(trouble=True)) == ["b", "c"]

@@ -93,6 +93,18 @@ def test_a_dla_that_is_not_there() -> None:
     assert (error.error_code, "Orin Nano has no DLA" in error.message) == ("dla_refused", True)
 
 
+def test_a_core_that_is_not_there_is_no_dla() -> None:
+    one = {"dla_cores": 1, "dla_reason": "Orin NX 8GB has 1 DLA core"}
+    assert lines(one, placement="dla0")[0] == lines(one, placement="dla")[0] == "INT8 on a DLA, calibrated"
+    (only,) = list_candidates(FormWish(placement="dla1"), Ground("tensorrt", (10, 3, 0), "yes", **one))
+    assert only.variant.placement == "gpu"
+    assert only.reason == "there is no core 1 of the DLA (Orin NX 8GB has 1 DLA core)"
+    error = refused(one, placement="dla1", dla_fallback="refuse")
+    assert (error.error_code, "there is no core 1" in error.message) == ("dla_refused", True)
+    assert lines({"dla_cores": 2}, placement="dla1")[0] == "INT8 on a DLA, calibrated"
+    assert lines({"dla_cores": None, "dla": "unknown"}, placement="dla1")[0] == "INT8 on a DLA, calibrated"
+
+
 def test_an_unknown_dla_is_tried_where_it_was_asked_for() -> None:
     assert lines({"dla": "unknown"}, placement="dla")[0] == "INT8 on a DLA, calibrated"
     assert lines({"dla": "unknown"}, placement="dla", dla_fallback="refuse") == ["INT8 on a DLA, calibrated"]

@@ -23,8 +23,8 @@ BRANCH = "edgeagent/v1/plant-2/gate-07/"
         (TOPICS.summary("yard", "people"), "s/yard/people"),
         (TOPICS.measurement("thermal"), "m/thermal"),
         (TOPICS.camera_measurement("yard"), "m/cam/yard"),
-        (TOPICS.event("engine-ready"), "e/engine-ready"),
-        (TOPICS.alarm("overheating"), "a/overheating"),
+        (TOPICS.event("engine-failed"), "e/engine-failed"),
+        (TOPICS.alarm("hot"), "a/hot"),
     ],
 )
 def test_every_topic_stands_under_the_devices_branch(topic: str, tail: str) -> None:

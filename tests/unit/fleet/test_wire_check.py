@@ -20,7 +20,7 @@ def said(topic: str, **changes: object) -> bytes:
 
 def test_the_examples_pass() -> None:
     check_wire([(topic, encode(message)) for topic, message in examples().items()])
-    check_wire([(TOPICS.alarm("overheating"), b""), (TOPICS.job("0f6c2d1e-build"), b"")])
+    check_wire([(TOPICS.alarm("hot"), b""), (TOPICS.job("0f6c2d1e-build"), b"")])
 
 
 def test_what_is_said_to_devices_is_not_judged() -> None:
@@ -43,7 +43,7 @@ def test_what_is_said_to_devices_is_not_judged() -> None:
         (POWER, said(POWER, power_rails_w=[1.0]), "power_rails_w is not flat"),
         (POWER, said(POWER, power_total_w=None), "power_total_w"),
         (TOPICS.camera_measurement("yard"), said(TOPICS.camera_measurement("yard"), camera="gate"), "its camera is"),
-        (TOPICS.alarm("hot"), said(TOPICS.alarm("overheating")), "its type is"),
+        (TOPICS.alarm("throttling"), said(TOPICS.alarm("hot")), "its type is"),
         (TOPICS.job("another"), said(TOPICS.job("0f6c2d1e-build")), "its id is"),
         (TOPICS.info, said(TOPICS.info, module={"name": 1}), "module"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgeagent.board.catalogue import find_module
 from edgeagent.config.check import find_mistakes
 from edgeagent.fleet.answers import ConfigReported, Job
 from edgeagent.fleet.measurements import GROUPS, Summary
@@ -16,7 +17,7 @@ from edgeagent.simulate.fleet import FleetOptions, shares
 from edgeagent.simulate.fleet_child import Share
 from edgeagent.simulate.fleet_jobs import BUILD_S, FleetJobs
 from edgeagent.simulate.fleet_settings import TRIAL_S, FleetSettings, file_layer
-from edgeagent.simulate.fleet_values import Character, character
+from edgeagent.simulate.fleet_values import MODULES, Character, ModuleSpec, character
 
 HEADER = {"session": "sim-1", "seq": 1, "ts": 1}
 
@@ -36,6 +37,13 @@ def wish(version: int, **more: Any) -> bytes:
 def checked(values: dict[str, Any] | None) -> ConfigReported:
     assert values is not None
     return ConfigReported.model_validate({**HEADER, "since_ts": 1, **values})
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_its_modules_are_named_as_the_agent_names_them(module: ModuleSpec) -> None:
+    known = find_module(module.id)
+    assert known is not None
+    assert (module.name, module.soc, module.dla_cores) == (known.name, known.soc, known.dla_cores)
 
 
 def test_of_a_thousand_most_are_well() -> None:
