@@ -116,8 +116,10 @@ class After:
 
     def is_snapshot_due(self, rows: Sequence[ResultRow], capture_ns: int) -> bool:
         """Whether a picture is wanted of the frame with these rows; asked once for each that is told."""
-        wish = self._start.after.snapshot
-        return wish is not None and self._memory.arrivals.is_due(rows, wish.interval_s, capture_ns)
+        wish, tracked = self._start.after.snapshot, self._start.after.tracking is not None
+        if wish is None:
+            return False
+        return self._memory.arrivals.is_due(rows, wish.interval_s, capture_ns, tracked=tracked)
 
     @property
     def last_track(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeagent.inference.after import After, Memory
-from edgeagent.inference.messages import AfterEngine, OnChange, PipelineStart, RegionPart, Tracking
+from edgeagent.inference.messages import AfterEngine, OnChange, PipelineStart, RegionPart, SnapshotWish, Tracking
 from edgeagent.vision.detections import Candidates
 from edgeagent.vision.letterbox import Letterbox, fit_letterbox, map_to_input
 
@@ -126,6 +126,20 @@ def test_what_regions_drop_is_no_news() -> None:
     assert take(after, (0, 0.9, 100, 100), (0, 0.9, 500, 100), frame=1) is None
 
 
+def pictured(after: After, *rows: tuple[int, float, float, float], frame: int) -> bool:
+    return after.is_snapshot_due(take(after, *rows, frame=frame), frame * FRAME_NS)
+
+
+@pytest.mark.parametrize("more", [{}, {"regions": (EVERYWHERE,), "region_names": True}])
+def test_a_picture_is_due_when_there_is_more_of_a_class(more: dict[str, Any]) -> None:
+    """Also where rows have a place for a number that nobody gives, because the names of regions stand behind it."""
+    after = After(start(snapshot=SnapshotWish(drawn=False, interval_s=0.0), **more), Memory())
+    rows = (0, 0.9, 100, 100), (0, 0.9, 300, 100)
+    assert [pictured(after, *rows[:count], frame=frame) for frame, count in enumerate((1, 1, 2, 2))] == [
+        True, False, True, False,
+    ]  # fmt: skip
+
+
 class TestTracking:
     @pytest.fixture(autouse=True)
     def _lap(self) -> None:
@@ -180,3 +194,15 @@ class TestTracking:
         after = After(start(tracking=TRACKING, change=OnChange(moved=0.5, heartbeat_s=100.0)), Memory())
         told = [take(after, (0, 0.9, 100, 100), frame=n) is not None for n in range(4)]
         assert told == [True, True, False, False]
+
+    def test_pictures_go_on_when_tracking_is_switched_off_and_on(self) -> None:
+        """What has had a number before is no reason to look for numbers where none are given, and none is new twice."""
+        memory, wish = Memory(), SnapshotWish(drawn=False, interval_s=0.0)
+        got = []
+        for first, tracking in ((0, TRACKING), (4, None), (8, TRACKING)):
+            after = After(start(tracking=tracking, snapshot=wish), memory)
+            rows = (0, 0.9, 100 + first * 50, 100), (1, 0.9, 100 + first * 50, 300)
+            for frame in range(first, first + 4):
+                if pictured(after, *rows[: 1 if frame < first + 2 else 2], frame=frame):
+                    got.append(frame)
+        assert got == [1, 3, 4, 6, 9, 11]
