@@ -6,7 +6,7 @@ from edgeagent.app.teller import Teller
 from edgeagent.camera.health import HealthState, Look, Promise, Verdict, fail, judge, reopen
 from edgeagent.camera.messages import CaptureStats, Opened
 from edgeagent.camera.rules import CameraRules
-from edgeagent.camera.spec import LIVE_KINDS, CsiSpec, SourceSpec, V4l2Spec
+from edgeagent.camera.spec import LIVE_KINDS, CsiSpec, FileSpec, SourceSpec, V4l2Spec
 from edgeagent.clock import Clock
 from edgeagent.supervise.supervisor import ChildState
 
@@ -54,7 +54,8 @@ class CameraWatch:
     def opened(self, word: Opened) -> None:
         self._opened = word
         self._promise = promise_of(self._source, self._rules, word)
-        self._state = reopen(self._state)
+        if not isinstance(self._source, FileSpec):  # one is opened anew at each of its ends, and the capture counts on
+            self._state = reopen(self._state)
         self._tell_change()
 
     def take(self, word: CaptureStats) -> bool:

@@ -109,6 +109,22 @@ def test_a_failure_and_its_end_are_told_once_each(scene: Scene) -> None:
     assert scene.told.events == ["camera-failed", "camera-recovered"]
 
 
+def test_a_file_that_ends_every_second_recovers_like_others() -> None:
+    """It is opened anew between any two words of its capture, which counts on."""
+    scene = Scene(FileSpec(path="short.mp4"))
+    for life in range(2):
+        scene.frames = 0
+        for _ in range(20):
+            scene.camera._take(OPENED.line())
+            scene.seconds(1)
+        if not life:
+            scene.died()
+    assert [word for word, _ in scene.told.notes] == ["ok", "failed", "ok"]
+    assert scene.told.events == ["camera-failed", "camera-recovered"]
+    assert scene.camera.measure()["health"] == "ok"
+    scene.camera.close()
+
+
 def test_opening_alone_is_no_recovery(scene: Scene) -> None:
     scene.died()
     scene.opened()
