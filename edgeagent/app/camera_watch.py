@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeagent.app.teller import Teller
-from edgeagent.camera.health import HealthState, Look, Promise, Verdict, fail, judge, reopen
+from edgeagent.camera.health import HealthState, Look, Promise, Verdict, fail, judge, promise_anew, reopen
 from edgeagent.camera.messages import CaptureStats, Opened
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import LIVE_KINDS, CsiSpec, FileSpec, SourceSpec, V4l2Spec
@@ -48,8 +48,11 @@ class CameraWatch:
     def change(self, rules: CameraRules) -> None:
         """Judge by these rules from now on."""
         self._rules = rules
-        if self._opened is not None:
-            self._promise = promise_of(self._source, rules, self._opened)
+        if self._opened is None:
+            return
+        promise = promise_of(self._source, rules, self._opened)
+        if promise != self._promise:
+            self._promise, self._state = promise, promise_anew(self._state)
 
     def opened(self, word: Opened) -> None:
         self._opened = word

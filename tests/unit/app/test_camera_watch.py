@@ -144,6 +144,23 @@ def test_a_rate_that_sinks_is_told_with_an_event(scene: Scene) -> None:
     assert scene.told.events == ["camera-degraded"]
 
 
+@pytest.mark.parametrize(
+    ("min_fps", "health", "reason"),
+    [(24.0, "ok", ""), (28.0, "degraded", "it gives 25.0 frames a second, not at least 28")],
+)
+def test_another_rate_that_is_wanted_is_judged_by_itself(
+    scene: Scene, min_fps: float, health: str, reason: str
+) -> None:
+    """It is a setting that can change while the capture runs."""
+    scene.camera.change(CameraRules(min_fps=30.0))
+    scene.opened()
+    scene.seconds(12)
+    assert scene.told.notes[-1] == ("degraded", "it gives 25.0 frames a second, not at least 30")
+    scene.camera.change(CameraRules(min_fps=min_fps))
+    scene.seconds(12)
+    assert scene.told.notes[-1] == (health, reason)
+
+
 def test_frames_that_were_shed_count_as_frames(scene: Scene) -> None:
     scene.opened()
     for second in range(30):
