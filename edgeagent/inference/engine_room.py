@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
-from edgeagent.errors import EngineError
+from edgeagent.errors import EngineError, OperatorError
 from edgeagent.inference.after import After, Memory
 from edgeagent.inference.engine import Engine, EngineKey
 from edgeagent.inference.messages import (
@@ -171,7 +171,13 @@ class EngineRoom:
         self._let_go()
 
     def _serve(self, start: PipelineStart, engine: Engine, took_s: float) -> None:
-        self._switch(start, engine)
+        """Where what comes after the engine does not work here, that is this pipeline's trouble and no other's."""
+        try:
+            after = After(start, self.memories.setdefault(start.pipeline, Memory()))
+        except OperatorError as error:
+            self._not_loaded(start, error.line())
+            return
+        self._switch(start, engine, after)
         word = Loaded(
             pipeline=start.pipeline,
             engine=start.engine,
@@ -207,9 +213,8 @@ class EngineRoom:
         self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
         self._let_go()
 
-    def _switch(self, start: PipelineStart, engine: Engine) -> None:
+    def _switch(self, start: PipelineStart, engine: Engine, after: After) -> None:
         """Nothing is under way: the pipeline's next frame goes to this engine."""
-        after = After(start, self.memories.setdefault(start.pipeline, Memory()))
         pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
         now = self._serving.pop(start.pipeline, None)
         before = now
