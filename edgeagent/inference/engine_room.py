@@ -61,7 +61,8 @@ class Reserve:
 
 
 class EngineRoom:
-    """`canary_s`: seconds between two canaries of an engine, 0 for none."""
+    """`canary_s`: seconds between two canaries of an engine, 0 for none. `stuck_s`: how long a driver may take to load
+    an engine, or to let go of one."""
 
     def __init__(
         self,
@@ -70,7 +71,9 @@ class EngineRoom:
         tell: Callable[[Message], None],
         canary_s: float = 0.0,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        stuck_s: float = STUCK_S,
     ) -> None:
+        self._stuck_s = stuck_s
         self._feeds = feeds
         self._opener = opener
         self._tell = tell
@@ -295,9 +298,12 @@ class EngineRoom:
         self._let_go()
 
     def watch(self) -> None:
-        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine."""
-        if (working_s := self._opener.working_s()) > STUCK_S:
-            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
+        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine or
+        closing one: no other can be opened then."""
+        if (working_s := self._opener.working_s()) > self._stuck_s:
+            raise EngineError(
+                f"an engine was not loaded, or let go of, after {working_s:.0f} s", code="engine_stuck", retry=True
+            )
         self._end_trials()
 
     def _end_trials(self) -> None:
