@@ -121,6 +121,7 @@ class Infer:
                 self._room.take_over(word)
             elif isinstance(word, Release):
                 self._room.release(word.pipeline)
+                self._failed.pop(word.pipeline, None)  # it counts from 0 when it comes back
             elif isinstance(word, TakeSnapshot):
                 self._room.ask_picture(word)
             else:
