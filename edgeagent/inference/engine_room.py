@@ -226,6 +226,7 @@ class EngineRoom:
             self._go_back(self._feeds[start.ring], start.came_to)
         if now is not None:
             self._leave(now)
+            pipeline.ask(*now.pipeline.take_asked())
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
         self._seat(pipeline, engine, before)
         self._await_no_more(start.pipeline)
@@ -264,7 +265,7 @@ class EngineRoom:
     def ask_picture(self, word: TakeSnapshot) -> None:
         """Of the next frame that the pipeline looks at; none where it has no engine."""
         if (serving := self._serving.get(word.pipeline)) is not None:
-            serving.pipeline.asked = word
+            serving.pipeline.ask(word)
 
     # engines fail and go
 
@@ -288,6 +289,7 @@ class EngineRoom:
             self._leave(serving)
             back = serving.before
             if back is not None:
+                back.pipeline.ask(*serving.pipeline.take_asked())
                 self._seat(back.pipeline, back.engine, None)
             serving.stream.feed.consume()
             back_to = back.engine.key.engine if back is not None else ""

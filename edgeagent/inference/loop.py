@@ -218,7 +218,7 @@ class Infer:
                     self._results += 1
                     if line is not None:
                         self._channel.send_line(line)
-                    if (sketch := pipeline.picture(seat.frame, seat.meta, seat.still_whole)) is not None:
+                    for sketch in pipeline.pictures(seat.frame, seat.meta, seat.still_whole):
                         self._painter.paint(sketch)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")
