@@ -112,6 +112,29 @@ def test_other_settings_count_from_the_next_frame_on() -> None:
     assert [frame for frame in range(7, 12) if take(later, thing, frame=frame) is not None] == [10]
 
 
+RIGHT = RegionPart(name="right", include=True, corners=LEFT.corners)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"classes": ["cog", "nut", "washer"]}, {"regions": (RIGHT,)}, {"regions": (LEFT, TOP)}, {"region_names": False}],
+)
+def test_a_still_scene_is_told_at_once_in_other_words(other: dict[str, Any]) -> None:
+    """Of another model, or with other names of regions, over MQTT; the same again is no news."""
+    common = {"change": OnChange(moved=0.1, heartbeat_s=100.0), "regions": (LEFT,), "region_names": True}
+    memory, told = Memory(), []
+    for first, more in ((0, {}), (2, {}), (4, other), (6, other)):
+        after = After(start(**{**common, **more}), memory)
+        told += [n for n in range(first, first + 2) if take(after, (0, 0.9, 100, 400), frame=n) is not None]
+    assert told == [0, 4]
+
+
+def test_another_model_s_things_come_into_view() -> None:
+    memory, wish = Memory(), SnapshotWish(drawn=False, interval_s=0.0)
+    for frame, classes in ((0, ["bolt"]), (1, ["person"])):
+        assert pictured(After(start(classes=classes, snapshot=wish), memory), (0, 0.9, 100, 100), frame=frame)
+
+
 def test_the_short_way_has_the_boxes_of_the_long_one() -> None:
     """Of a frame with a double, a box in the bars, and one beyond the edge."""
     rows = ((0, 0.9, 100, 100), (0, 0.8, 101, 100), (1, 0.7, 639, 479), (2, 0.6, 100, 540))
