@@ -180,7 +180,7 @@ class EngineRoom:
         except OperatorError as error:
             self._not_loaded(start, error.line())
             return
-        self._switch(start, engine, after)
+        self._switch(start, engine, self._pipeline(start, after))
         word = Loaded(
             pipeline=start.pipeline,
             engine=start.engine,
@@ -216,9 +216,12 @@ class EngineRoom:
         self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
         self._let_go()
 
-    def _switch(self, start: PipelineStart, engine: Engine, after: After) -> None:
-        """Nothing is under way: the pipeline's next frame goes to this engine."""
-        pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
+    def _pipeline(self, start: PipelineStart, after: After) -> Pipeline:
+        return Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
+
+    def _switch(self, start: PipelineStart, engine: Engine, pipeline: Pipeline) -> None:
+        """Nothing is under way: the pipeline's next frame goes to this engine. Its settings hold for the one before,
+        too, should it come back."""
         now = self._serving.pop(start.pipeline, None)
         before = now
         if now is None and start.came_to:
@@ -228,6 +231,9 @@ class EngineRoom:
             self._leave(now)
             pipeline.ask(*now.pipeline.take_asked())
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
+        if before is not None:
+            back = before.pipeline.start.with_settings_of(start)
+            before.pipeline = self._pipeline(back, After(back, self.memories[start.pipeline]))
         self._seat(pipeline, engine, before)
         self._await_no_more(start.pipeline)
         self._feeds[start.ring].consume()  # what it has come to elsewhere is done here, too

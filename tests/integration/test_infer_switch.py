@@ -87,6 +87,26 @@ def test_an_engine_that_fails_at_once_gives_its_place_back_and_the_agent_is_told
         check_word(word)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_new_settings_hold_for_an_engine_that_comes_back(
+    tmp_path: Path, camera: Camera, plan: Callable[..., str], at_once: bool
+) -> None:
+    """They came with the new engine, or while it was on trial."""
+    good, bad = look(plan("good")), look(plan("bad", failing=True))
+    strict = bad.model_copy(update={"min_score": 0.5})
+    with start(tmp_path, camera, good) as child:
+        loaded(child)
+        for one in [strict] if at_once else [bad, strict]:
+            child.send(LoadPipeline(pipeline=one))
+            child.until("loaded", engine="bad")
+        for failed in range(1, 4):
+            camera.put(frame_of(FAILS_FROM))
+            child.until("stats", failed={"look": failed})
+        assert [word["back_to"] for word in _said(child, "run_failed")] == ["good"]
+        assert ask(child, camera, 60)["detections"] == []
+        assert byte_of(ask(child, camera, 200)) == 200
+
+
 def _said(child: Running, kind: str) -> list[dict[str, Any]]:
     return [word for word in child.words if word["kind"] == kind]
 

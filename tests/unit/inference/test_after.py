@@ -163,6 +163,17 @@ def test_a_picture_is_due_when_there_is_more_of_a_class(more: dict[str, Any]) ->
     ]  # fmt: skip
 
 
+def test_settings_go_over_to_an_engine_of_other_classes_by_their_names() -> None:
+    wide = start(classes=["washer", "cog", "bolt"], iou=None, engine="wide")
+    narrow = start(classes=["bolt", "nut"], keep=[0], min_score=0.2, iou=0.3, regions=(LEFT,))
+    there = wide.with_settings_of(narrow)
+    assert (there.engine, there.classes, there.keep, there.iou) == ("wide", wide.classes, [2], None)
+    assert (there.min_score, there.after) == (0.2, narrow.after)
+    back = narrow.with_settings_of(there)
+    assert (back.keep, back.iou) == ([0], 0.3), "the other one says nothing of overlaps"
+    assert narrow.with_settings_of(start()).keep is None
+
+
 class TestTracking:
     @pytest.fixture(autouse=True)
     def _lap(self) -> None:
