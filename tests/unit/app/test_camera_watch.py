@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import anyio
 import pytest
 
+from edgeagent.app.camera_row import CameraRow
 from edgeagent.app.camera_upkeep import own_memory_mb
 from edgeagent.app.camera_watch import promise_of
-from edgeagent.app.cameras import Camera
+from edgeagent.app.cameras import Camera, Count
 from edgeagent.camera.health import GOOD_S, Promise
-from edgeagent.camera.messages import CaptureStats, Opened
+from edgeagent.camera.messages import CaptureStart, CaptureStats, Opened
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, RtspSpec, SourceSpec, SyntheticSpec, V4l2Spec
+from edgeagent.config.schema import CameraSettings
 from edgeagent.fleet.results import FactValue
 from edgeagent.fleet.states import Severity
 from edgeagent.health.book import Word
@@ -248,3 +251,50 @@ def test_a_capture_is_recycled_by_the_age_of_its_process_however_often_it_was_op
         scene.hours.now_s += 700.0
     anyio.run(scene.camera.upkeep.look)
     assert scene.told.events == events
+
+
+class Ground:
+    """What of it cameras stand on."""
+
+    def __init__(self) -> None:
+        self.publisher, self.clock, self.rng = Told(), Hours(), Random(1)
+
+
+@pytest.mark.parametrize("url", [RTSP.url, "rtsp://camera/2"])
+def test_a_capture_for_other_settings_goes_on_where_the_one_before_was(url: str) -> None:
+    """Its counts are of the session, half of its frames are shed still, and noise is known of the same source."""
+    row = CameraRow(Ground(), {"door": (CameraSettings(source=RTSP), [])})  # type: ignore[arg-type]
+    old = row.by_name["door"]
+    seen = CaptureStats(frames=9, unusable=3, read_ms=1.0, shed=4, width=640, height=480, noisy=True)
+    anyio.run(old.read_share, 0.5)
+    for _ in range(2):
+        first_word(old)
+        old._take(seen.line())
+        old._take(seen.line())
+    assert (old.measure()["unusable"], old.measure()["shed"]) == (6, 8)
+    old.supervisor._restart = replace(old.supervisor._restart, restarts=2)
+    wanted = CameraSettings(source=RtspSpec(url=url), frozen_after_s=5.0)
+    assert anyio.run(row.change, {"door": (wanted, [])}, {"door"}) == ["door"]
+    new = row.by_name["door"]
+    assert new is not old and {key: new.measure()[key] for key in ("unusable", "shed", "restarts")} == {
+        "unusable": 6, "shed": 8, "restarts": 2,
+    }  # fmt: skip
+    start = first_word(new)
+    assert (start.share, start.noisy, start.frozen_after_s) == (0.5, url == RTSP.url, 5.0)
+    new._take(seen.line())
+    assert (new.measure()["unusable"], new.measure()["shed"]) == (9, 12)
+    row.close()
+
+
+def first_word(camera: Camera) -> CaptureStart:
+    """What its next capture is told."""
+    first = camera._spec().first
+    assert isinstance(first, CaptureStart)
+    return first
+
+
+def test_a_pass_counts_what_cannot_be_read_from_nought_and_the_session_does_not() -> None:
+    count = Count()
+    assert [count.heard(so_far) for so_far in (2, 2, 3, 0, 1)] == [2, 2, 3, 3, 4]
+    count.capture_started()
+    assert count.heard(4) == 8
