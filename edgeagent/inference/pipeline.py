@@ -53,6 +53,11 @@ class Pipeline:
         asked, self.asked = self.asked, []
         return asked
 
+    @property
+    def due_ns(self) -> float:
+        """The capture time from which on it looks at a frame."""
+        return max(self.spacing.due_ns, self.limit.due_ns)
+
     def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """What `wants` would say of this frame, without counting it."""
         if meta.sequence <= self.came_to:
