@@ -37,9 +37,13 @@ class CameraWatch:
 
     @property
     def known_fps(self) -> float | None:
-        """The rate that the source had before it failed; a capture that is started for another reason measures anew."""
-        opened = self._opened
-        return opened.fps if opened is not None and opened.fps_known and self.failures else None
+        """The rate that the source had before it failed; a capture that is started for another reason measures anew. So
+        does one after a capture that hung: a stream that says another rate than the known one is opened twice, for
+        which the time may have been too short."""
+        opened, failed = self._opened, self._state.failed
+        if opened is None or not opened.fps_known or (failed is not None and failed.code == "hung"):
+            return None
+        return opened.fps if self.failures else None
 
     def facts(self) -> dict[str, object]:
         verdict = self.verdict

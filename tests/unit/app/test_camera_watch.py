@@ -183,6 +183,16 @@ def test_the_rate_of_before_is_for_the_captures_after_a_failure(scene: Scene) ->
     assert scene.camera.watch.known_fps is None, "it has worked for a while"
 
 
+def test_after_a_capture_that_hung_the_rate_is_measured_anew(scene: Scene) -> None:
+    """It may have hung because the rate of before made it open the stream twice."""
+    scene.opened()
+    scene.died()
+    scene.died(code="hung")
+    assert scene.camera.watch.known_fps is None
+    scene.died()
+    assert scene.camera.watch.known_fps == 25.0
+
+
 def test_noise_once_seen_is_remembered_for_the_captures_to_come(scene: Scene) -> None:
     scene.opened()
     scene.seconds(1, noisy=True)
