@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 
+from edgeagent.app.doctor_children import Asking
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
 from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
@@ -30,16 +32,31 @@ def after_engine(settings: PipelineSettings) -> AfterEngine:
     )
 
 
-def _has_lap() -> bool:
-    return find_spec("lap") is not None
+def lap_fault() -> str:
+    """What is wrong with the package lap, as a phrase; "" where nothing is known to be. It is imported in a process of
+    its own: it would bring numpy into the agent, and one built for another numpy is there and cannot be imported."""
+    if find_spec("lap") is None:
+        return "is not installed"
+    try:
+        import_lap()
+    except ImportError as error:
+        return f"does not work: {error}"
+    return ""
 
 
-def check_tracking(pipeline: str, settings: PipelineSettings, has_lap: Callable[[], bool] = _has_lap) -> None:
-    """Raises ConfigError where tracking is wanted and its solver is not installed. (It is looked for, not imported: it
-    would bring numpy into the agent.)"""
-    if settings.tracking and not has_lap():
+@cache
+def import_lap() -> None:
+    """Once it has worked it is not tried again. Raises ImportError."""
+    if error := Asking("lap").ask().facts.get("error"):
+        raise ImportError(error)
+
+
+def check_tracking(pipeline: str, settings: PipelineSettings, fault: Callable[[], str] = lap_fault) -> None:
+    """Raises ConfigError where tracking is wanted and its solver is not there or does not work."""
+    if settings.tracking and (wrong := fault()):
         raise ConfigError(
-            f"pipelines.{pipeline}.tracking: the package lap is not installed",
-            mend="install.sh brings it; elsewhere: pip install 'edgeagent[tracking]'; or set tracking = false",
+            f"pipelines.{pipeline}.tracking: the package lap {wrong}",
+            mend="install.sh brings it; elsewhere: pip install --force-reinstall 'edgeagent[tracking]'; or set "
+            "tracking = false",
             code="tracking_extra",
         )

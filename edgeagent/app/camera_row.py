@@ -37,6 +37,8 @@ class CameraRow:
         camera = Camera(
             name, settings.source, sizes, ground.publisher, ground.clock, ground.rng, settings.rules, rings=rings
         )
+        if old is not None:
+            camera.follow(old)
         camera.on_change = self._tell_change
         camera.on_argus_trouble = self._tell_argus
         return camera

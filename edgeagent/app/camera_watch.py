@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeagent.app.teller import Teller
-from edgeagent.camera.health import HealthState, Look, Promise, Verdict, fail, judge, reopen
+from edgeagent.camera.health import HealthState, Look, Promise, Verdict, fail, judge, promise_anew, reopen
 from edgeagent.camera.messages import CaptureStats, Opened
 from edgeagent.camera.rules import CameraRules
-from edgeagent.camera.spec import LIVE_KINDS, CsiSpec, SourceSpec, V4l2Spec
+from edgeagent.camera.spec import LIVE_KINDS, CsiSpec, FileSpec, SourceSpec, V4l2Spec
 from edgeagent.clock import Clock
 from edgeagent.supervise.supervisor import ChildState
 
@@ -37,9 +37,13 @@ class CameraWatch:
 
     @property
     def known_fps(self) -> float | None:
-        """The rate that the source had before it failed; a capture that is started for another reason measures anew."""
-        opened = self._opened
-        return opened.fps if opened is not None and opened.fps_known and self.failures else None
+        """The rate that the source had before it failed; a capture that is started for another reason measures anew. So
+        does one after a capture that hung: a stream that says another rate than the known one is opened twice, for
+        which the time may have been too short."""
+        opened, failed = self._opened, self._state.failed
+        if opened is None or not opened.fps_known or (failed is not None and failed.code == "hung"):
+            return None
+        return opened.fps if self.failures else None
 
     def facts(self) -> dict[str, object]:
         verdict = self.verdict
@@ -48,13 +52,17 @@ class CameraWatch:
     def change(self, rules: CameraRules) -> None:
         """Judge by these rules from now on."""
         self._rules = rules
-        if self._opened is not None:
-            self._promise = promise_of(self._source, rules, self._opened)
+        if self._opened is None:
+            return
+        promise = promise_of(self._source, rules, self._opened)
+        if promise != self._promise:
+            self._promise, self._state = promise, promise_anew(self._state)
 
     def opened(self, word: Opened) -> None:
         self._opened = word
         self._promise = promise_of(self._source, self._rules, word)
-        self._state = reopen(self._state)
+        if not isinstance(self._source, FileSpec):  # one is opened anew at each of its ends, and the capture counts on
+            self._state = reopen(self._state)
         self._tell_change()
 
     def take(self, word: CaptureStats) -> bool:

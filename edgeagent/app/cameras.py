@@ -50,6 +50,23 @@ class Tick:
 
 
 @dataclass
+class Count:
+    """Something that a capture counts from 0, over all captures of the session."""
+
+    total: int = 0
+    _heard: int = 0
+
+    def capture_started(self) -> None:
+        self._heard = 0
+
+    def heard(self, so_far: int) -> int:
+        """The total. A capture that plays a file once counts its pass from 0 again."""
+        self.total += so_far - (self._heard if so_far >= self._heard else 0)
+        self._heard = so_far
+        return self.total
+
+
+@dataclass
 class CameraState:
     """`word` is what dashboards show: starting, running, waiting, failing, refused, ended, stopped."""
 
@@ -90,7 +107,8 @@ class Camera:
         self._publisher = publisher
         self._clock = clock
         self._share = 1.0
-        self._shed_before = 0
+        self._unusable, self._shed = Count(), Count()
+        self._restarts_before = 0
         kept = rings or {}
         self.rings = {size: kept.get(size) or Ring(name, RingLayout(*size), lossless_only=self.once) for size in sizes}
         self.supervisor = Supervisor(
@@ -116,6 +134,20 @@ class Camera:
     def _argus(self) -> bool:
         return uses_argus(self.source)
 
+    @property
+    def restarts(self) -> int:
+        """Of its capture, in this session."""
+        return self._restarts_before + self.supervisor.restarts
+
+    def follow(self, old: Camera) -> None:
+        """Take that one's place: what is counted in a session goes on, what is known of the same source holds, and so
+        does the share that is read."""
+        self._unusable, self._shed = old._unusable, old._shed
+        self.state.unusable, self.state.shed = old.state.unusable, old.state.shed
+        self._restarts_before = old.restarts
+        self._share = 1.0 if self.once else old._share
+        self.watch.noisy = old.watch.noisy and old.source == self.source
+
     def change(self, rules: CameraRules) -> None:
         """Watch the capture that runs by these rules from now on."""
         self.rules = rules
@@ -135,7 +167,8 @@ class Camera:
 
     def _spec(self) -> ChildSpec:
         rings = [RingOutput(fd=ring.fd, wake_fds=ring.wake_fds) for ring in self.rings.values()]
-        self._shed_before = self.state.shed
+        for count in (self._unusable, self._shed):
+            count.capture_started()
         return ChildSpec(
             name=f"capture-{self.name}",
             module="edgeagent.camera.capture_child",
@@ -158,8 +191,8 @@ class Camera:
         if isinstance(word, Opened):
             self._opened(word)
         elif isinstance(word, CaptureStats):
-            self.state.frames, self.state.unusable = word.frames, word.unusable
-            self.state.shed = self._shed_before + word.shed
+            self.state.frames, self.state.unusable = word.frames, self._unusable.heard(word.unusable)
+            self.state.shed = self._shed.heard(word.shed)
             if self.watch.take(word):
                 self.supervisor.proven()
         elif isinstance(word, Ended):
@@ -228,7 +261,7 @@ class Camera:
             "dropped": self.state.dropped,
             "shed": self.state.shed,
             "unusable": self.state.unusable,
-            "restarts": self.supervisor.restarts,
+            "restarts": self.restarts,
             **self.watch.facts(),
         }
         if rings and rings[0].newest_ns:

@@ -281,4 +281,4 @@ class Line:
 
     @property
     def restarts(self) -> int:
-        return self.infer.restarts + sum(one.supervisor.restarts for one in self.cameras.by_name.values())
+        return self.infer.restarts + sum(one.restarts for one in self.cameras.by_name.values())

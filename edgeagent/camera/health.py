@@ -89,6 +89,11 @@ def reopen(state: HealthState) -> HealthState:
     return replace(state, looks=())
 
 
+def promise_anew(state: HealthState) -> HealthState:
+    """Another rate is held against it from now on: that the one before was missed makes this one no harder to keep."""
+    return replace(state, doubts=tuple(doubt for doubt in state.doubts if doubt.code != RATE))
+
+
 def judge(state: HealthState, look: Look, promise: Promise) -> HealthState:
     """One more look. `proven` afterwards: it has given good pictures for so long that its past does not count."""
     last = state.looks[-1] if state.looks else None

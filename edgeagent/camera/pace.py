@@ -36,6 +36,11 @@ class Spacing:
         self._step_ns = int(interval_s * 1e9)
         self._due_ns = 0
 
+    @property
+    def due_ns(self) -> int:
+        """When the next one may go through; 0 before the first."""
+        return self._due_ns
+
     def is_due(self, at_ns: int) -> bool:
         return at_ns >= self._due_ns
 

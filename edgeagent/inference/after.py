@@ -32,19 +32,26 @@ Thresholds = npt.NDArray[np.float32]
 
 @dataclass
 class Memory:
-    """What a pipeline remembers. `looked`: frames that went through; `unchanged`: those of them that were not told."""
+    """What a pipeline remembers. `regions`: the names that results give. `looked`: frames that went through;
+    `unchanged`: those of them that were not told."""
 
     tracker: Tracker | None = None
     changes: Changes | None = None
     arrivals: Arrivals = field(default_factory=Arrivals)
     classes: list[str] = field(default_factory=list)
+    regions: tuple[str, ...] = ()
     looked: int = 0
     unchanged: int = 0
 
     def suit(self, start: PipelineStart) -> None:
         """Make ready for frames of this engine, with its settings. Another model's class 3 is another thing: its tracks
-        begin anew."""
+        begin anew, and what was told last was told in other words."""
         after = start.after
+        regions = tuple(one.name for one in after.regions if one.include) if after.region_names else ()
+        if self.classes != start.classes or self.regions != regions:
+            self.changes = None
+        if self.classes != start.classes:
+            self.arrivals.counts.clear()
         if after.tracking is not None:
             self.tracker = self.tracker or Tracker()
             self.tracker.lost_s = after.tracking.lost_s
@@ -57,7 +64,7 @@ class Memory:
             self.changes = Changes(after.change.moved, after.change.heartbeat_s)
         else:
             self.changes.moved, self.changes.heartbeat_s = after.change.moved, after.change.heartbeat_s
-        self.classes = start.classes
+        self.classes, self.regions = start.classes, regions
 
 
 @dataclass
@@ -116,8 +123,10 @@ class After:
 
     def is_snapshot_due(self, rows: Sequence[ResultRow], capture_ns: int) -> bool:
         """Whether a picture is wanted of the frame with these rows; asked once for each that is told."""
-        wish = self._start.after.snapshot
-        return wish is not None and self._memory.arrivals.is_due(rows, wish.interval_s, capture_ns)
+        wish, tracked = self._start.after.snapshot, self._start.after.tracking is not None
+        if wish is None:
+            return False
+        return self._memory.arrivals.is_due(rows, wish.interval_s, capture_ns, tracked=tracked)
 
     @property
     def last_track(self) -> int:

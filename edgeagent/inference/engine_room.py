@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgeagent.camera.pace import Spacing
-from edgeagent.errors import EngineError
+from edgeagent.errors import EngineError, OperatorError
 from edgeagent.inference.after import After, Memory
 from edgeagent.inference.engine import Engine, EngineKey
 from edgeagent.inference.messages import (
@@ -61,7 +61,8 @@ class Reserve:
 
 
 class EngineRoom:
-    """`canary_s`: seconds between two canaries of an engine, 0 for none."""
+    """`canary_s`: seconds between two canaries of an engine, 0 for none. `stuck_s`: how long a driver may take to load
+    an engine, or to let go of one."""
 
     def __init__(
         self,
@@ -70,7 +71,9 @@ class EngineRoom:
         tell: Callable[[Message], None],
         canary_s: float = 0.0,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        stuck_s: float = STUCK_S,
     ) -> None:
+        self._stuck_s = stuck_s
         self._feeds = feeds
         self._opener = opener
         self._tell = tell
@@ -171,7 +174,13 @@ class EngineRoom:
         self._let_go()
 
     def _serve(self, start: PipelineStart, engine: Engine, took_s: float) -> None:
-        self._switch(start, engine)
+        """Where what comes after the engine does not work here, that is this pipeline's trouble and no other's."""
+        try:
+            after = After(start, self.memories.setdefault(start.pipeline, Memory()))
+        except OperatorError as error:
+            self._not_loaded(start, error.line())
+            return
+        self._switch(start, engine, self._pipeline(start, after))
         word = Loaded(
             pipeline=start.pipeline,
             engine=start.engine,
@@ -207,10 +216,12 @@ class EngineRoom:
         self._tell(Released(pipeline=pipeline, came_to=self._came_to.pop(pipeline, 0)))
         self._let_go()
 
-    def _switch(self, start: PipelineStart, engine: Engine) -> None:
-        """Nothing is under way: the pipeline's next frame goes to this engine."""
-        after = After(start, self.memories.setdefault(start.pipeline, Memory()))
-        pipeline = Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
+    def _pipeline(self, start: PipelineStart, after: After) -> Pipeline:
+        return Pipeline(start, after, self.limit(start.pipeline), Spacing(start.min_interval_s))
+
+    def _switch(self, start: PipelineStart, engine: Engine, pipeline: Pipeline) -> None:
+        """Nothing is under way: the pipeline's next frame goes to this engine. Its settings hold for the one before,
+        too, should it come back."""
         now = self._serving.pop(start.pipeline, None)
         before = now
         if now is None and start.came_to:
@@ -218,7 +229,11 @@ class EngineRoom:
             self._go_back(self._feeds[start.ring], start.came_to)
         if now is not None:
             self._leave(now)
+            pipeline.ask(*now.pipeline.take_asked())
             before, now.before = (now.before, None) if now.engine is engine else (now, None)
+        if before is not None:
+            back = before.pipeline.start.with_settings_of(start)
+            before.pipeline = self._pipeline(back, After(back, self.memories[start.pipeline]))
         self._seat(pipeline, engine, before)
         self._await_no_more(start.pipeline)
         self._feeds[start.ring].consume()  # what it has come to elsewhere is done here, too
@@ -256,7 +271,7 @@ class EngineRoom:
     def ask_picture(self, word: TakeSnapshot) -> None:
         """Of the next frame that the pipeline looks at; none where it has no engine."""
         if (serving := self._serving.get(word.pipeline)) is not None:
-            serving.pipeline.asked = word
+            serving.pipeline.ask(word)
 
     # engines fail and go
 
@@ -280,6 +295,7 @@ class EngineRoom:
             self._leave(serving)
             back = serving.before
             if back is not None:
+                back.pipeline.ask(*serving.pipeline.take_asked())
                 self._seat(back.pipeline, back.engine, None)
             serving.stream.feed.consume()
             back_to = back.engine.key.engine if back is not None else ""
@@ -290,9 +306,12 @@ class EngineRoom:
         self._let_go()
 
     def watch(self) -> None:
-        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine."""
-        if (working_s := self._opener.working_s()) > STUCK_S:
-            raise EngineError(f"an engine was not loaded after {working_s:.0f} s", code="engine_stuck", retry=True)
+        """To be called now and then. Raises EngineError when the driver does not come back from opening an engine or
+        closing one: no other can be opened then."""
+        if (working_s := self._opener.working_s()) > self._stuck_s:
+            raise EngineError(
+                f"an engine was not loaded, or let go of, after {working_s:.0f} s", code="engine_stuck", retry=True
+            )
         self._end_trials()
 
     def _end_trials(self) -> None:

@@ -121,6 +121,7 @@ class Infer:
                 self._room.take_over(word)
             elif isinstance(word, Release):
                 self._room.release(word.pipeline)
+                self._failed.pop(word.pipeline, None)  # it counts from 0 when it comes back
             elif isinstance(word, TakeSnapshot):
                 self._room.ask_picture(word)
             else:
@@ -217,7 +218,7 @@ class Infer:
                     self._results += 1
                     if line is not None:
                         self._channel.send_line(line)
-                    if (sketch := pipeline.picture(seat.frame, seat.meta, seat.still_whole)) is not None:
+                    for sketch in pipeline.pictures(seat.frame, seat.meta, seat.still_whole):
                         self._painter.paint(sketch)
             seat.stream.land(seat.meta)
         self._room.landed(flight.engine, outcome, "its output holds values that are no numbers")

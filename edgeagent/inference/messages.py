@@ -109,6 +109,21 @@ class PipelineStart(BaseModel):
             after = after.model_copy(update={"tracking": tracking.model_copy(update={"first_id": first_track})})
         return self.model_copy(update={"after": after, "came_to": came_to, "waits": False})
 
+    def with_settings_of(self, other: PipelineStart) -> PipelineStart:
+        """The same engine, and what is kept of its answers as `other` has it for another one of the pipeline."""
+        kept = None if other.keep is None else {other.classes[number] for number in other.keep}
+        return self.model_copy(
+            update={
+                "keep": None if kept is None else [n for n, name in enumerate(self.classes) if name in kept],
+                "min_score": other.min_score,
+                "iou": self.iou if None in (self.iou, other.iou) else other.iou,
+                "max_detections": other.max_detections,
+                "min_interval_s": other.min_interval_s,
+                "priority": other.priority,
+                "after": other.after,
+            }
+        )
+
 
 class Pace(BaseModel):
     """What a pipeline may do: a share of the frames that it would look at (0 pauses it), and at most so many a second.

@@ -75,7 +75,7 @@ class Opener:
         return found
 
     def working_s(self) -> float:
-        """How long the thread has been at the engine that it opens now."""
+        """How long the thread has been at the engine that it opens or closes now."""
         begun_s = self._begun_s
         return 0.0 if begun_s is None else time.monotonic() - begun_s
 
@@ -90,11 +90,12 @@ class Opener:
 
     def _run(self) -> None:
         while (order := self._orders.get()) is not None:
+            begun_s = self._begun_s = time.monotonic()
             if isinstance(order, Engine):
                 with suppress(EngineError):  # a GPU that is lost says so to the engines that still run
                     order.session.close()
+                self._begun_s = None
                 continue
-            begun_s = self._begun_s = time.monotonic()
             engine, error = self._opened(order)
             self._begun_s = None
             self._done.put(Opened(order.key, engine, error, time.monotonic() - begun_s))

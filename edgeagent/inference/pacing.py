@@ -6,6 +6,8 @@ because the board must do less, is counted as shed: it is meant, and is no drop.
 
 from __future__ import annotations
 
+import math
+
 from edgeagent.camera.pace import Spacing, Turnstile
 from edgeagent.inference.messages import Pace
 
@@ -28,6 +30,11 @@ class Limit:
     @property
     def paused(self) -> bool:
         return self._turnstile.share == 0.0
+
+    @property
+    def due_ns(self) -> float:
+        """From which capture time on it may let one through; infinite for a pause."""
+        return math.inf if self.paused else self._spacing.due_ns
 
     def would(self, capture_ns: int) -> bool:
         """What `lets_through` would say, without counting."""

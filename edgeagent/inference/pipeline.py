@@ -15,6 +15,10 @@ from edgeagent.inference.painter import Sketch
 from edgeagent.inference.result_line import Head, detections_json, quoted, result_line
 from edgeagent.vision.detections import Candidates
 
+MOST_ASKED = (
+    16  # pictures; more are asked for only of a pipeline that is paused, and nobody waits for the oldest of them
+)
+
 
 class Times(NamedTuple):
     """Of one batch, monotonic: when the engine began with it, and when its answer was there."""
@@ -38,7 +42,21 @@ class Pipeline:
         self._names = quoted(self.start.classes)
         (self._name,) = quoted([self.start.pipeline])
         self._to_picture: list[ResultRow] | None = None
-        self.asked: TakeSnapshot | None = None
+        self.asked: list[TakeSnapshot] = []
+
+    def ask(self, *words: TakeSnapshot) -> None:
+        """A picture for each of these of the next frame that it looks at."""
+        self.asked = [*self.asked, *words][-MOST_ASKED:]
+
+    def take_asked(self) -> list[TakeSnapshot]:
+        """What was asked of it, and is not any more."""
+        asked, self.asked = self.asked, []
+        return asked
+
+    @property
+    def due_ns(self) -> float:
+        """The capture time from which on it looks at a frame."""
+        return max(self.spacing.due_ns, self.limit.due_ns)
 
     def would_look(self, meta: FrameMeta, *, lossless: bool) -> bool:
         """What `wants` would say of this frame, without counting it."""
@@ -57,10 +75,10 @@ class Pipeline:
         """The line that tells the agent of a frame; None where it is not to be told."""
         rows = self.after.take(candidates, meta.box, meta.capture_ns)
         if rows is None:
-            self._to_picture = self.after.last_rows() if self.asked is not None else None
+            self._to_picture = self.after.last_rows() if self.asked else None
             return None
         due = self.after.is_snapshot_due(rows, meta.capture_ns)
-        self._to_picture = rows if due or self.asked is not None else None
+        self._to_picture = rows if due or self.asked else None
         found = detections_json(rows, self._names)
         head = Head(
             frame=meta.sequence,
@@ -77,31 +95,31 @@ class Pipeline:
         )
         return result_line(head, self._name, found)
 
-    def picture(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> Sketch | None:
-        """What the picture that the last result asks for is made of; None where it asks for none, or the frame has gone
-        meanwhile.
+    def pictures(self, frame: Frame, meta: FrameMeta, is_whole: Callable[[], bool]) -> list[Sketch]:
+        """What the pictures that the last result asks for are made of; none where it asks for none, or the frame has
+        gone meanwhile.
 
         `is_whole` is asked after the frame was copied: its place in the ring is not ours.
         """
         if (rows := self._to_picture) is None:
-            return None
+            return []
         self._to_picture = None
-        wish, asked = self.start.after.snapshot, self.asked
-        if wish is None and asked is None:
-            return None
         own = frame.copy()
         if not is_whole():
-            return None  # one that was asked for is taken of the next frame
-        self.asked = None
-        drawn = asked.drawn if asked is not None else wish is not None and wish.drawn
-        return Sketch(
-            pipeline=self.start.pipeline,
-            picture=own,
-            frame=meta.sequence,
-            capture_ms=meta.capture_ms,
-            box=meta.box,
-            rows=rows,
-            classes=self.start.classes,
-            drawn=drawn,
-            asked=asked.asked if asked is not None else 0,
-        )
+            return []  # those that were asked for are taken of the next frame
+        wish = self.start.after.snapshot
+        wants = [(one.drawn, one.asked) for one in self.take_asked()] or [(wish is not None and wish.drawn, 0)]
+        return [
+            Sketch(
+                pipeline=self.start.pipeline,
+                picture=own,
+                frame=meta.sequence,
+                capture_ms=meta.capture_ms,
+                box=meta.box,
+                rows=rows,
+                classes=self.start.classes,
+                drawn=drawn,
+                asked=asked,
+            )
+            for drawn, asked in wants
+        ]

@@ -33,19 +33,21 @@ class Arrivals:
     counts: Counter[int] = field(default_factory=Counter)
     taken_ns: int | None = None
 
-    def is_due(self, rows: Sequence[ResultRow], interval_s: float, at_ns: int) -> bool:
-        """Whether a picture is to be taken of the frame with these rows; what comes before the time is up has none."""
-        come = self._has_come(rows)
+    def is_due(self, rows: Sequence[ResultRow], interval_s: float, at_ns: int, *, tracked: bool) -> bool:
+        """Whether a picture is to be taken of the frame with these rows; what comes before the time is up has none.
+        `tracked`: things have numbers, which stand in the rows."""
+        come = self._has_new_number(rows) if tracked else self._has_more(rows)
         if not come or (self.taken_ns is not None and at_ns - self.taken_ns < int(interval_s * 1e9)):
             return False
         self.taken_ns = at_ns
         return True
 
-    def _has_come(self, rows: Sequence[ResultRow]) -> bool:
-        if any(len(row) > 6 for row in rows) or self.highest:
-            before = self.highest
-            self.highest = max([before, *(row[6] for row in rows if len(row) > 6)])
-            return self.highest > before
+    def _has_new_number(self, rows: Sequence[ResultRow]) -> bool:
+        before = self.highest
+        self.highest = max([before, *(row[6] for row in rows if len(row) > 6)])
+        return self.highest > before
+
+    def _has_more(self, rows: Sequence[ResultRow]) -> bool:
         counts = Counter(row[0] for row in rows)
         more = any(count > self.counts[class_id] for class_id, count in counts.items())
         self.counts = counts

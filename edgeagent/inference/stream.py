@@ -2,8 +2,8 @@
 
 A stream's pipelines see the same frames and share one run of the engine for each. How far each stream has come is its
 own affair, so a slow engine does not hold up a fast one on the same camera; a frame that some stream never came to look
-at counts as dropped once for the ring. Of a ring in lossless mode each frame is looked at in turn, and it counts as
-consumed when every stream is done with it: when its results are sent.
+at, and would have, counts as dropped once for the ring. Of a ring in lossless mode each frame is looked at in turn, and
+it counts as consumed when every stream is done with it: when its results are sent.
 
 Frames are handed to an engine where they lie in the ring. An engine that reads them for so long that the writer comes
 round again would get none whole, so after a torn one a stream's next CAREFUL_FRAMES are copied out first.
@@ -107,6 +107,7 @@ class Stream:
         self._turn = 0
         self._careful = 0
         self._seen: FrameMeta | None = None
+        self._last_ns = 0
         self.priority = 0
 
     def add(self, pipeline: Pipeline) -> None:
@@ -183,10 +184,21 @@ class Stream:
     def _ask(self, meta: FrameMeta) -> list[Pipeline]:
         """Who looks at the frame; the stream has come to it."""
         lossless = self.feed.ring.lossless
-        if self.last and not lossless:
-            self.feed.missed(self.last + 1, meta.sequence - 1)
-        self.last = meta.sequence
+        if self.last and not lossless and meta.sequence > self.last + 1:
+            self.feed.missed(self._first_missed(meta), meta.sequence - 1)
+        self.last, self._last_ns = meta.sequence, meta.capture_ns
         return [pipeline for pipeline in self.pipelines if pipeline.wants(meta, lossless=lossless)]
+
+    def _first_missed(self, meta: FrameMeta) -> int:
+        """The first frame between the last one and this that a pipeline would have looked at, `meta.sequence` for none:
+        what nobody wants is not missed. Frames count as captured at even intervals."""
+        due_ns = min(pipeline.due_ns for pipeline in self.pipelines)
+        since_ns, late_ns = meta.capture_ns - self._last_ns, meta.capture_ns - due_ns
+        if late_ns <= 0:
+            return meta.sequence
+        if not self._last_ns or late_ns >= since_ns:
+            return self.last + 1
+        return meta.sequence - int(late_ns * (meta.sequence - self.last) / since_ns)
 
     def _copy_place(self) -> Frame:
         if not self._copies:

@@ -46,7 +46,7 @@ def solver() -> Any:  # noqa: ANN401 - a compiled function
     """The package's solver. Raises OperatorError where it is missing or does not work."""
     try:
         import lap
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # the second is Cython's word for an extension built for another numpy
         raise OperatorError(
             f"tracking needs the package lap, which does not work here: {error}",
             mend="pip install --force-reinstall lap, or set tracking = false",

@@ -10,7 +10,7 @@ import pytest
 from test_build_kit import Camera
 from test_infer import feeding, loaded
 from test_infer_switch import look, start
-from test_plans_kit import frame_of, write_plan
+from test_plans_kit import FAILS_FROM, frame_of, write_plan
 
 from edgeagent.inference.messages import LoadPipeline, Pace, Release, SetPace, TakeOver
 from edgeagent.vision.letterbox import fit_letterbox
@@ -80,6 +80,25 @@ def test_one_that_goes_says_how_far_it_has_come_and_nothing_after_that(
         camera.put(frame_of(10))
         child.until("result", pipeline="goes", frame=4)
     assert frames(child, "goes")[:2] == [1, 2]
+
+
+def test_what_an_engine_cost_one_that_goes_is_not_counted_again_when_it_is_back(
+    tmp_path: Path, camera: Camera, plan: Callable[..., str]
+) -> None:
+    goes = look(plan("one", failing=True), "goes")
+    with start(tmp_path, camera, goes, look(plan("two"), "stays")) as child:
+        loaded(child, pipeline="stays")
+        camera.put(frame_of(FAILS_FROM))
+        child.until("stats", failed={"goes": 1})
+        child.send(Release(pipeline="goes"))
+        child.until("released", pipeline="goes")
+        child.send(LoadPipeline(pipeline=goes))
+        child.until("loaded", pipeline="goes")
+        camera.put(frame_of(10))
+        child.until("result", pipeline="goes", frame=2)
+        assert child.until("stats")["failed"] == {}
+        camera.put(frame_of(FAILS_FROM))
+        child.until("stats", failed={"goes": 1})
 
 
 def test_words_about_a_pipeline_that_is_not_there_do_no_harm(

@@ -12,7 +12,7 @@ from test_build_kit import Camera, Running
 from test_infer import check_word, feeding, loaded, pipeline
 from test_plans_kit import FAILS_FROM, frame_of, write_plan
 
-from edgeagent.inference.messages import InferStart, LoadPipeline, RingInput
+from edgeagent.inference.messages import InferStart, LoadPipeline, RingInput, TakeSnapshot
 from edgeagent.vision.letterbox import fit_letterbox
 
 SAME = fit_letterbox(64, 64, 64, 64)
@@ -87,8 +87,58 @@ def test_an_engine_that_fails_at_once_gives_its_place_back_and_the_agent_is_told
         check_word(word)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_new_settings_hold_for_an_engine_that_comes_back(
+    tmp_path: Path, camera: Camera, plan: Callable[..., str], at_once: bool
+) -> None:
+    """They came with the new engine, or while it was on trial."""
+    good, bad = look(plan("good")), look(plan("bad", failing=True))
+    strict = bad.model_copy(update={"min_score": 0.5})
+    with start(tmp_path, camera, good) as child:
+        loaded(child)
+        for one in [strict] if at_once else [bad, strict]:
+            child.send(LoadPipeline(pipeline=one))
+            child.until("loaded", engine="bad")
+        for failed in range(1, 4):
+            camera.put(frame_of(FAILS_FROM))
+            child.until("stats", failed={"look": failed})
+        assert [word["back_to"] for word in _said(child, "run_failed")] == ["good"]
+        assert ask(child, camera, 60)["detections"] == []
+        assert byte_of(ask(child, camera, 200)) == 200
+
+
 def _said(child: Running, kind: str) -> list[dict[str, Any]]:
     return [word for word in child.words if word["kind"] == kind]
+
+
+def test_pictures_that_are_asked_for_come_whatever_serves_by_then(
+    tmp_path: Path, camera: Camera, plan: Callable[..., str]
+) -> None:
+    """Two ask at once, and other settings come before the next frame does; then an engine goes with one that was asked
+    of it."""
+    good, bad = look(plan("good")), look(plan("bad", failing=True))
+    with start(tmp_path, camera, good) as child:
+        loaded(child)
+        for asked, drawn in ((1, False), (2, True)):
+            child.send(TakeSnapshot(pipeline="look", drawn=drawn, asked=asked))
+        child.send(LoadPipeline(pipeline=good.model_copy(update={"min_score": 0.001})))
+        child.until("loaded")
+        ask(child, camera, 60)
+        child.until("snapshot", asked=2)
+        assert [(one["frame"], one["asked"], one["drawn"]) for one in _said(child, "snapshot")] == [
+            (1, 1, False), (1, 2, True),
+        ]  # fmt: skip
+        child.send(LoadPipeline(pipeline=bad))
+        child.until("loaded", engine="bad")
+        child.send(TakeSnapshot(pipeline="look", drawn=False, asked=3))
+        for failed in range(1, 4):
+            camera.put(frame_of(FAILS_FROM))
+            child.until("stats", failed={"look": failed})
+        ask(child, camera, 60)
+        assert child.until("snapshot", asked=3)["frame"] == 5
+        ask(child, camera, 60)
+        child.until("stats", frames=3)
+    assert len(_said(child, "snapshot")) == 3
 
 
 def test_an_engine_without_numbers_gives_its_place_back(

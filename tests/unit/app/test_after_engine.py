@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from edgeagent.app.after_engine import after_engine, check_tracking
+from edgeagent.app.after_engine import after_engine, check_tracking, import_lap, lap_fault
 from edgeagent.config.pipeline_table import PipelineSettings
 from edgeagent.errors import ConfigError
 from edgeagent.inference.messages import AfterEngine, OnChange, RegionPart, SnapshotWish, Tracking
@@ -53,8 +55,22 @@ def test_every_setting_arrives() -> None:
 
 
 def test_tracking_without_its_solver_is_refused_with_a_mend() -> None:
-    check_tracking("p", settings(), has_lap=lambda: False)
-    check_tracking("p", settings(tracking=True), has_lap=lambda: True)
+    check_tracking("p", settings(), fault=lambda: "is not installed")
+    check_tracking("p", settings(tracking=True), fault=lambda: "")
     with pytest.raises(ConfigError, match="lap is not installed") as caught:
-        check_tracking("p", settings(tracking=True), has_lap=lambda: False)
+        check_tracking("p", settings(tracking=True), fault=lambda: "is not installed")
     assert caught.value.error_code == "tracking_extra" and "edgeagent[tracking]" in caught.value.mend
+
+
+def test_a_solver_that_is_there_and_cannot_be_imported_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was built for another numpy."""
+    (tmp_path / "lap.py").write_text("raise ImportError('numpy.core.multiarray failed to import')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import_lap.cache_clear()
+    assert lap_fault() == "does not work: ImportError: numpy.core.multiarray failed to import"
+    (tmp_path / "lap.py").write_text("")
+    assert lap_fault() == "", "mended, and looked at again"
+    import_lap.cache_clear()

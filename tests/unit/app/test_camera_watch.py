@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 
 import anyio
 import pytest
 
+from edgeagent.app.camera_row import CameraRow
 from edgeagent.app.camera_upkeep import own_memory_mb
 from edgeagent.app.camera_watch import promise_of
-from edgeagent.app.cameras import Camera
+from edgeagent.app.cameras import Camera, Count
 from edgeagent.camera.health import GOOD_S, Promise
-from edgeagent.camera.messages import CaptureStats, Opened
+from edgeagent.camera.messages import CaptureStart, CaptureStats, Opened
 from edgeagent.camera.rules import CameraRules
 from edgeagent.camera.spec import CsiSpec, FileSpec, GStreamerSpec, RtspSpec, SourceSpec, SyntheticSpec, V4l2Spec
+from edgeagent.config.schema import CameraSettings
 from edgeagent.fleet.results import FactValue
 from edgeagent.fleet.states import Severity
 from edgeagent.health.book import Word
@@ -109,6 +112,22 @@ def test_a_failure_and_its_end_are_told_once_each(scene: Scene) -> None:
     assert scene.told.events == ["camera-failed", "camera-recovered"]
 
 
+def test_a_file_that_ends_every_second_recovers_like_others() -> None:
+    """It is opened anew between any two words of its capture, which counts on."""
+    scene = Scene(FileSpec(path="short.mp4"))
+    for life in range(2):
+        scene.frames = 0
+        for _ in range(20):
+            scene.camera._take(OPENED.line())
+            scene.seconds(1)
+        if not life:
+            scene.died()
+    assert [word for word, _ in scene.told.notes] == ["ok", "failed", "ok"]
+    assert scene.told.events == ["camera-failed", "camera-recovered"]
+    assert scene.camera.measure()["health"] == "ok"
+    scene.camera.close()
+
+
 def test_opening_alone_is_no_recovery(scene: Scene) -> None:
     scene.died()
     scene.opened()
@@ -128,6 +147,23 @@ def test_a_rate_that_sinks_is_told_with_an_event(scene: Scene) -> None:
     assert scene.told.events == ["camera-degraded"]
 
 
+@pytest.mark.parametrize(
+    ("min_fps", "health", "reason"),
+    [(24.0, "ok", ""), (28.0, "degraded", "it gives 25.0 frames a second, not at least 28")],
+)
+def test_another_rate_that_is_wanted_is_judged_by_itself(
+    scene: Scene, min_fps: float, health: str, reason: str
+) -> None:
+    """It is a setting that can change while the capture runs."""
+    scene.camera.change(CameraRules(min_fps=30.0))
+    scene.opened()
+    scene.seconds(12)
+    assert scene.told.notes[-1] == ("degraded", "it gives 25.0 frames a second, not at least 30")
+    scene.camera.change(CameraRules(min_fps=min_fps))
+    scene.seconds(12)
+    assert scene.told.notes[-1] == (health, reason)
+
+
 def test_frames_that_were_shed_count_as_frames(scene: Scene) -> None:
     scene.opened()
     for second in range(30):
@@ -145,6 +181,16 @@ def test_the_rate_of_before_is_for_the_captures_after_a_failure(scene: Scene) ->
     scene.opened()
     scene.seconds(20)
     assert scene.camera.watch.known_fps is None, "it has worked for a while"
+
+
+def test_after_a_capture_that_hung_the_rate_is_measured_anew(scene: Scene) -> None:
+    """It may have hung because the rate of before made it open the stream twice."""
+    scene.opened()
+    scene.died()
+    scene.died(code="hung")
+    assert scene.camera.watch.known_fps is None
+    scene.died()
+    assert scene.camera.watch.known_fps == 25.0
 
 
 def test_noise_once_seen_is_remembered_for_the_captures_to_come(scene: Scene) -> None:
@@ -215,3 +261,50 @@ def test_a_capture_is_recycled_by_the_age_of_its_process_however_often_it_was_op
         scene.hours.now_s += 700.0
     anyio.run(scene.camera.upkeep.look)
     assert scene.told.events == events
+
+
+class Ground:
+    """What of it cameras stand on."""
+
+    def __init__(self) -> None:
+        self.publisher, self.clock, self.rng = Told(), Hours(), Random(1)
+
+
+@pytest.mark.parametrize("url", [RTSP.url, "rtsp://camera/2"])
+def test_a_capture_for_other_settings_goes_on_where_the_one_before_was(url: str) -> None:
+    """Its counts are of the session, half of its frames are shed still, and noise is known of the same source."""
+    row = CameraRow(Ground(), {"door": (CameraSettings(source=RTSP), [])})  # type: ignore[arg-type]
+    old = row.by_name["door"]
+    seen = CaptureStats(frames=9, unusable=3, read_ms=1.0, shed=4, width=640, height=480, noisy=True)
+    anyio.run(old.read_share, 0.5)
+    for _ in range(2):
+        first_word(old)
+        old._take(seen.line())
+        old._take(seen.line())
+    assert (old.measure()["unusable"], old.measure()["shed"]) == (6, 8)
+    old.supervisor._restart = replace(old.supervisor._restart, restarts=2)
+    wanted = CameraSettings(source=RtspSpec(url=url), frozen_after_s=5.0)
+    assert anyio.run(row.change, {"door": (wanted, [])}, {"door"}) == ["door"]
+    new = row.by_name["door"]
+    assert new is not old and {key: new.measure()[key] for key in ("unusable", "shed", "restarts")} == {
+        "unusable": 6, "shed": 8, "restarts": 2,
+    }  # fmt: skip
+    start = first_word(new)
+    assert (start.share, start.noisy, start.frozen_after_s) == (0.5, url == RTSP.url, 5.0)
+    new._take(seen.line())
+    assert (new.measure()["unusable"], new.measure()["shed"]) == (9, 12)
+    row.close()
+
+
+def first_word(camera: Camera) -> CaptureStart:
+    """What its next capture is told."""
+    first = camera._spec().first
+    assert isinstance(first, CaptureStart)
+    return first
+
+
+def test_a_pass_counts_what_cannot_be_read_from_nought_and_the_session_does_not() -> None:
+    count = Count()
+    assert [count.heard(so_far) for so_far in (2, 2, 3, 0, 1)] == [2, 2, 3, 3, 4]
+    count.capture_started()
+    assert count.heard(4) == 8

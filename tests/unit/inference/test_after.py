@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeagent.inference.after import After, Memory
-from edgeagent.inference.messages import AfterEngine, OnChange, PipelineStart, RegionPart, Tracking
+from edgeagent.inference.messages import AfterEngine, OnChange, PipelineStart, RegionPart, SnapshotWish, Tracking
 from edgeagent.vision.detections import Candidates
 from edgeagent.vision.letterbox import Letterbox, fit_letterbox, map_to_input
 
@@ -112,6 +112,29 @@ def test_other_settings_count_from_the_next_frame_on() -> None:
     assert [frame for frame in range(7, 12) if take(later, thing, frame=frame) is not None] == [10]
 
 
+RIGHT = RegionPart(name="right", include=True, corners=LEFT.corners)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"classes": ["cog", "nut", "washer"]}, {"regions": (RIGHT,)}, {"regions": (LEFT, TOP)}, {"region_names": False}],
+)
+def test_a_still_scene_is_told_at_once_in_other_words(other: dict[str, Any]) -> None:
+    """Of another model, or with other names of regions, over MQTT; the same again is no news."""
+    common = {"change": OnChange(moved=0.1, heartbeat_s=100.0), "regions": (LEFT,), "region_names": True}
+    memory, told = Memory(), []
+    for first, more in ((0, {}), (2, {}), (4, other), (6, other)):
+        after = After(start(**{**common, **more}), memory)
+        told += [n for n in range(first, first + 2) if take(after, (0, 0.9, 100, 400), frame=n) is not None]
+    assert told == [0, 4]
+
+
+def test_another_model_s_things_come_into_view() -> None:
+    memory, wish = Memory(), SnapshotWish(drawn=False, interval_s=0.0)
+    for frame, classes in ((0, ["bolt"]), (1, ["person"])):
+        assert pictured(After(start(classes=classes, snapshot=wish), memory), (0, 0.9, 100, 100), frame=frame)
+
+
 def test_the_short_way_has_the_boxes_of_the_long_one() -> None:
     """Of a frame with a double, a box in the bars, and one beyond the edge."""
     rows = ((0, 0.9, 100, 100), (0, 0.8, 101, 100), (1, 0.7, 639, 479), (2, 0.6, 100, 540))
@@ -124,6 +147,31 @@ def test_what_regions_drop_is_no_news() -> None:
     after = After(start(regions=(LEFT,), change=OnChange(moved=0.1, heartbeat_s=100.0)), Memory())
     assert take(after, (0, 0.9, 100, 100)) is not None
     assert take(after, (0, 0.9, 100, 100), (0, 0.9, 500, 100), frame=1) is None
+
+
+def pictured(after: After, *rows: tuple[int, float, float, float], frame: int) -> bool:
+    return after.is_snapshot_due(take(after, *rows, frame=frame), frame * FRAME_NS)
+
+
+@pytest.mark.parametrize("more", [{}, {"regions": (EVERYWHERE,), "region_names": True}])
+def test_a_picture_is_due_when_there_is_more_of_a_class(more: dict[str, Any]) -> None:
+    """Also where rows have a place for a number that nobody gives, because the names of regions stand behind it."""
+    after = After(start(snapshot=SnapshotWish(drawn=False, interval_s=0.0), **more), Memory())
+    rows = (0, 0.9, 100, 100), (0, 0.9, 300, 100)
+    assert [pictured(after, *rows[:count], frame=frame) for frame, count in enumerate((1, 1, 2, 2))] == [
+        True, False, True, False,
+    ]  # fmt: skip
+
+
+def test_settings_go_over_to_an_engine_of_other_classes_by_their_names() -> None:
+    wide = start(classes=["washer", "cog", "bolt"], iou=None, engine="wide")
+    narrow = start(classes=["bolt", "nut"], keep=[0], min_score=0.2, iou=0.3, regions=(LEFT,))
+    there = wide.with_settings_of(narrow)
+    assert (there.engine, there.classes, there.keep, there.iou) == ("wide", wide.classes, [2], None)
+    assert (there.min_score, there.after) == (0.2, narrow.after)
+    back = narrow.with_settings_of(there)
+    assert (back.keep, back.iou) == ([0], 0.3), "the other one says nothing of overlaps"
+    assert narrow.with_settings_of(start()).keep is None
 
 
 class TestTracking:
@@ -180,3 +228,15 @@ class TestTracking:
         after = After(start(tracking=TRACKING, change=OnChange(moved=0.5, heartbeat_s=100.0)), Memory())
         told = [take(after, (0, 0.9, 100, 100), frame=n) is not None for n in range(4)]
         assert told == [True, True, False, False]
+
+    def test_pictures_go_on_when_tracking_is_switched_off_and_on(self) -> None:
+        """What has had a number before is no reason to look for numbers where none are given, and none is new twice."""
+        memory, wish = Memory(), SnapshotWish(drawn=False, interval_s=0.0)
+        got = []
+        for first, tracking in ((0, TRACKING), (4, None), (8, TRACKING)):
+            after = After(start(tracking=tracking, snapshot=wish), memory)
+            rows = (0, 0.9, 100 + first * 50, 100), (1, 0.9, 100 + first * 50, 300)
+            for frame in range(first, first + 4):
+                if pictured(after, *rows[: 1 if frame < first + 2 else 2], frame=frame):
+                    got.append(frame)
+        assert got == [1, 3, 4, 6, 9, 11]

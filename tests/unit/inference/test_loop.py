@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -19,10 +20,19 @@ import pytest
 from edgeagent.camera.ring import RingReader, RingWriter
 from edgeagent.camera.ring_layout import RingLayout
 from edgeagent.camera.ring_memory import create_ring
-from edgeagent.errors import EngineError
+from edgeagent.errors import EdgeAgentError, EngineError
 from edgeagent.inference.engine import Engine, EngineKey
 from edgeagent.inference.loop import Infer
-from edgeagent.inference.messages import INFER_WORDS, InferStart, InferStats, PipelineStart, RingInput
+from edgeagent.inference.messages import (
+    INFER_WORDS,
+    AfterEngine,
+    InferStart,
+    InferStats,
+    LoadFailed,
+    PipelineStart,
+    RingInput,
+    Tracking,
+)
 from edgeagent.inference.result_line import cut_result, is_result
 from edgeagent.inference.session import Frames
 from edgeagent.inference.stream import Feed
@@ -80,8 +90,8 @@ class Session:
 class Hall:
     """A ring, a loop over it on a thread, and its words."""
 
-    def __init__(self, session: Session, *, lossless: bool) -> None:
-        self.session = session
+    def __init__(self, session: Session, *, lossless: bool, after: AfterEngine | None = None) -> None:
+        self.session, self._after = session, after or AfterEngine()
         self.fd, self.wake_fd = create_ring("test", RingLayout(SIDE, SIDE)), os.eventfd(0, os.EFD_NONBLOCK)
         self.writer = RingWriter(self.fd, [self.wake_fd])
         if lossless:
@@ -89,20 +99,20 @@ class Hall:
         self._ours, self._theirs = socket.socketpair()
         self._ours.settimeout(20)
         self._buffer, self._lines = LineBuffer(), deque[bytes]()
-        self.error: EngineError | None = None
+        self.error: EdgeAgentError | None = None
         self._thread = threading.Thread(target=self._run, args=(ControlChannel(self._theirs),))
 
     def _run(self, channel: ControlChannel) -> None:
         look = PipelineStart(
             pipeline="look", ring="cam", backend="stand-in", plan="", engine="e", classes=["a"], keep=None,
-            min_score=0.0, iou=None, max_detections=9, min_interval_s=0.0,
+            min_score=0.0, iou=None, max_detections=9, min_interval_s=0.0, after=self._after,
         )  # fmt: skip
         ring = RingInput(id="cam", fd=self.fd, wake_fd=self.wake_fd)
         start = InferStart(rings=[ring], pipelines=[look], threads=1)
         with RingReader(self.fd) as reader:
             try:
                 Infer(channel, start, {"cam": Feed(reader, self.wake_fd)}, self._opened).run()
-            except EngineError as error:
+            except EdgeAgentError as error:
                 self.error = error
 
     def _opened(self, key: EngineKey, threads: int, known: Sequence[float]) -> Engine:
@@ -218,6 +228,19 @@ def test_a_gpu_that_is_lost_while_an_engine_is_opened_is_not_that_engine_s_failu
     if ends:
         hall.join()
     assert (hall.error is not None and hall.error.error_code == code and hall.error.retry) is ends
+
+
+def test_tracking_that_does_not_work_here_costs_its_pipeline_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lap", None)
+    hall = Hall(Session(1), lossless=False, after=AfterEngine(tracking=Tracking(low_score=0.1, lost_s=1.0)))
+    try:
+        hall.begin("")
+        word = hall.until("load_failed")
+        assert isinstance(word, LoadFailed) and "tracking = false" in word.text
+        assert hall.stats().frames == 0, "the loop goes on"
+    finally:
+        hall.close()
+    assert hall.error is None and hall.session.log[-1] == "closed"
 
 
 def test_any_other_error_costs_its_frames_and_nothing_else(hall: Hall) -> None:

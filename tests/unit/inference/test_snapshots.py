@@ -21,8 +21,8 @@ def row(class_id: int, *more: int) -> ResultRow:
     return (class_id, 0.9, 100.0, 100.0, 200.0, 200.0, *more)  # type: ignore[return-value]
 
 
-def due(arrivals: Arrivals, seconds: float, *rows: ResultRow) -> bool:
-    return arrivals.is_due(rows, 10.0, int(seconds * S))
+def due(arrivals: Arrivals, seconds: float, *rows: ResultRow, tracked: bool = False) -> bool:
+    return arrivals.is_due(rows, 10.0, int(seconds * S), tracked=tracked)
 
 
 def test_more_of_a_class_is_an_arrival_where_nothing_is_tracked() -> None:
@@ -37,17 +37,17 @@ def test_more_of_a_class_is_an_arrival_where_nothing_is_tracked() -> None:
 
 def test_a_new_number_is_an_arrival_where_things_are_tracked() -> None:
     arrivals = Arrivals()
-    assert not due(arrivals, 0, row(0, 0))
-    assert due(arrivals, 1, row(0, 1))
-    assert not due(arrivals, 20, row(0, 1))
-    assert not due(arrivals, 40)
-    assert not due(arrivals, 60, row(0, 1)), "it was only lost"
-    assert due(arrivals, 80, row(0, 1), row(0, 2))
+    assert not due(arrivals, 0, row(0, 0), tracked=True)
+    assert due(arrivals, 1, row(0, 1), tracked=True)
+    assert not due(arrivals, 20, row(0, 1), tracked=True)
+    assert not due(arrivals, 40, tracked=True)
+    assert not due(arrivals, 60, row(0, 1), tracked=True), "it was only lost"
+    assert due(arrivals, 80, row(0, 1), row(0, 2), tracked=True)
 
 
 def test_pictures_keep_their_distance() -> None:
     arrivals = Arrivals()
-    taken = [number for number in range(1, 40) if due(arrivals, number, row(0, number))]
+    taken = [number for number in range(1, 40) if due(arrivals, number, row(0, number), tracked=True)]
     assert taken == [1, 11, 21, 31]
 
 
