@@ -8,11 +8,12 @@ from __future__ import annotations
 import grp
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,21 @@ class System:
         self.changes += 1
         self.say(f"would {what}" if self.dry_run else what)
         return self.dry_run
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C, the end of a terminal and a plain kill wait until this is done, also for the programs that are run."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def contents(place: Path) -> list[Path]:
+    """What lies in a directory, but for what every ext4 has; nothing where it is none."""
+    return sorted(path for path in place.iterdir() if path.name != "lost+found") if place.is_dir() else []
 
 
 def last_words(ended: Completed) -> str:

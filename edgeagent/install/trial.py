@@ -19,7 +19,7 @@ from edgeagent.install.errors import InstallError
 from edgeagent.install.layout import lay_out_units
 from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import linked
-from edgeagent.install.system import System, replace_file
+from edgeagent.install.system import System, replace_file, undisturbed
 from edgeagent.install.verdict import WELL, Baseline, Seen, Verdict, Watch, judge
 
 LOOK_S = 0.25
@@ -86,11 +86,20 @@ def begin_trial(
     keep = (linked(places.previous) or "") if old == name else old
     baseline = baseline_of(look(system, places)) if old else Baseline()
     trial = Trial(name, back, (linked(places.previous) or "") if back else keep, healthy_s, baseline)
-    system.remove(places.verdict)
-    system.write(places.trial, trial.text(), mode=0o600, why=f"{name} is on trial")
-    switch(system, places, name, parts, previous=keep)
-    system.do("systemctl", "reset-failed", AGENT, what="forget failed starts") if _failed(system) else None
-    system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {name}")
+    with undisturbed():
+        system.remove(places.verdict)
+        system.write(places.trial, trial.text(), mode=0o600, why=f"{name} is on trial")
+        switch(system, places, name, parts, previous=keep)
+        restart(system, what=f"start release {name}")
+        if not system.dry_run:
+            system.ask("systemctl", "start", "--no-block", TRIAL)
+
+
+def restart(system: System, *, what: str) -> None:
+    """The agent's service, with its counts of starts and crashes at zero: those of the release before, also of one that
+    crashes all the time and has not failed for good, would be held against this one."""
+    system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")
+    system.do("systemctl", "restart", "--no-block", AGENT, what=what)
 
 
 def switch(system: System, places: Places, name: str, parts: Path, *, previous: str) -> None:
@@ -165,7 +174,3 @@ def wait_for_verdict(system: System, places: Places) -> dict[str, str]:
             return found
     reason = ended.stderr.strip() or "it left no verdict"
     raise InstallError(f"the new release could not be judged: {reason}", mend=f"journalctl -u {TRIAL}")
-
-
-def _failed(system: System) -> bool:
-    return system.ask("systemctl", "is-failed", "--quiet", AGENT).returncode == 0

@@ -198,8 +198,10 @@ class World:
             self.enabled |= set(units)
         elif verb == "disable":
             self.enabled -= set(units)
+        elif verb == "reset-failed":
+            self.service.restarts = 0
         elif verb == "stop":
-            self.service = Service()
+            self.service = Service(restarts=self.service.restarts)
         elif verb == "restart":
             self.start()
         elif verb == "start" and units == [TRIAL] and self.places.trial.exists():
@@ -212,7 +214,7 @@ class World:
         version = self.places.current.resolve().name if self.places.current.is_symlink() else ""
         if not (self.places.releases / version / "release.json").exists():
             raise AssertionError("a release that is not complete was started")
-        self.service = Service(self.next_pid(), 0, "active", version)
+        self.service = Service(self.next_pid(), self.service.restarts, "active", version)
         self.tell()
 
     def crash(self) -> None:
