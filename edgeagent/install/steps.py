@@ -107,7 +107,8 @@ def _end_of_trial(system: System, places: Places, name: str, keep: set[str | Non
     if verdict["word"] == "healthy":
         remove_old_releases(system, places, keep)
         return _tell(system, places, name, changed=True)
-    left = f"; back to release {verdict['back']}, which runs" if verdict["back"] else ""
+    how = f"is not healthy either: {verdict['again']}" if verdict.get("again") else "runs"
+    left = f"; back to release {verdict['back']}, which {how}" if verdict["back"] else ""
     raise InstallError(f"release {name} is not healthy: {verdict['reason']}{left}", mend=f"journalctl -u {AGENT}")
 
 

@@ -121,12 +121,12 @@ def judge_trial(system: System, places: Places) -> Verdict:
     if linked(places.current) != trial.to:  # cut off before the switch: the old release runs
         system.remove(places.trial)
         return Verdict("sick", f"release {trial.to} was never switched to")
-    verdict = watch(system, places, trial.baseline, trial.healthy_s)
+    verdict, again = watch(system, places, trial.baseline, trial.healthy_s), Verdict("healthy")
     if verdict.word == "healthy":
         system.remove(places.rolled_back)
     elif trial.back:
-        _return(system, places, trial, verdict)
-    _conclude(system, places, trial, verdict)
+        again = _return(system, places, trial, verdict)
+    _conclude(system, places, trial, verdict, again)
     return verdict
 
 
@@ -140,17 +140,20 @@ def watch(system: System, places: Places, baseline: Baseline, healthy_s: float) 
         system.sleep(LOOK_S)
 
 
-def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
-    """Back to the release before. The agent is told, and tells its fleet."""
+def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> Verdict:
+    """Back to the release before; how that one is. The agent is told, and tells its fleet."""
     left = {"from_release": trial.to, "to_release": trial.back, "reason": verdict.reason, "told": False}
     switch(system, places, trial.back, places.release(trial.back) / "systemd", previous=trial.keep)
     if places.state_dir.is_dir():
-        system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
-    system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")
-    system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {trial.back} again")
+        try:
+            system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
+        except InstallError as error:  # a full disk, or what the agent has put there, must not keep it from running
+            system.say(f"not done: {error.message}")
+    restart(system, what=f"start release {trial.back} again")
     again = watch(system, places, Baseline(), trial.healthy_s)
     if again.word != "healthy":
         system.say(f"release {trial.back} is not healthy either: {again.reason}")
+    return again
 
 
 def _leave_word(places: Places, left: dict[str, Any]) -> None:
@@ -158,9 +161,10 @@ def _leave_word(places: Places, left: dict[str, Any]) -> None:
     replace_file(places.rolled_back, f"{json.dumps(left)}\n".encode(), mode=0o644)
 
 
-def _conclude(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
-    """The verdict is written before the trial's file goes: whoever waits for it finds one of them."""
-    words = {"to": trial.to, "back": trial.back, "word": verdict.word, "reason": verdict.reason}
+def _conclude(system: System, places: Places, trial: Trial, verdict: Verdict, again: Verdict) -> None:
+    """The verdict is written before the trial's file goes: whoever waits for it finds one of them. `again`: of the
+    release that was returned to."""
+    words = {"to": trial.to, "back": trial.back, "word": verdict.word, "reason": verdict.reason, "again": again.reason}
     system.write(places.verdict, f"{json.dumps(words)}\n".encode())
     system.remove(places.trial)
 
