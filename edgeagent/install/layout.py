@@ -32,13 +32,18 @@ def lay_out_user(system: System, places: Places, release: Path, source: Path) ->
 
 
 def lay_out_units(system: System, places: Places, parts: Path) -> None:
-    """The units of one release, from its directory `parts`, in force and enabled."""
+    """The units of one release, from its directory `parts`, in force and enabled. One that this release does not have
+    yet, or no more, goes."""
     before = system.changes
     for unit in UNITS:
-        system.write(places.units / unit, (parts / unit).read_bytes())
+        if (parts / unit).is_file():
+            system.write(places.units / unit, (parts / unit).read_bytes())
+        else:
+            system.remove(places.units / unit)
     if system.changes != before:
         system.do("systemctl", "daemon-reload", what="let systemd read its units")
-    disabled = [unit for unit in ENABLED if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
+    wanted = [unit for unit in ENABLED if (parts / unit).is_file()]
+    disabled = [unit for unit in wanted if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
     if disabled:
         system.do("systemctl", "enable", "--quiet", *disabled, what=f"enable {', '.join(disabled)}")
 
