@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,6 +30,13 @@ def lay_out_user(system: System, places: Places, release: Path, source: Path) ->
     missing = not all(path.is_dir() for path in (places.config_dir, places.state_dir))
     if system.changes != before or missing:
         system.do("systemd-tmpfiles", "--create", str(places.tmpfiles), what="make its directories")
+
+
+def lay_out_home(system: System, places: Places) -> None:
+    """What the releases lie in can be entered by the agent's user, whatever umask root's shell has."""
+    for folder in (places.home, places.releases):
+        if folder.is_dir() and folder.stat().st_mode & 0o055 != 0o055:
+            system.act(f"let everybody enter {folder}", partial(folder.chmod, 0o755))
 
 
 def lay_out_units(system: System, places: Places, parts: Path) -> None:

@@ -28,6 +28,7 @@ def install_from(system: System, places: Places, options: Options, source: Sourc
     settle_old_trial(system, places)
     name = make_release(system, places, source, facts)
     release = places.release(name)
+    layout.lay_out_home(system, places)
     layout.lay_out_user(system, places, release, source.folder)
     layout.first_config(system, places, release, options)
     check_config(system, release, places.config)
