@@ -37,11 +37,12 @@ NOT_FETCHED = "is there room on the disk, and a network? ./install.sh --offline 
 
 
 def release_name(source: Source, places: Places) -> str:
-    """The version; with a part of the digest behind it where that name is taken by another content."""
+    """The version; with a part of the digest behind it where that name is taken by another content, or was when this
+    release was made."""
+    longer = f"{source.version}+{source.digest[:8]}"
     mark = read_mark(places.release(source.version))
-    if mark is None or mark.get("digest") == source.digest:
-        return source.version
-    return f"{source.version}+{source.digest[:8]}"
+    taken = mark is not None and mark.get("digest") != source.digest
+    return longer if taken or (mark is None and read_mark(places.release(longer)) is not None) else source.version
 
 
 def read_mark(release: Path) -> Mapping[str, str] | None:
