@@ -27,7 +27,7 @@
 # PYTHON=/path/to/python3 chooses their interpreter and that of --bundle (3.10 or newer).
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 venv=$here/.venv
 stamp=$venv/.edgeagent-stamp
 
@@ -184,7 +184,7 @@ case ${1:-} in
   --help | -h) usage ;;
   *)
     case " $* " in
-      *" --bundle "*) make_bundle "$@" ;;
+      *" --bundle "* | *" --bundle="*) make_bundle "$@" ;;
       *) on_device "$@" ;;
     esac
     ;;
