@@ -120,4 +120,5 @@ def _alone(places: Places, options: Options) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RequestError("another install.sh is running", mend="wait for it") from error
+        os.set_inheritable(file.fileno(), True)
         yield

@@ -25,7 +25,8 @@ Runner = Callable[..., Completed]
 
 
 def run_program(words: Sequence[str], *, stdin: str = "", extra: dict[str, str] | None = None) -> Completed:
-    """A program with a clean environment. Its output is kept, not shown."""
+    """A program with a clean environment. Its output is kept, not shown. It has the installer's lock too: one that goes
+    on after we were killed keeps the next run waiting, and does not write into what that one makes."""
     kept = {name: os.environ[name] for name in _passed_on() if name in os.environ}
     return subprocess.run(
         list(words),
@@ -34,6 +35,7 @@ def run_program(words: Sequence[str], *, stdin: str = "", extra: dict[str, str] 
         text=True,
         errors="replace",
         check=False,
+        close_fds=False,
         env={"PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **kept, **(extra or {})},
     )
 
