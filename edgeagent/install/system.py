@@ -117,9 +117,13 @@ class System:
         self.act(f"link {path} to {target}", lambda: _link(path, target))
 
     def remove(self, path: Path) -> None:
-        """A file, a link or a directory with all that is in it; nothing where it is not there."""
+        """A file, a link or a directory with all that is in it; nothing where it is not there. Of a mount point only
+        what is in it: the file system is not ours."""
         if path.is_symlink() or path.is_file() or path.is_socket():
             self.act(f"remove {path}", path.unlink)
+        elif path.is_mount():
+            for inside in contents(path):
+                self.remove(inside)
         elif path.is_dir():
             self.act(f"remove {path}", lambda: shutil.rmtree(path))
 

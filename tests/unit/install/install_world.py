@@ -62,6 +62,8 @@ class World:
         self.ran: list[str] = []
         self.enabled: set[str] = set()
         self.users: set[str] = set()
+        self.busy = False
+        """Whether something else runs as the agent's user."""
         self.service = Service()
         self.time_s = 100.0
         self.pids = 1000
@@ -135,6 +137,7 @@ class World:
         if program.startswith("python"):
             return self.python(list(words))
         known = {"systemctl": self.systemctl, "systemd-sysusers": self.sysusers, "systemd-tmpfiles": self.tmpfiles}
+        known["userdel"] = self.userdel
         return known.get(program, self.other)(list(words[1:]))
 
     def other(self, words: list[str]) -> Completed:
@@ -142,6 +145,12 @@ class World:
 
     def sysusers(self, words: list[str]) -> Completed:
         self.users |= {line.split()[1] for line in Path(words[0]).read_text().splitlines() if line.startswith("u ")}
+        return done()
+
+    def userdel(self, words: list[str]) -> Completed:
+        if self.busy:
+            return done(f"userdel: user {words[0]} is currently used by process 7", 8)
+        self.users -= set(words)
         return done()
 
     def tmpfiles(self, words: list[str]) -> Completed:
