@@ -43,6 +43,8 @@ def test_a_bundle_is_for_devices_unless_told_otherwise() -> None:
         ["--uninstall", "--fleet", "north"],
         ["--rollback", "--offline", "x.tar"],
         ["--healthy-within", "0"],
+        ["--healthy-within", "5"],
+        ["--healthy-within", "nan"],
     ],
 )
 def test_requests_that_contradict_themselves_are_refused(words: list[str]) -> None:
