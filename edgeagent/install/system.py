@@ -201,9 +201,12 @@ def _link(path: Path, target: str) -> None:
 
 
 def say(line: str) -> None:
-    """To whoever reads our output; where nobody does any more (`| head`), the work goes on in silence."""
+    """To whoever reads our output; where nobody does any more (`| head`, a terminal that is gone, a disk that is full),
+    the work goes on in silence."""
+    if sys.stdout is None:  # closed before we were started
+        return
     try:
         sys.stdout.write(f"install.sh: {line}\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
