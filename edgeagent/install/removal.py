@@ -8,6 +8,11 @@ from edgeagent.install.places import AGAIN_TIMER, AGENT, ENABLED, POWER_SERVICE,
 from edgeagent.install.release import linked
 from edgeagent.install.system import System, contents
 
+USER_HOME = "/var/lib/edgeagent"
+"""What `edgeagent.sysusers` gives it."""
+HOME_FIELD = 5
+"""Of an entry of passwd(5)."""
+
 
 def uninstall(system: System, places: Places, *, purge: bool) -> None:
     """Stop, set the board's power back, remove. Can be called again where it was cut off."""
@@ -24,9 +29,8 @@ def uninstall(system: System, places: Places, *, purge: bool) -> None:
     elsewhere = [str(path.resolve()) for path in ours if path.is_symlink() and path.is_dir()]
     for path in ours:
         system.remove(path)
-    if purge:
-        remove_user(system)
-    _tell(system, places, elsewhere, user_stays=purge and _has_user(system))
+    user_stays = purge and remove_user(system)
+    _tell(system, places, elsewhere, user_stays=user_stays)
 
 
 def _tell(system: System, places: Places, elsewhere: list[str], *, user_stays: bool) -> None:
@@ -66,11 +70,17 @@ def restore_power(system: System, places: Places) -> None:
         system.ask("systemctl", "stop", POWER_SERVICE)
 
 
-def remove_user(system: System) -> None:
+def remove_user(system: System) -> bool:
+    """Whether it is still there, and was to go. One with another home was there before us, and stays."""
+    entry = system.ask("getent", "passwd", USER).stdout.strip().split(":")
+    if len(entry) > HOME_FIELD and entry[HOME_FIELD] != USER_HOME:
+        system.say(f"the user {USER} stays: its home is {entry[HOME_FIELD]}, so it was not made for edgeagent")
+        return False
     if _has_user(system):
         system.try_to("userdel", USER, what=f"remove the user {USER}")
     if not _has_user(system) and system.ask("getent", "group", USER).returncode == 0:
         system.try_to("groupdel", USER, what=f"remove the group {USER}")
+    return _has_user(system)
 
 
 def _has_user(system: System) -> bool:

@@ -62,6 +62,7 @@ class World:
         self.ran: list[str] = []
         self.enabled: set[str] = set()
         self.users: set[str] = set()
+        self.user_home = "/var/lib/edgeagent"
         self.busy = False
         """Whether something else runs as the agent's user."""
         self.service = Service()
@@ -137,7 +138,7 @@ class World:
         if program.startswith("python"):
             return self.python(list(words))
         known = {"systemctl": self.systemctl, "systemd-sysusers": self.sysusers, "systemd-tmpfiles": self.tmpfiles}
-        known["userdel"] = self.userdel
+        known |= {"userdel": self.userdel, "getent": self.getent}
         return known.get(program, self.other)(list(words[1:]))
 
     def other(self, words: list[str]) -> Completed:
@@ -146,6 +147,11 @@ class World:
     def sysusers(self, words: list[str]) -> Completed:
         self.users |= {line.split()[1] for line in Path(words[0]).read_text().splitlines() if line.startswith("u ")}
         return done()
+
+    def getent(self, words: list[str]) -> Completed:
+        if words[0] == "passwd" and words[1] in self.users:
+            return done(f"{words[1]}:x:997:997::{self.user_home}:/bin/sh\n")
+        return done("", 2)
 
     def userdel(self, words: list[str]) -> Completed:
         if self.busy:

@@ -96,6 +96,14 @@ def test_a_user_that_cannot_go_is_told_and_goes_the_next_time(world: World) -> N
     assert (world.users, world.said[-1]) == (set(), "edgeagent is removed; nothing of it is left")
 
 
+def test_a_user_that_was_there_before_stays(world: World) -> None:
+    world.users, world.user_home = {"edgeagent"}, "/home/edgeagent"
+    world.install("1.0")
+    uninstall(world.anew(), world.places, purge=True)
+    assert world.users == {"edgeagent"}
+    assert any(line.startswith("the user edgeagent stays: its home is /home/edgeagent") for line in world.said)
+
+
 def test_what_a_link_leads_to_is_kept_and_named(world: World, tmp_path: Path) -> None:
     elsewhere = tmp_path / "disk"
     elsewhere.mkdir()
