@@ -156,6 +156,7 @@ on_device() {
   [ -x "$python" ] || fail "there is no $python; on Debian and Ubuntu: sudo apt install python3 python3-venv"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$("$python" --version) is too old: edgeagent needs 3.10 or newer, as JetPack 6 and 7 have"
+  /bin/pwd >/dev/null 2>&1 || cd /  # the directory that we are called in has been removed
   umask 022  # the agent's user reads what root makes here
   exec "$python" -I "$here/edgeagent/install/run.py" "$@"
 }
