@@ -1,5 +1,6 @@
-"""Installing where not all is as on a fresh device: root's umask is tight, disks of their own are mounted, a person
-presses Ctrl-C, another person is in our group, and what crashed before has used its starts up."""
+"""Installing where not all is as on a fresh device: root's umask is tight, its pip set to its own packages, and its
+directory gone; disks of their own are mounted, a person presses Ctrl-C, another person is in our group, and what
+crashed before has used its starts up."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from install_kit import AGENT, BUNDLE, FIRST, HERE, STATE, Device, device, look_
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 HOME = "/opt/edgeagent"
-TIGHT = ("-c", 'umask 077; exec "$0" "$@"', f"{BUNDLE}/install.sh")
+SHELL = 'umask 077; export PIP_USER=1; cd "$(mktemp -d)"; rmdir "$PWD"; exec "$0" "$@"'
+UNUSUAL = ("/bin/sh", "-c", SHELL, f"{BUNDLE}/install.sh")
 CRASHES = "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=0\n"
 
 
@@ -37,7 +39,7 @@ def test_an_unusual_device_is_installed_on_mended_and_purged(root: Path) -> None
 def an_interrupted_install_is_judged_all_the_same(found: Device) -> None:
     """Ctrl-C comes in the middle of the switch: this is done to its end, and what is new does not stay unjudged."""
     process = subprocess.Popen(
-        found.machine.command("/bin/sh", *TIGHT, *FIRST),
+        found.machine.command(*UNUSUAL, *FIRST),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -55,6 +57,7 @@ def an_interrupted_install_is_judged_all_the_same(found: Device) -> None:
     seen = Path(f"/proc/{found.machine.leader}/root{HOME}")  # on a disk that only the machine has mounted
     look_until(lambda: not (seen / "trial.json").exists(), "the trial is over")
     assert json.loads((seen / "last-trial.json").read_text())["word"] == "healthy"
+    assert not found.machine.path("/root/.local").exists(), "pip has put packages there"
     again = found.install(*FIRST)
     assert again.returncode == 0 and "was already installed" in again.stdout, again.stdout + again.stderr
 
