@@ -50,12 +50,15 @@ def read_trial(path: Path) -> Trial | None:
 
 
 def read_status(places: Places) -> dict[str, Any] | None:
-    """What the agent's status file says. Its writer is not root: only so much of it, and no waiting."""
-    with suppress(OSError, ValueError):
+    """What the agent's status file says. Its writer is not root, and may be ill: only so much of it, no waiting, and
+    nothing where its components are not as they should be."""
+    with suppress(OSError, ValueError, RecursionError):
         fd = os.open(places.status, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
             found = json.loads(file.read(MAX_STATUS))
-        return found if isinstance(found, dict) else None
+        components = found.get("components", {}) if isinstance(found, dict) else None
+        if isinstance(components, dict) and all(isinstance(entry, dict) for entry in components.values()):
+            return dict(found)
     return None
 
 

@@ -15,6 +15,7 @@ from edgeagent.install.errors import InstallError
 from edgeagent.install.places import AGAIN_TIMER, AGENT
 from edgeagent.install.removal import uninstall
 from edgeagent.install.system import contents, run_program, undisturbed
+from edgeagent.install.trial import read_status
 
 
 @pytest.fixture
@@ -68,6 +69,13 @@ def test_word_that_cannot_be_left_does_not_keep_the_old_release_from_running(wor
         world.install("2.silent")
     assert (current(world), world.service.version) == ("1.0", "1.0")
     assert any(line.startswith("not done: leave word in ") for line in world.said)
+
+
+@pytest.mark.parametrize("said", ["[]", '{"components": null}', '{"components": {"a": 1}}', "[" * 9999, b"\xff", ""])
+def test_a_status_that_is_nonsense_says_nothing(world: World, said: str | bytes) -> None:
+    world.places.run_dir.mkdir(parents=True)
+    world.places.status.write_bytes(said if isinstance(said, bytes) else said.encode())
+    assert read_status(world.places) is None
 
 
 def test_of_an_old_release_that_is_not_healthy_either_nobody_says_that_it_runs(world: World) -> None:
