@@ -16,7 +16,16 @@ from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import check_config, linked, make_release
 from edgeagent.install.source import Source
 from edgeagent.install.system import System
-from edgeagent.install.trial import LOOK_S, begin_trial, judge_trial, look, read_status, read_trial, wait_for_verdict
+from edgeagent.install.trial import (
+    LOOK_S,
+    begin_trial,
+    judge_trial,
+    look,
+    read_status,
+    read_trial,
+    restart,
+    wait_for_verdict,
+)
 from edgeagent.install.verdict import WELL
 
 SEEN_S = 5.0
@@ -75,9 +84,11 @@ def settle_old_trial(system: System, places: Places) -> None:
         system.remove(places.trial)  # of a first install: nothing runs, and there is nothing to go back to
         return
     system.say("an earlier trial is not over: waiting for its verdict")
-    if system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating":
-        system.ask("systemctl", "start", TRIAL)  # waits for the one that runs
-    else:
+    judged = system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating"
+    if not judged and trial is not None and linked(places.current) == trial.to:
+        restart(system, what=f"start release {trial.to}")  # it may have been cut off before that
+    system.ask("systemctl", "start", TRIAL)  # or waits for the one that runs: there is one judge at a time
+    if places.trial.exists():
         judge_trial(system, places)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from install_world import World
+from install_world import CutError, World
 
 from edgeagent.install.errors import InstallError
 from edgeagent.install.places import AGAIN_TIMER, AGENT
@@ -59,6 +59,23 @@ def test_a_third_content_of_one_version_stays_the_release_that_it_is(world: Worl
     assert not world.places.release("1.0").exists()
     assert world.install("1.0") == 0
     assert (current(world), world.service.pid, world.system.changes) == (runs, pid, 0)
+
+
+@pytest.mark.slow
+def test_an_upgrade_that_was_killed_anywhere_is_completed_by_the_next_also_without_a_boot(tmp_path: Path) -> None:
+    for at in range(1, 200):
+        (tmp_path / str(at)).mkdir()
+        world = World(tmp_path / str(at))
+        world.install("1.0")
+        try:
+            world.install("2.0", cut_at=at)
+        except CutError:
+            assert world.install("2.0") == 0
+            assert (current(world), world.service.version) == ("2.0", "2.0")
+            continue
+        assert at > 5, "it makes hardly any changes"
+        return
+    pytest.fail("it never ends")
 
 
 def test_word_that_cannot_be_left_does_not_keep_the_old_release_from_running(world: World) -> None:
