@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.options import Options
-from edgeagent.install.places import ENABLED, UNITS, USER, Places
+from edgeagent.install.places import AGENT, ENABLED, UNITS, USER, Places
 from edgeagent.install.source import files_of
 from edgeagent.install.system import System, replace_file
 
@@ -48,12 +48,17 @@ def lay_out_units(system: System, places: Places, parts: Path) -> None:
             system.write(places.units / unit, (parts / unit).read_bytes())
         else:
             system.remove(places.units / unit)
-    if system.changes != before:
+    if system.changes != before or _has_old_units(system):
         system.do("systemctl", "daemon-reload", what="let systemd read its units")
     wanted = [unit for unit in ENABLED if (parts / unit).is_file()]
     disabled = [unit for unit in wanted if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
     if disabled:
         system.do("systemctl", "enable", "--quiet", *disabled, what=f"enable {', '.join(disabled)}")
+
+
+def _has_old_units(system: System) -> bool:
+    """Whether systemd has read other units than lie there: a run was cut off before it told it."""
+    return "=yes" in system.ask("systemctl", "show", "--property", "NeedDaemonReload", AGENT).stdout
 
 
 def lay_out_installer(system: System, places: Places, source: Path) -> None:

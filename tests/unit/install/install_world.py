@@ -17,7 +17,7 @@ from typing import Any
 from install_facts import PC
 
 from edgeagent.install.options import Options
-from edgeagent.install.places import AGENT, TRIAL, Places
+from edgeagent.install.places import AGENT, TRIAL, UNITS, Places
 from edgeagent.install.source import Source, read_source
 from edgeagent.install.steps import install_from, roll_back
 from edgeagent.install.system import Completed, System
@@ -62,6 +62,8 @@ class World:
         self.ran: list[str] = []
         self.enabled: set[str] = set()
         self.users: set[str] = set()
+        self.read: dict[str, str] = {}
+        """The units as systemd has read them."""
         self.user_home = "/var/lib/edgeagent"
         self.busy = False
         """Whether something else runs as the agent's user."""
@@ -121,6 +123,7 @@ class World:
 
     def boot(self) -> None:
         """After a power cut: what is enabled starts, in its order."""
+        self.read = self.unit_files()
         self.service = Service()
         shutil.rmtree(self.places.run_dir, ignore_errors=True)
         if AGENT in self.enabled:
@@ -200,6 +203,10 @@ class World:
     def systemctl(self, words: list[str]) -> Completed:
         verb, units = words[0], [word for word in words[1:] if not word.startswith("-")]
         there = all((self.places.units / unit).exists() for unit in units)
+        if verb == "daemon-reload":
+            self.read = self.unit_files()
+        if verb == "show" and "NeedDaemonReload" in words:
+            return done(f"NeedDaemonReload={'no' if self.read == self.unit_files() else 'yes'}\n")
         if verb == "show":
             return done(
                 f"ActiveState={self.service.active}\nMainPID={self.service.pid}\nNRestarts={self.service.restarts}\n"
@@ -222,6 +229,9 @@ class World:
         elif verb == "start" and units == [TRIAL] and self.places.trial.exists():
             judge_trial(self.system, self.places)  # counts its changes with those of the run that waits for it
         return done()
+
+    def unit_files(self) -> dict[str, str]:
+        return {unit: (self.places.units / unit).read_text() for unit in UNITS if (self.places.units / unit).exists()}
 
     # --- the service
 

@@ -67,11 +67,12 @@ def test_an_upgrade_that_was_killed_anywhere_is_completed_by_the_next_also_witho
         (tmp_path / str(at)).mkdir()
         world = World(tmp_path / str(at))
         world.install("1.0")
+        (world.checkout("2.0").folder / "systemd" / AGENT).write_text("[Service]\n")
         try:
             world.install("2.0", cut_at=at)
         except CutError:
             assert world.install("2.0") == 0
-            assert (current(world), world.service.version) == ("2.0", "2.0")
+            assert (current(world), world.service.version, world.read[AGENT]) == ("2.0", "2.0", "[Service]\n")
             continue
         assert at > 5, "it makes hardly any changes"
         return
