@@ -27,7 +27,7 @@
 # PYTHON=/path/to/python3 chooses their interpreter and that of --bundle (3.10 or newer).
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 venv=$here/.venv
 stamp=$venv/.edgeagent-stamp
 
@@ -156,6 +156,8 @@ on_device() {
   [ -x "$python" ] || fail "there is no $python; on Debian and Ubuntu: sudo apt install python3 python3-venv"
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$("$python" --version) is too old: edgeagent needs 3.10 or newer, as JetPack 6 and 7 have"
+  /bin/pwd >/dev/null 2>&1 || cd /  # the directory that we are called in has been removed
+  umask 022  # the agent's user reads what root makes here
   exec "$python" -I "$here/edgeagent/install/run.py" "$@"
 }
 
@@ -183,7 +185,7 @@ case ${1:-} in
   --help | -h) usage ;;
   *)
     case " $* " in
-      *" --bundle "*) make_bundle "$@" ;;
+      *" --bundle "* | *" --bundle="*) make_bundle "$@" ;;
       *) on_device "$@" ;;
     esac
     ;;

@@ -31,6 +31,8 @@ def make_bundle(system: System, checkout: Path, options: Options) -> int:
     """`options.bundle` is the archive to write. Raises InstallError."""
     if options.bundle is None:
         raise RequestError("--bundle wants the name of the archive to write")
+    if options.bundle.is_dir() or not options.bundle.parent.is_dir():
+        raise RequestError(f"--bundle: {options.bundle} cannot be a file", mend="name one in a directory that is there")
     source = read_source(checkout)
     with TemporaryDirectory(prefix="edgeagent-bundle-") as folder:
         inside = Path(folder, f"edgeagent-{source.version}")

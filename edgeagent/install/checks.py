@@ -51,6 +51,11 @@ def _ground(facts: Facts) -> Iterator[Finding]:
     elif facts.systemd < OLDEST_SYSTEMD:
         text = f"systemd {facts.systemd} is older than {OLDEST_SYSTEMD}"
         yield Finding(True, text, "JetPack 6 has 249, JetPack 7 has 255")
+    for link in facts.links:
+        mend = (
+            f"remove the link, and mount that directory there instead: sudo mount --bind DIR {link} (and in /etc/fstab)"
+        )
+        yield Finding(True, f"{link} is a link, and systemd starts no service whose directory is one", mend)
 
 
 def _room(facts: Facts) -> Iterator[Finding]:

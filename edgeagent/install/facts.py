@@ -29,6 +29,7 @@ class Facts:
     """Of the system's own Python and of the machine. Empty text: not there, or not known.
 
     `l4t`: "36.4.7" on a Jetson. `jetson`: by its device tree, also where the release file is missing.
+    `links`: of the directories that systemd makes for the service, those that are links.
     """
 
     root: bool
@@ -46,6 +47,7 @@ class Facts:
     numpy: str
     nvcc: str
     year: int
+    links: tuple[str, ...] = ()
 
     @property
     def l4t_major(self) -> int:
@@ -74,6 +76,7 @@ def read_facts(system: System, places: Places, board_root: Path) -> Facts:
         numpy=_version(system, "numpy"),
         nvcc=next((str(path) for path in (Path("/") / name for name in NVCC) if path.is_file()), ""),
         year=time.gmtime().tm_year,
+        links=tuple(str(path) for path in (places.state_dir, places.cache_dir) if path.is_symlink()),
     )
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.options import Options
-from edgeagent.install.places import ENABLED, UNITS, USER, Places
+from edgeagent.install.places import AGENT, ENABLED, UNITS, USER, Places
 from edgeagent.install.source import files_of
 from edgeagent.install.system import System, replace_file
 
@@ -31,16 +32,33 @@ def lay_out_user(system: System, places: Places, release: Path, source: Path) ->
         system.do("systemd-tmpfiles", "--create", str(places.tmpfiles), what="make its directories")
 
 
+def lay_out_home(system: System, places: Places) -> None:
+    """What the releases lie in can be entered by the agent's user, whatever umask root's shell has."""
+    for folder in (places.home, places.releases):
+        if folder.is_dir() and folder.stat().st_mode & 0o055 != 0o055:
+            system.act(f"let everybody enter {folder}", partial(folder.chmod, 0o755))
+
+
 def lay_out_units(system: System, places: Places, parts: Path) -> None:
-    """The units of one release, from its directory `parts`, in force and enabled."""
+    """The units of one release, from its directory `parts`, in force and enabled. One that this release does not have
+    yet, or no more, goes."""
     before = system.changes
     for unit in UNITS:
-        system.write(places.units / unit, (parts / unit).read_bytes())
-    if system.changes != before:
+        if (parts / unit).is_file():
+            system.write(places.units / unit, (parts / unit).read_bytes())
+        else:
+            system.remove(places.units / unit)
+    if system.changes != before or _has_old_units(system):
         system.do("systemctl", "daemon-reload", what="let systemd read its units")
-    disabled = [unit for unit in ENABLED if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
+    wanted = [unit for unit in ENABLED if (parts / unit).is_file()]
+    disabled = [unit for unit in wanted if system.ask("systemctl", "is-enabled", unit).stdout.strip() != "enabled"]
     if disabled:
         system.do("systemctl", "enable", "--quiet", *disabled, what=f"enable {', '.join(disabled)}")
+
+
+def _has_old_units(system: System) -> bool:
+    """Whether systemd has read other units than lie there: a run was cut off before it told it."""
+    return "=yes" in system.ask("systemctl", "show", "--property", "NeedDaemonReload", AGENT).stdout
 
 
 def lay_out_installer(system: System, places: Places, source: Path) -> None:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeagent.install import bundle, removal
@@ -16,7 +16,7 @@ from edgeagent.install.checks import check, wanted_packages
 from edgeagent.install.errors import InstallError, RequestError
 from edgeagent.install.facts import Facts, read_facts
 from edgeagent.install.options import Options, parse_options
-from edgeagent.install.places import Places
+from edgeagent.install.places import TRIAL, Places
 from edgeagent.install.release import read_mark, release_name
 from edgeagent.install.source import SUMS, opened, read_source
 from edgeagent.install.steps import install_from, roll_back
@@ -35,8 +35,26 @@ def main(arguments: Sequence[str]) -> int:
         with _alone(places, options):
             return _do(system, places, options)
     except InstallError as error:
-        sys.stderr.write(f"install.sh: {error.line()}\n")
-        return error.status
+        return _ends(error.line(), error.status)
+    except OSError as error:
+        where, root = f"{error.filename}: " if error.filename else "", os.geteuid() == 0
+        mend = "" if root or not isinstance(error, PermissionError) else "; only root may look there: sudo ./install.sh"
+        return _ends(f"{where}{(error.strerror or str(error)).lower()}{mend}", 1)
+    except KeyboardInterrupt:
+        on_trial = f"the new release is judged all the same (journalctl -fu {TRIAL}), and "
+        return _ends(f"interrupted; {on_trial if _is_on_trial() else ''}the same command completes what is left", 130)
+
+
+def _ends(line: str, status: int) -> int:
+    with suppress(OSError, AttributeError):  # nobody listens
+        sys.stderr.write(f"install.sh: {line}\n")
+    return status
+
+
+def _is_on_trial() -> bool:
+    with suppress(OSError):
+        return Places().trial.exists()
+    return False
 
 
 def _do(system: System, places: Places, options: Options) -> int:
@@ -120,4 +138,5 @@ def _alone(places: Places, options: Options) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RequestError("another install.sh is running", mend="wait for it") from error
+        os.set_inheritable(file.fileno(), True)
         yield

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from edgeagent.install.errors import RequestError
+from edgeagent.install.verdict import STEADY_S
 
 Action = Literal["install", "upgrade", "rollback", "uninstall", "purge", "bundle", "judge"]
 ACTIONS: tuple[Action, ...] = ("upgrade", "rollback", "uninstall", "purge", "judge")
@@ -76,8 +77,8 @@ def _refuse_nonsense(given: Options) -> None:
         )
     if given.offline is not None and not installs:
         raise RequestError("--offline is for installing and for --upgrade", mend=f"leave it out of --{given.action}")
-    if not 1 <= given.healthy_s <= 3600:
-        raise RequestError("--healthy-within wants 1 to 3600 seconds")
+    if not STEADY_S < given.healthy_s <= 3600:
+        raise RequestError(f"--healthy-within wants more than {STEADY_S:g} and at most 3600 seconds")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -47,8 +47,9 @@ def constraints(locked: str, facts: Facts) -> str:
 
 def install_arguments(wanted: Sequence[str], constraints_file: str, sources: Sequence[str]) -> list[str]:
     """`pip ARGUMENTS`. `sources` are where packages come from, as `source_arguments` says. pycuda is the one that was
-    built for this JetPack, also where a newer source is to be had."""
-    words = ["install", "--quiet", "--no-input", "--no-cache-dir", "--only-binary", "pycuda", *sources]
+    built for this JetPack, also where a newer source is to be had. Into the environment, also where root's pip is set
+    to the user's own packages: the environment sees those of the system, and pip would take that for an invitation."""
+    words = ["install", "--quiet", "--no-input", "--no-user", "--no-cache-dir", "--only-binary", "pycuda", *sources]
     return [*words, "--constraint", constraints_file, *wanted]
 
 

@@ -61,7 +61,8 @@ class Places:
 
     @property
     def lock(self) -> Path:
-        return self.root / "run/lock/edgeagent-install"
+        """In a directory of root's: in /run/lock anybody could hold it, or have put a link there."""
+        return self.root / "run/edgeagent-install.lock"
 
     @property
     def config_dir(self) -> Path:

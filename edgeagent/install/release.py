@@ -34,14 +34,18 @@ print(*(found.name for found in metadata.distributions(path=own)))
 """
 
 NOT_FETCHED = "is there room on the disk, and a network? ./install.sh --offline ARCHIVE does without the latter"
+NOT_IN_BUNDLE = (
+    "is there room on the disk? else the bundle is for another machine: this one's is made with --bundle FILE"
+)
 
 
 def release_name(source: Source, places: Places) -> str:
-    """The version; with a part of the digest behind it where that name is taken by another content."""
+    """The version; with a part of the digest behind it where that name is taken by another content, or was when this
+    release was made."""
+    longer = f"{source.version}+{source.digest[:8]}"
     mark = read_mark(places.release(source.version))
-    if mark is None or mark.get("digest") == source.digest:
-        return source.version
-    return f"{source.version}+{source.digest[:8]}"
+    taken = mark is not None and mark.get("digest") != source.digest
+    return longer if taken or (mark is None and read_mark(places.release(longer)) is not None) else source.version
 
 
 def read_mark(release: Path) -> Mapping[str, str] | None:
@@ -100,7 +104,8 @@ def _install_packages(system: System, places: Places, source: Source, facts: Fac
     own = str(source.built or _build_own(system, pip, source, release))
     wanted = packages.requirements(own, facts)
     words = packages.install_arguments(wanted, str(file), packages.source_arguments(wheels, online=online))
-    system.do(*pip, *words, what="install its Python packages", mend=NOT_FETCHED)
+    mend = NOT_FETCHED if online else f"{NOT_IN_BUNDLE} --arch {facts.arch} --python {facts.python_text}"
+    system.do(*pip, *words, what="install its Python packages", mend=mend)
 
 
 def _build_own(system: System, pip: tuple[str, ...], source: Source, release: Path) -> Path:

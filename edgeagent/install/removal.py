@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pwd
-
+from edgeagent.install.errors import InstallError
 from edgeagent.install.layout import setting
 from edgeagent.install.places import AGAIN_TIMER, AGENT, ENABLED, POWER_SERVICE, TRIAL, UNITS, USER, Places
 from edgeagent.install.release import linked
-from edgeagent.install.system import System
+from edgeagent.install.system import System, contents
+
+USER_HOME = "/var/lib/edgeagent"
+"""What `edgeagent.sysusers` gives it."""
+HOME_FIELD = 5
+"""Of an entry of passwd(5)."""
 
 
 def uninstall(system: System, places: Places, *, purge: bool) -> None:
@@ -18,23 +22,30 @@ def uninstall(system: System, places: Places, *, purge: bool) -> None:
         system.remove(places.units / unit)
     system.try_to("systemctl", "daemon-reload", what="let systemd forget the units")
     system.ask("systemctl", "reset-failed", *UNITS)
-    for path in (places.command, places.sysusers, places.tmpfiles, places.home, places.cache_dir, places.run_dir):
-        system.remove(path)
+    ours = [places.command, places.sysusers, places.tmpfiles, places.home, places.cache_dir, places.run_dir]
     if purge:
-        for unit in UNITS:
-            system.remove(places.units / f"{unit}.d")  # what `systemctl edit` wrote
-        system.remove(places.config_dir)
-        system.remove(places.state_dir)
-        remove_user(system)
-    _tell(system, places)
+        edited = [places.units / f"{unit}.d" for unit in UNITS]  # what `systemctl edit` wrote
+        ours += [*edited, places.config_dir, places.state_dir]
+    elsewhere = [str(path.resolve()) for path in ours if path.is_symlink() and path.is_dir()]
+    for path in ours:
+        system.remove(path)
+    user_stays = purge and remove_user(system)
+    _tell(system, places, elsewhere, user_stays=user_stays)
 
 
-def _tell(system: System, places: Places) -> None:
+def _tell(system: System, places: Places, elsewhere: list[str], *, user_stays: bool) -> None:
+    """`elsewhere`: directories that ours were links to; what else lies there, only a person knows.
+    Raises InstallError where the user was to go and did not."""
     if system.dry_run:
         return
-    left = [str(path) for path in (places.config_dir, places.state_dir) if path.exists()]
+    for folder in elsewhere:
+        system.say(f"{folder} stays: only the link to it was removed; sudo rm -r {folder}")
+    if user_stays:
+        mend = "end what runs as that user, then --purge once more"
+        raise InstallError(f"edgeagent is removed, but the user {USER} is still there", mend=mend)
+    left = [str(path) for path in (places.config_dir, places.state_dir) if contents(path)]
     stay = f"settings and data stay in {' and '.join(left)}; --purge removes them" if left else "nothing of it is left"
-    system.say(f"edgeagent is removed; {stay}")
+    system.say(f"edgeagent is removed; {stay if left or not elsewhere else 'nothing else of it is left'}")
 
 
 def stop(system: System, places: Places) -> None:
@@ -59,9 +70,18 @@ def restore_power(system: System, places: Places) -> None:
         system.ask("systemctl", "stop", POWER_SERVICE)
 
 
-def remove_user(system: System) -> None:
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        return
-    system.try_to("userdel", USER, what=f"remove the user {USER}")
+def remove_user(system: System) -> bool:
+    """Whether it is still there, and was to go. One with another home was there before us, and stays."""
+    entry = system.ask("getent", "passwd", USER).stdout.strip().split(":")
+    if len(entry) > HOME_FIELD and entry[HOME_FIELD] != USER_HOME:
+        system.say(f"the user {USER} stays: its home is {entry[HOME_FIELD]}, so it was not made for edgeagent")
+        return False
+    if _has_user(system):
+        system.try_to("userdel", USER, what=f"remove the user {USER}")
+    if not _has_user(system) and system.ask("getent", "group", USER).returncode == 0:
+        system.try_to("groupdel", USER, what=f"remove the group {USER}")
+    return _has_user(system)
+
+
+def _has_user(system: System) -> bool:
+    return system.ask("id", USER).returncode == 0

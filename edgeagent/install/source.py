@@ -97,7 +97,7 @@ def _bundle(folder: Path) -> Source:
 def _check_sums(folder: Path) -> None:
     """Against damage on the way; against forgery a bundle is only as good as where it came from."""
     try:
-        lines = (folder / SUMS).read_text().splitlines()
+        lines = (folder / SUMS).read_text(errors="replace").splitlines()
     except OSError as error:
         raise RequestError(f"{folder} has no {SUMS}", mend="make a bundle with ./install.sh --bundle FILE") from error
     for line in lines:
@@ -118,7 +118,10 @@ def _unpack(archive: Path) -> Path:
     """Into a directory that only we can enter. Members that would leave it are refused."""
     for old in UNPACKED.glob(f"{PREFIX}*"):  # of a run that was cut off
         shutil.rmtree(old, ignore_errors=True)
-    target = Path(mkdtemp(prefix=PREFIX, dir=UNPACKED))
+    try:
+        target = Path(mkdtemp(prefix=PREFIX, dir=UNPACKED))
+    except OSError as error:
+        raise InstallError(f"{archive} cannot be unpacked: {error}") from error
     try:
         with tarfile.open(archive) as tar:
             for member in tar:

@@ -16,7 +16,16 @@ from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import check_config, linked, make_release
 from edgeagent.install.source import Source
 from edgeagent.install.system import System
-from edgeagent.install.trial import LOOK_S, begin_trial, judge_trial, look, read_status, read_trial, wait_for_verdict
+from edgeagent.install.trial import (
+    LOOK_S,
+    begin_trial,
+    judge_trial,
+    look,
+    read_status,
+    read_trial,
+    restart,
+    wait_for_verdict,
+)
 from edgeagent.install.verdict import WELL
 
 SEEN_S = 5.0
@@ -28,6 +37,7 @@ def install_from(system: System, places: Places, options: Options, source: Sourc
     settle_old_trial(system, places)
     name = make_release(system, places, source, facts)
     release = places.release(name)
+    layout.lay_out_home(system, places)
     layout.lay_out_user(system, places, release, source.folder)
     layout.first_config(system, places, release, options)
     check_config(system, release, places.config)
@@ -74,9 +84,11 @@ def settle_old_trial(system: System, places: Places) -> None:
         system.remove(places.trial)  # of a first install: nothing runs, and there is nothing to go back to
         return
     system.say("an earlier trial is not over: waiting for its verdict")
-    if system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating":
-        system.ask("systemctl", "start", TRIAL)  # waits for the one that runs
-    else:
+    judged = system.ask("systemctl", "is-active", TRIAL).stdout.strip() == "activating"
+    if not judged and trial is not None and linked(places.current) == trial.to:
+        restart(system, what=f"start release {trial.to}")  # it may have been cut off before that
+    system.ask("systemctl", "start", TRIAL)  # or waits for the one that runs: there is one judge at a time
+    if places.trial.exists():
         judge_trial(system, places)
 
 
@@ -107,7 +119,8 @@ def _end_of_trial(system: System, places: Places, name: str, keep: set[str | Non
     if verdict["word"] == "healthy":
         remove_old_releases(system, places, keep)
         return _tell(system, places, name, changed=True)
-    left = f"; back to release {verdict['back']}, which runs" if verdict["back"] else ""
+    how = f"is not healthy either: {verdict['again']}" if verdict.get("again") else "runs"
+    left = f"; back to release {verdict['back']}, which {how}" if verdict["back"] else ""
     raise InstallError(f"release {name} is not healthy: {verdict['reason']}{left}", mend=f"journalctl -u {AGENT}")
 
 

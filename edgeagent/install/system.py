@@ -8,11 +8,12 @@ from __future__ import annotations
 import grp
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ Runner = Callable[..., Completed]
 
 
 def run_program(words: Sequence[str], *, stdin: str = "", extra: dict[str, str] | None = None) -> Completed:
-    """A program with a clean environment. Its output is kept, not shown."""
+    """A program with a clean environment. Its output is kept, not shown. It has the installer's lock too: one that goes
+    on after we were killed keeps the next run waiting, and does not write into what that one makes."""
     kept = {name: os.environ[name] for name in _passed_on() if name in os.environ}
     return subprocess.run(
         list(words),
@@ -33,6 +35,7 @@ def run_program(words: Sequence[str], *, stdin: str = "", extra: dict[str, str] 
         text=True,
         errors="replace",
         check=False,
+        close_fds=False,
         env={"PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **kept, **(extra or {})},
     )
 
@@ -114,9 +117,13 @@ class System:
         self.act(f"link {path} to {target}", lambda: _link(path, target))
 
     def remove(self, path: Path) -> None:
-        """A file, a link or a directory with all that is in it; nothing where it is not there."""
+        """A file, a link or a directory with all that is in it; nothing where it is not there. Of a mount point only
+        what is in it: the file system is not ours."""
         if path.is_symlink() or path.is_file() or path.is_socket():
             self.act(f"remove {path}", path.unlink)
+        elif path.is_mount():
+            for inside in contents(path):
+                self.remove(inside)
         elif path.is_dir():
             self.act(f"remove {path}", lambda: shutil.rmtree(path))
 
@@ -124,6 +131,21 @@ class System:
         self.changes += 1
         self.say(f"would {what}" if self.dry_run else what)
         return self.dry_run
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C, the end of a terminal and a plain kill wait until this is done, also for the programs that are run."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def contents(place: Path) -> list[Path]:
+    """What lies in a directory, but for what every ext4 has; nothing where it is none."""
+    return sorted(path for path in place.iterdir() if path.name != "lost+found") if place.is_dir() else []
 
 
 def last_words(ended: Completed) -> str:
@@ -179,9 +201,12 @@ def _link(path: Path, target: str) -> None:
 
 
 def say(line: str) -> None:
-    """To whoever reads our output; where nobody does any more (`| head`), the work goes on in silence."""
+    """To whoever reads our output; where nobody does any more (`| head`, a terminal that is gone, a disk that is full),
+    the work goes on in silence."""
+    if sys.stdout is None:  # closed before we were started
+        return
     try:
         sys.stdout.write(f"install.sh: {line}\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,7 +19,7 @@ from edgeagent.install.errors import InstallError
 from edgeagent.install.layout import lay_out_units
 from edgeagent.install.places import AGENT, TRIAL, Places
 from edgeagent.install.release import linked
-from edgeagent.install.system import System, replace_file
+from edgeagent.install.system import System, replace_file, undisturbed
 from edgeagent.install.verdict import WELL, Baseline, Seen, Verdict, Watch, judge
 
 LOOK_S = 0.25
@@ -50,12 +50,15 @@ def read_trial(path: Path) -> Trial | None:
 
 
 def read_status(places: Places) -> dict[str, Any] | None:
-    """What the agent's status file says. Its writer is not root: only so much of it, and no waiting."""
-    with suppress(OSError, ValueError):
+    """What the agent's status file says. Its writer is not root, and may be ill: only so much of it, no waiting, and
+    nothing where its components are not as they should be."""
+    with suppress(OSError, ValueError, RecursionError):
         fd = os.open(places.status, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as file:
             found = json.loads(file.read(MAX_STATUS))
-        return found if isinstance(found, dict) else None
+        components = found.get("components", {}) if isinstance(found, dict) else None
+        if isinstance(components, dict) and all(isinstance(entry, dict) for entry in components.values()):
+            return dict(found)
     return None
 
 
@@ -86,11 +89,20 @@ def begin_trial(
     keep = (linked(places.previous) or "") if old == name else old
     baseline = baseline_of(look(system, places)) if old else Baseline()
     trial = Trial(name, back, (linked(places.previous) or "") if back else keep, healthy_s, baseline)
-    system.remove(places.verdict)
-    system.write(places.trial, trial.text(), mode=0o600, why=f"{name} is on trial")
-    switch(system, places, name, parts, previous=keep)
-    system.do("systemctl", "reset-failed", AGENT, what="forget failed starts") if _failed(system) else None
-    system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {name}")
+    with undisturbed():
+        system.remove(places.verdict)
+        system.write(places.trial, trial.text(), mode=0o600, why=f"{name} is on trial")
+        switch(system, places, name, parts, previous=keep)
+        restart(system, what=f"start release {name}")
+        if not system.dry_run:
+            system.ask("systemctl", "start", "--no-block", TRIAL)
+
+
+def restart(system: System, *, what: str) -> None:
+    """The agent's service, with its counts of starts and crashes at zero: those of the release before, also of one that
+    crashes all the time and has not failed for good, would be held against this one."""
+    system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")
+    system.do("systemctl", "restart", "--no-block", AGENT, what=what)
 
 
 def switch(system: System, places: Places, name: str, parts: Path, *, previous: str) -> None:
@@ -112,12 +124,12 @@ def judge_trial(system: System, places: Places) -> Verdict:
     if linked(places.current) != trial.to:  # cut off before the switch: the old release runs
         system.remove(places.trial)
         return Verdict("sick", f"release {trial.to} was never switched to")
-    verdict = watch(system, places, trial.baseline, trial.healthy_s)
+    verdict, again = watch(system, places, trial.baseline, trial.healthy_s), Verdict("healthy")
     if verdict.word == "healthy":
         system.remove(places.rolled_back)
     elif trial.back:
-        _return(system, places, trial, verdict)
-    _conclude(system, places, trial, verdict)
+        again = _return(system, places, trial, verdict)
+    _conclude(system, places, trial, verdict, again)
     return verdict
 
 
@@ -131,17 +143,20 @@ def watch(system: System, places: Places, baseline: Baseline, healthy_s: float) 
         system.sleep(LOOK_S)
 
 
-def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
-    """Back to the release before. The agent is told, and tells its fleet."""
+def _return(system: System, places: Places, trial: Trial, verdict: Verdict) -> Verdict:
+    """Back to the release before; how that one is. The agent is told, and tells its fleet."""
     left = {"from_release": trial.to, "to_release": trial.back, "reason": verdict.reason, "told": False}
     switch(system, places, trial.back, places.release(trial.back) / "systemd", previous=trial.keep)
     if places.state_dir.is_dir():
-        system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
-    system.try_to("systemctl", "reset-failed", AGENT, what="forget failed starts")
-    system.do("systemctl", "restart", "--no-block", AGENT, what=f"start release {trial.back} again")
+        try:
+            system.act(f"leave word in {places.rolled_back}", lambda: _leave_word(places, left))
+        except InstallError as error:  # a full disk, or what the agent has put there, must not keep it from running
+            system.say(f"not done: {error.message}")
+    restart(system, what=f"start release {trial.back} again")
     again = watch(system, places, Baseline(), trial.healthy_s)
     if again.word != "healthy":
         system.say(f"release {trial.back} is not healthy either: {again.reason}")
+    return again
 
 
 def _leave_word(places: Places, left: dict[str, Any]) -> None:
@@ -149,9 +164,10 @@ def _leave_word(places: Places, left: dict[str, Any]) -> None:
     replace_file(places.rolled_back, f"{json.dumps(left)}\n".encode(), mode=0o644)
 
 
-def _conclude(system: System, places: Places, trial: Trial, verdict: Verdict) -> None:
-    """The verdict is written before the trial's file goes: whoever waits for it finds one of them."""
-    words = {"to": trial.to, "back": trial.back, "word": verdict.word, "reason": verdict.reason}
+def _conclude(system: System, places: Places, trial: Trial, verdict: Verdict, again: Verdict) -> None:
+    """The verdict is written before the trial's file goes: whoever waits for it finds one of them. `again`: of the
+    release that was returned to."""
+    words = {"to": trial.to, "back": trial.back, "word": verdict.word, "reason": verdict.reason, "again": again.reason}
     system.write(places.verdict, f"{json.dumps(words)}\n".encode())
     system.remove(places.trial)
 
@@ -165,7 +181,3 @@ def wait_for_verdict(system: System, places: Places) -> dict[str, str]:
             return found
     reason = ended.stderr.strip() or "it left no verdict"
     raise InstallError(f"the new release could not be judged: {reason}", mend=f"journalctl -u {TRIAL}")
-
-
-def _failed(system: System) -> bool:
-    return system.ask("systemctl", "is-failed", "--quiet", AGENT).returncode == 0

@@ -17,7 +17,7 @@ from typing import Any
 from install_facts import PC
 
 from edgeagent.install.options import Options
-from edgeagent.install.places import AGENT, TRIAL, Places
+from edgeagent.install.places import AGENT, TRIAL, UNITS, Places
 from edgeagent.install.source import Source, read_source
 from edgeagent.install.steps import install_from, roll_back
 from edgeagent.install.system import Completed, System
@@ -62,6 +62,11 @@ class World:
         self.ran: list[str] = []
         self.enabled: set[str] = set()
         self.users: set[str] = set()
+        self.read: dict[str, str] = {}
+        """The units as systemd has read them."""
+        self.user_home = "/var/lib/edgeagent"
+        self.busy = False
+        """Whether something else runs as the agent's user."""
         self.service = Service()
         self.time_s = 100.0
         self.pids = 1000
@@ -118,6 +123,7 @@ class World:
 
     def boot(self) -> None:
         """After a power cut: what is enabled starts, in its order."""
+        self.read = self.unit_files()
         self.service = Service()
         shutil.rmtree(self.places.run_dir, ignore_errors=True)
         if AGENT in self.enabled:
@@ -135,6 +141,7 @@ class World:
         if program.startswith("python"):
             return self.python(list(words))
         known = {"systemctl": self.systemctl, "systemd-sysusers": self.sysusers, "systemd-tmpfiles": self.tmpfiles}
+        known |= {"userdel": self.userdel, "getent": self.getent}
         return known.get(program, self.other)(list(words[1:]))
 
     def other(self, words: list[str]) -> Completed:
@@ -142,6 +149,17 @@ class World:
 
     def sysusers(self, words: list[str]) -> Completed:
         self.users |= {line.split()[1] for line in Path(words[0]).read_text().splitlines() if line.startswith("u ")}
+        return done()
+
+    def getent(self, words: list[str]) -> Completed:
+        if words[0] == "passwd" and words[1] in self.users:
+            return done(f"{words[1]}:x:997:997::{self.user_home}:/bin/sh\n")
+        return done("", 2)
+
+    def userdel(self, words: list[str]) -> Completed:
+        if self.busy:
+            return done(f"userdel: user {words[0]} is currently used by process 7", 8)
+        self.users -= set(words)
         return done()
 
     def tmpfiles(self, words: list[str]) -> Completed:
@@ -185,6 +203,10 @@ class World:
     def systemctl(self, words: list[str]) -> Completed:
         verb, units = words[0], [word for word in words[1:] if not word.startswith("-")]
         there = all((self.places.units / unit).exists() for unit in units)
+        if verb == "daemon-reload":
+            self.read = self.unit_files()
+        if verb == "show" and "NeedDaemonReload" in words:
+            return done(f"NeedDaemonReload={'no' if self.read == self.unit_files() else 'yes'}\n")
         if verb == "show":
             return done(
                 f"ActiveState={self.service.active}\nMainPID={self.service.pid}\nNRestarts={self.service.restarts}\n"
@@ -198,13 +220,18 @@ class World:
             self.enabled |= set(units)
         elif verb == "disable":
             self.enabled -= set(units)
+        elif verb == "reset-failed":
+            self.service.restarts = 0
         elif verb == "stop":
-            self.service = Service()
+            self.service = Service(restarts=self.service.restarts)
         elif verb == "restart":
             self.start()
         elif verb == "start" and units == [TRIAL] and self.places.trial.exists():
             judge_trial(self.system, self.places)  # counts its changes with those of the run that waits for it
         return done()
+
+    def unit_files(self) -> dict[str, str]:
+        return {unit: (self.places.units / unit).read_text() for unit in UNITS if (self.places.units / unit).exists()}
 
     # --- the service
 
@@ -212,7 +239,7 @@ class World:
         version = self.places.current.resolve().name if self.places.current.is_symlink() else ""
         if not (self.places.releases / version / "release.json").exists():
             raise AssertionError("a release that is not complete was started")
-        self.service = Service(self.next_pid(), 0, "active", version)
+        self.service = Service(self.next_pid(), self.service.restarts, "active", version)
         self.tell()
 
     def crash(self) -> None:

@@ -30,6 +30,7 @@ def test_a_device_with_everything_has_nothing_against_it(facts: Any) -> None:
         ({"systemd": 0}, "systemd does not run", "--demo"),
         ({"systemd": 245}, "systemd 245 is older", "JetPack 6"),
         ({"free_mb": 800}, "800 MB are free", "apt clean"),
+        ({"links": ("/var/lib/edgeagent",)}, "/var/lib/edgeagent is a link", "mount --bind DIR /var/lib/edgeagent"),
         ({"l4t": "32.7.6"}, "this is JetPack 4 (L4T 32.7.6)", "flash"),
         ({"l4t": "35.6.4"}, "this is JetPack 5 (L4T 35.6.4)", "flash"),
         ({"l4t": "40.1.0"}, "does not know yet", "JetPack 6 and 7"),

@@ -43,6 +43,8 @@ def test_a_bundle_is_for_devices_unless_told_otherwise() -> None:
         ["--uninstall", "--fleet", "north"],
         ["--rollback", "--offline", "x.tar"],
         ["--healthy-within", "0"],
+        ["--healthy-within", "5"],
+        ["--healthy-within", "nan"],
     ],
 )
 def test_requests_that_contradict_themselves_are_refused(words: list[str]) -> None:
@@ -95,6 +97,32 @@ def test_of_a_failure_the_errors_are_told_and_not_what_surrounds_them() -> None:
     failed = subprocess.CompletedProcess([], 1, "", said)
     assert last_words(failed) == "ERROR: No matching distribution found for x"
     assert last_words(subprocess.CompletedProcess([], 1, "", "one\n\ntwo\n")) == "one; two"
+
+
+@pytest.mark.parametrize("to", [">&-", ">/dev/full"])
+def test_an_output_that_takes_nothing_does_not_end_the_work(to: str) -> None:
+    code = "from edgeagent.install.system import say; say('one'); say('two'); import sys; sys.exit(7)"
+    command = ["sh", "-c", f'exec "$0" -c "$1" {to}', sys.executable, code]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    assert (ended.returncode, ended.stderr) == (7, "")
+
+
+@pytest.mark.parametrize("name", [".", "nowhere/x.tar"])
+def test_a_bundle_that_cannot_be_written_is_refused_before_anything_is_fetched(tmp_path: Path, name: str) -> None:
+    command = [REPOSITORY / "install.sh", "--bundle", name]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    assert f"--bundle: {name} cannot be a file" in ended.stderr
+
+
+def test_a_link_to_install_sh_is_as_good_as_itself(tmp_path: Path) -> None:
+    (tmp_path / "edgeagent-install").symlink_to(REPOSITORY / "install.sh")
+    command = [tmp_path / "edgeagent-install", "--bundle=x.tar", "--healthy-within", "0"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable}, check=False
+    )
+    assert (ended.returncode, ended.stderr.count("--healthy-within wants")) == (2, 1), ended.stderr
 
 
 def test_a_reader_that_has_gone_does_not_end_the_work() -> None:

@@ -56,6 +56,10 @@ def test_a_newer_pycuda_is_not_built_again() -> None:
     assert words[words.index("--only-binary") + 1] == "pycuda"
 
 
+def test_packages_go_into_the_environment_whatever_roots_pip_is_set_to() -> None:
+    assert "--no-user" in install_arguments(["e.whl"], "/c.txt", [])
+
+
 def test_a_package_that_hides_jetpacks_is_noticed() -> None:
     inside = ["numpy", "opencv_python_headless", "Tensorrt", "jetson-stats", "edgeagent"]
     assert shadowing(inside, ORIN) == ["opencv-python-headless", "tensorrt"]

@@ -83,6 +83,13 @@ def test_a_damaged_bundle_is_refused(bundle: Path) -> None:
         pytest.fail("it was taken")
 
 
+def test_a_bundle_whose_list_is_damaged_is_refused(bundle: Path) -> None:
+    sums = bundle / "SHA256SUMS"
+    sums.write_bytes(b"\xff\xfe" + sums.read_bytes()[2:])
+    with pytest.raises(InstallError, match="the bundle is damaged"), opened(Path("/nowhere"), bundle):
+        pytest.fail("it was taken")
+
+
 def test_a_directory_that_is_no_bundle_is_refused(checkout: Path) -> None:
     with pytest.raises(RequestError, match="no SHA256SUMS"), opened(Path("/nowhere"), checkout):
         pytest.fail("it was taken")
