@@ -172,8 +172,10 @@ class SheddingDesk:
         if why := await self._power.lower(intent):
             self._power_in_force = ""
             self._power.raise_again()
-            holder = next(taken.pipeline for taken in self._state.taken if taken.step.name == intent)
-            self._give_up(holder, Step("power", name=intent), why)
+            step = Step("power", name=intent)
+            holders = [taken.pipeline for taken in self._state.taken if taken.step == step]
+            if holders:  # else it was given back while the board took its time to answer
+                self._give_up(holders[0], step, why)
 
     async def retire(self) -> None:
         """Give everything back before another desk takes over; `run` has ended."""

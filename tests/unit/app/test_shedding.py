@@ -57,12 +57,15 @@ class BoardPower:
         self.why_not = ""
         self.fails = ""
         self.done: list[str] = []
+        self.answers = anyio.Event()
+        self.answers.set()
 
     async def why_not_lower(self, intent: str) -> str:
         return self.why_not
 
     async def lower(self, intent: str) -> str:
         self.done.append(f"lower to {intent}")
+        await self.answers.wait()
         return self.fails
 
     def raise_again(self) -> None:
@@ -397,6 +400,26 @@ def test_power_that_cannot_be_lowered_is_told_and_not_tried_again_for_a_while(ha
         assert hall.events("shed-failed")[0]["facts"]["reason"] == "the helper does not answer"
 
     hall.play(scene)
+
+
+def test_power_that_cannot_be_lowered_and_is_not_to_be_any_more_by_then(halls: Callable[..., Hall]) -> None:
+    """The board takes its time to say so, and it has been calm meanwhile."""
+    hall = halls(p={"shed": ["power low-power", "rate 50%"]})
+    hall.power.fails = "the helper is not there"
+
+    async def scene() -> None:
+        await hall.look("nominal", 1.0, 4)
+        hall.power.answers = anyio.Event()
+        await hall.look("hot", 0.0, 0)
+        await hall.look("nominal", 1.0, 90)
+        hall.power.answers.set()
+        await settle()
+        assert hall.power.done == ["lower to low-power", "raise"]
+        await hall.look("hot", 0.0, 0)
+        assert hall.power.done[2:] == ["lower to low-power", "raise"]
+
+    hall.play(scene)
+    assert len(hall.events("shed-failed")) == 1
 
 
 def test_power_that_could_not_be_lowered_a_moment_after_the_start_is_asked_for_again_soon(
