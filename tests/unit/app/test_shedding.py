@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from types import SimpleNamespace
@@ -43,9 +44,12 @@ class Store:
     def __init__(self) -> None:
         self.has: dict[tuple[str, str], str] = {}
         self.asked: list[tuple[str, str]] = []
+        self.answers = threading.Event()
+        self.answers.set()
 
     def find(self, served: Served, model: str, placement: str) -> Lesser:
         self.asked.append((model, placement))
+        self.answers.wait(20)
         key = self.has.get((model, placement))
         if key is None:
             raise EngineError(f"no engine of {model or served.model} for {placement or 'the GPU'} is ready", code="x")
@@ -356,6 +360,31 @@ def test_an_engine_that_does_not_run_is_given_up_and_the_next_step_is_taken(hall
         assert hall.paces() == [("p", 0.5, None)]
         assert hall.engines()[3:] == []
         assert hall.link.last("shedding/p")["unavailable"] == ["placement dla: its engine did not run"]
+
+    hall.play(scene)
+
+
+def test_an_engine_that_is_gone_by_the_time_it_is_wanted_costs_its_own_step_and_no_later_one(
+    halls: Callable[..., Hall],
+) -> None:
+    """The store takes its time to say so, and the next step is taken meanwhile."""
+    hall = halls(p={"shed": ["model small", "placement dla"]})
+    hall.store.has = {("small", ""): "small", ("", "dla"): "dla"}
+
+    async def scene() -> None:
+        await hall.look("nominal", 1.0, 4)
+        hall.store.answers.clear()
+        await hall.look("hot", 0.0, 0)
+        assert hall.store.asked[-1] == ("small", "")
+        del hall.store.has["small", ""]
+        hall.clock.advance(10)
+        await hall.look("hot", 0.0, 0)
+        assert [event["facts"]["step"] for event in hall.events("shed")] == ["model small", "placement dla"]
+        hall.store.answers.set()
+        await settle()
+        await settle()
+        assert [event["facts"]["step"] for event in hall.events("shed-failed")] == ["model small"]
+        assert hall.engines()[-1] == "dla"
 
     hall.play(scene)
 
