@@ -113,11 +113,12 @@ class CameraWatch:
 def promise_of(source: SourceSpec, rules: CameraRules, opened: Opened) -> Promise:
     """What is held against the camera: what was asked for, else what it said. A source that we play ourselves is late
     because of this machine, and not judged by its rate."""
+    gap_s = 2 / opened.fps if opened.fps_known else source.stall_timeout_s
     if not isinstance(source, LIVE_KINDS):
-        return Promise(size=(opened.width, opened.height) if opened.width else None)
+        return Promise(size=(opened.width, opened.height) if opened.width else None, gap_s=gap_s)
     asked = source if isinstance(source, V4l2Spec | CsiSpec) else None
     fps = (asked.fps if asked else None) or (opened.fps if opened.fps_known else None)
     size = (opened.width, opened.height) if opened.width else None
     if asked is not None and asked.width and asked.height:
         size = asked.width, asked.height
-    return Promise(fps=fps, min_fps=rules.min_fps, size=size)
+    return Promise(fps=fps, min_fps=rules.min_fps, size=size, gap_s=gap_s)

@@ -172,8 +172,10 @@ class SheddingDesk:
         if why := await self._power.lower(intent):
             self._power_in_force = ""
             self._power.raise_again()
-            holder = next(taken.pipeline for taken in self._state.taken if taken.step.name == intent)
-            self._give_up(holder, Step("power", name=intent), why)
+            step = Step("power", name=intent)
+            holders = [taken.pipeline for taken in self._state.taken if taken.step == step]
+            if holders:  # else it was given back while the board took its time to answer
+                self._give_up(holders[0], step, why)
 
     async def retire(self) -> None:
         """Give everything back before another desk takes over; `run` has ended."""
@@ -196,7 +198,7 @@ class SheddingDesk:
         if mine.lesser and start is not None and start.engine == mine.lesser:
             return
         if mine.lesser:  # it was taken away: it did not load, or took its process along
-            self._give_up_engine(name, "its engine did not run")
+            self._give_up_engine(name, grant(self._state, name), "its engine did not run")
         await self._serve_home(name)
 
     async def _serve_home(self, name: str) -> None:
@@ -223,7 +225,7 @@ class SheddingDesk:
         try:
             found = await self._possible.find(served, granted.model, granted.placement)
         except EdgeAgentError as error:
-            self._give_up_engine(served.name, error.message)
+            self._give_up_engine(served.name, granted, error.message)
             return
         manifest = found.ready.entry.manifest
         mine.engine, mine.lesser = wanted, manifest.key
@@ -239,9 +241,10 @@ class SheddingDesk:
         )
         self.on_engine()
 
-    def _give_up_engine(self, name: str, why: str) -> None:
-        """The newest step that changed the pipeline's engine came to nothing."""
-        changed = [one.step for one in grant(self._state, name).steps if one.step.kind in ("model", "placement")]
+    def _give_up_engine(self, name: str, granted: Grant, why: str) -> None:
+        """The newest of these steps that changed the pipeline's engine came to nothing; it may have been given back,
+        and others taken, meanwhile."""
+        changed = [one.step for one in granted.steps if one.step.kind in ("model", "placement")]
         if changed:
             self._give_up(name, changed[-1], why)
 

@@ -27,11 +27,13 @@ FROZEN = "source_frozen"  # the capture's word
 
 @dataclass(frozen=True)
 class Promise:
-    """What the source said when it was opened, or was asked for. None: not known, or not to be judged."""
+    """What the source said when it was opened, or was asked for. None: not known, or not to be judged. `gap_s`: so much
+    may lie between two pictures of a source that is slow, or says nothing of its rate."""
 
     fps: float | None = None
     min_fps: float | None = None
     size: tuple[int, int] | None = None
+    gap_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def judge(state: HealthState, look: Look, promise: Promise) -> HealthState:
     state = replace(state, looks=(*kept, look))
     new = look.moved or not _was_frozen(state)  # a first picture may be the frozen one again
     good = last is not None and look.frames > last.frames and look.unchanged_s == 0.0 and new
-    state = _settle(state, look.at_s, good, max(PATIENCE_S, 2 / promise.fps if promise.fps else 0.0))
+    state = _settle(state, look.at_s, good, max(PATIENCE_S, promise.gap_s, 2 / promise.fps if promise.fps else 0.0))
     return replace(state, doubts=tuple(_doubts(state, promise)))
 
 

@@ -128,6 +128,20 @@ def test_a_file_that_ends_every_second_recovers_like_others() -> None:
     scene.camera.close()
 
 
+def test_a_slow_camera_that_says_nothing_of_its_rate_is_well_again_like_others() -> None:
+    """A picture every four seconds, where ten may pass: what it gives is all that it ever gives."""
+    scene = Scene(RtspSpec(url=RTSP.url, stall_timeout_s=10.0))
+    for _ in range(2):
+        scene.died()
+        scene.opened(Opened(width=640, height=480, fps=30.0, fps_known=False))
+        scene.seconds(1, fps=1)
+    for _ in range(10):
+        scene.seconds(3, fps=0)
+        scene.seconds(1, fps=1)
+    assert [word for word, _ in scene.told.notes] == ["failed", "degraded", "ok"]
+    scene.camera.close()
+
+
 def test_opening_alone_is_no_recovery(scene: Scene) -> None:
     scene.died()
     scene.opened()
@@ -232,13 +246,13 @@ def test_the_daemon_of_csi_cameras_is_blamed_from_the_third_failure_on(source: S
 @pytest.mark.parametrize(
     ("source", "opened", "promise"),
     [
-        (RTSP, OPENED, Promise(25.0, None, (640, 480))),
-        (RTSP, Opened(width=640, height=480, fps=30.0, fps_known=False), Promise(None, None, (640, 480))),
-        (V4l2Spec(device="/dev/video0", **ASKED), OPENED, Promise(30.0, None, (1280, 720))),
-        (V4l2Spec(device="/dev/video0"), OPENED, Promise(25.0, None, (640, 480))),
-        (CsiSpec(sensor_id=0), OPENED, Promise(30.0, None, (1920, 1080))),
-        (SyntheticSpec(), OPENED, Promise(None, None, (640, 480))),
-        (FileSpec(path="belt.mp4"), Opened(width=0, height=0, fps=25.0), Promise()),
+        (RTSP, OPENED, Promise(25.0, None, (640, 480), 0.08)),
+        (RTSP, Opened(width=640, height=480, fps=30.0, fps_known=False), Promise(None, None, (640, 480), 5.0)),
+        (V4l2Spec(device="/dev/video0", **ASKED), OPENED, Promise(30.0, None, (1280, 720), 0.08)),
+        (V4l2Spec(device="/dev/video0"), OPENED, Promise(25.0, None, (640, 480), 0.08)),
+        (CsiSpec(sensor_id=0), OPENED, Promise(30.0, None, (1920, 1080), 0.08)),
+        (SyntheticSpec(), OPENED, Promise(None, None, (640, 480), 0.08)),
+        (FileSpec(path="belt.mp4"), Opened(width=0, height=0, fps=0.5), Promise(gap_s=4.0)),
     ],
 )
 def test_what_is_held_against_a_camera(source: SourceSpec, opened: Opened, promise: Promise) -> None:

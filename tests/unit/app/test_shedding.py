@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from types import SimpleNamespace
@@ -43,9 +44,12 @@ class Store:
     def __init__(self) -> None:
         self.has: dict[tuple[str, str], str] = {}
         self.asked: list[tuple[str, str]] = []
+        self.answers = threading.Event()
+        self.answers.set()
 
     def find(self, served: Served, model: str, placement: str) -> Lesser:
         self.asked.append((model, placement))
+        self.answers.wait(20)
         key = self.has.get((model, placement))
         if key is None:
             raise EngineError(f"no engine of {model or served.model} for {placement or 'the GPU'} is ready", code="x")
@@ -57,12 +61,15 @@ class BoardPower:
         self.why_not = ""
         self.fails = ""
         self.done: list[str] = []
+        self.answers = anyio.Event()
+        self.answers.set()
 
     async def why_not_lower(self, intent: str) -> str:
         return self.why_not
 
     async def lower(self, intent: str) -> str:
         self.done.append(f"lower to {intent}")
+        await self.answers.wait()
         return self.fails
 
     def raise_again(self) -> None:
@@ -357,6 +364,31 @@ def test_an_engine_that_does_not_run_is_given_up_and_the_next_step_is_taken(hall
     hall.play(scene)
 
 
+def test_an_engine_that_is_gone_by_the_time_it_is_wanted_costs_its_own_step_and_no_later_one(
+    halls: Callable[..., Hall],
+) -> None:
+    """The store takes its time to say so, and the next step is taken meanwhile."""
+    hall = halls(p={"shed": ["model small", "placement dla"]})
+    hall.store.has = {("small", ""): "small", ("", "dla"): "dla"}
+
+    async def scene() -> None:
+        await hall.look("nominal", 1.0, 4)
+        hall.store.answers.clear()
+        await hall.look("hot", 0.0, 0)
+        assert hall.store.asked[-1] == ("small", "")
+        del hall.store.has["small", ""]
+        hall.clock.advance(10)
+        await hall.look("hot", 0.0, 0)
+        assert [event["facts"]["step"] for event in hall.events("shed")] == ["model small", "placement dla"]
+        hall.store.answers.set()
+        await settle()
+        await settle()
+        assert [event["facts"]["step"] for event in hall.events("shed-failed")] == ["model small"]
+        assert hall.engines()[-1] == "dla"
+
+    hall.play(scene)
+
+
 def test_a_new_engine_of_its_own_waits_while_a_lesser_one_serves(halls: Callable[..., Hall]) -> None:
     hall = halls(p={"shed": ["model tiny"]})
     hall.store.has[("tiny", "")] = "small"
@@ -397,6 +429,26 @@ def test_power_that_cannot_be_lowered_is_told_and_not_tried_again_for_a_while(ha
         assert hall.events("shed-failed")[0]["facts"]["reason"] == "the helper does not answer"
 
     hall.play(scene)
+
+
+def test_power_that_cannot_be_lowered_and_is_not_to_be_any_more_by_then(halls: Callable[..., Hall]) -> None:
+    """The board takes its time to say so, and it has been calm meanwhile."""
+    hall = halls(p={"shed": ["power low-power", "rate 50%"]})
+    hall.power.fails = "the helper is not there"
+
+    async def scene() -> None:
+        await hall.look("nominal", 1.0, 4)
+        hall.power.answers = anyio.Event()
+        await hall.look("hot", 0.0, 0)
+        await hall.look("nominal", 1.0, 90)
+        hall.power.answers.set()
+        await settle()
+        assert hall.power.done == ["lower to low-power", "raise"]
+        await hall.look("hot", 0.0, 0)
+        assert hall.power.done[2:] == ["lower to low-power", "raise"]
+
+    hall.play(scene)
+    assert len(hall.events("shed-failed")) == 1
 
 
 def test_power_that_could_not_be_lowered_a_moment_after_the_start_is_asked_for_again_soon(
