@@ -15,7 +15,7 @@ import structlog
 from edgeagent.app.infer_news import InferNews, InferSettings, Moves
 from edgeagent.app.publisher import Publisher
 from edgeagent.app.rings import Ring
-from edgeagent.app.served import Served
+from edgeagent.app.served import Served, restarted
 from edgeagent.clock import Clock
 from edgeagent.inference.accelerators import Accelerator
 from edgeagent.inference.messages import (
@@ -312,7 +312,7 @@ class InferDesk:
         """The child has taken an engine out. Where it has gone back to the one before, that one serves on."""
         served, before = self.pipelines[word.pipeline], None
         if served.before is not None and served.before.engine == word.back_to:
-            before = served.before
+            before = restarted(served.before, served.settings)  # which may have been changed since
         then = f"the engine before, {word.back_to[:12]}, serves again" if before else "the pipeline has no engine now"
         text = f"the engine {word.engine[:12]} was taken out: {word.text}; {then}"
         self._publisher.note(f"engine/{word.pipeline}", "degraded" if before else "failed", text)

@@ -255,6 +255,23 @@ def test_an_engine_that_fails_there_at_once_leaves_the_pipeline_without_one(plan
     anyio.run(scene)
 
 
+def test_the_engine_before_that_serves_again_has_the_settings_of_today(plan: Plans) -> None:
+    async def scene() -> None:
+        stage = Stage("look")
+        async with on_stage(stage) as writer:
+            await stage.serve("look", plan("here"), "cpu")
+            await look(stage, writer, 3)
+            await stage.serve("look", plan("next", failing=True, fails_from=100), "cpu")
+            served = stage.served["look"]
+            served.settings = served.settings.model_copy(update={"max_detections": 7})
+            await stage.row.resettle("look")
+            await stage.said.until(lambda: served.loaded)
+            await stage.said.until(lambda: writer.put(200) and ("run_failed", "look", "next") in stage.told)
+            assert served.start is not None and (served.start.engine, served.start.max_detections) == ("here", 7)
+
+    anyio.run(scene)
+
+
 def test_an_engine_in_quarantine_is_given_to_no_child_and_the_one_here_goes_on(plan: Plans) -> None:
     async def scene() -> None:
         stage = Stage("look")
