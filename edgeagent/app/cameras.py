@@ -39,6 +39,7 @@ RESTARTS = RestartRules(base_s=0.25, cap_s=1.0, window_s=300.0, max_deaths=12, s
 GONE_S = 15.0  # a source that is seen to be gone is tried no oftener
 ARGUS_FAILURES = 3  # from which on it is not the camera alone
 ARGUS_STOP_S = 2.0  # a client that is killed leaves its session behind in nvargus-daemon, and the sensor busy
+LAST_RESULTS_NS = 250_000_000  # readers that are done have sent them, and we hear of them at the next look
 
 
 @dataclass
@@ -79,6 +80,7 @@ class CameraState:
     begun: bool = False
     ended: bool = False
     end_told: bool = False
+    drained_ns: int | None = None
     tick: Tick = field(default_factory=Tick)
 
 
@@ -275,13 +277,18 @@ class Camera:
         return rings[0].passed if self.once and self.state.begun else rings[0].newest
 
     def told_end(self) -> bool:
-        """True once: when a file played once has ended and every result of it is out."""
-        if self.state.end_told or not self.state.ended:
+        """True once: when a file played once has ended and every result of it is out. To be asked now and then: its
+        readers are done when they have sent their last results, which we may hear a moment later."""
+        state, now_ns = self.state, self._clock.monotonic_ns()
+        if state.end_told or not state.ended:
             return False
         if not all(ring.drained for ring in self.rings.values()):
+            state.drained_ns = None
             return False
-        self.state.end_told = True
-        return True
+        if state.drained_ns is None:
+            state.drained_ns = now_ns
+        state.end_told = now_ns - state.drained_ns >= LAST_RESULTS_NS
+        return state.end_told
 
     def info(self) -> dict[str, object]:
         opened = self.state.opened

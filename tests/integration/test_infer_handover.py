@@ -92,10 +92,12 @@ def test_what_an_engine_cost_one_that_goes_is_not_counted_again_when_it_is_back(
         child.until("stats", failed={"goes": 1})
         child.send(Release(pipeline="goes"))
         child.until("released", pipeline="goes")
+        camera.put(frame_of(20))  # which it may look at when it comes
+        child.until("result", pipeline="stays", frame=2)
         child.send(LoadPipeline(pipeline=goes))
         child.until("loaded", pipeline="goes")
         camera.put(frame_of(10))
-        child.until("result", pipeline="goes", frame=2)
+        child.until("result", pipeline="goes", frame=3)
         assert child.until("stats")["failed"] == {}
         camera.put(frame_of(FAILS_FROM))
         child.until("stats", failed={"goes": 1})
