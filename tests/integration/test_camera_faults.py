@@ -156,9 +156,7 @@ def test_a_device_is_waited_for_by_its_path() -> None:
             device.unlink()
             await watched.is_in("failed", "source_missing")
 
-    with TemporaryDirectory(
-        dir="/dev/shm", prefix="edgeagent-test-"
-    ) as folder:  # this run alone has it
+    with TemporaryDirectory(dir="/dev/shm", prefix="edgeagent-test-") as folder:  # this run alone has it
         anyio.run(whole, Path(folder) / "video0")
 
 
