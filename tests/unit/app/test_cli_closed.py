@@ -31,6 +31,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 places = [place for place in sys.path if os.path.isdir(place)]
 os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+if not os.access(edgeagent.__path__[0], os.R_OK | os.X_OK):
+    sys.exit(f"shut: {{edgeagent.__path__[0]}}")
 answers = []
 for words in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
