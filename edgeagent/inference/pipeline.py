@@ -15,9 +15,7 @@ from edgeagent.inference.painter import Sketch
 from edgeagent.inference.result_line import Head, detections_json, quoted, result_line
 from edgeagent.vision.detections import Candidates
 
-MOST_ASKED = (
-    16  # pictures; more are asked for only of a pipeline that is paused, and nobody waits for the oldest of them
-)
+MOST_ASKED = 16  # pictures; more are asked for only of a pipeline that is paused, and the oldest are waited for no more
 
 
 class Times(NamedTuple):

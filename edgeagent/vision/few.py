@@ -1,8 +1,8 @@
 """The few things of a usual frame, without a call of NumPy or OpenCV for each step.
 
-A call costs 5 to 50 us while caches are cold, as they are after every run of an engine, whatever is in its arrays: of
-eleven boxes they took 90 us together, of which this takes 25 (docs/numbers.md). nms.py and letterbox.py say what comes
-out, and a test holds this against them; where there are many boxes, or anything odd, they do it.
+A call costs tens of microseconds while caches are cold, as they are after every run of an engine, whatever is in its
+arrays (figures: docs/numbers.md, beside Ultralytics). nms.py and letterbox.py say what comes out, and a test holds this
+against them; where there are many boxes, or anything odd, they do it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgeagent.vision.detections import Candidates
 from edgeagent.vision.letterbox import Letterbox
 from edgeagent.vision.nms import FAR, MIN_SIDE
 
-MOST = 24  # boxes; of more than 40 of one class the comparisons cost more than the calls
+MOST = 24  # boxes; of one class so many take about as long either way while caches are warm
 Row = tuple[int, float, float, float, float, float]
 
 
@@ -64,11 +64,9 @@ class Few:
             area, others = width * height, rivals.setdefault(class_id, [])
             for other_left, other_top, other_right, other_low, other_area in others:
                 if left < other_right and other_left < right and top < other_low and other_top < low:
-                    across, down = (
-                        min(right, other_right) - max(left, other_left),
-                        min(low, other_low) - max(top, other_top),
-                    )
-                    if across * down > iou * (area + other_area - across * down):
+                    across = min(right, other_right) - max(left, other_left)
+                    shared = across * (min(low, other_low) - max(top, other_top))
+                    if shared > iou * (area + other_area - shared):
                         break
             else:
                 kept.append(number)
