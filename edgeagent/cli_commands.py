@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STARTED_S = time.monotonic()  # before anything else is imported
 LOAD_INTERVAL_S = 0.7  # longer than a virtual board's half second
-DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")
+DEVICE_CONFIG = Path("/etc/edgeagent/config.toml")  # as in config/files.py, which is too much to import for a --help
 RUN_DIR = Path("/run/edgeagent")
 PROFILES_DIR = Path("/etc/edgeagent/profiles")
 

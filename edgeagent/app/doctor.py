@@ -62,18 +62,19 @@ def run_doctor(
     us.
     """
     path = config_path or under(root or _ROOT, str(DEVICE_CONFIG))
-    root = (root or _root_of(path)).absolute()
+    named = _root_of(path).absolute()
+    root = root.absolute() if root is not None else named
     _refuse_root(root)
-    checks = list(_checks(root, path, limit_s))
+    checks = list(_checks(root, _ROOT if root == named else root, path, limit_s))
     if as_json:
         return exit_code(checks), render_json(checks, {"root": str(root), "python": sys.executable})
     return exit_code(checks), render_text(checks)
 
 
-def _checks(root: Path, path: Path, limit_s: float) -> Iterator[Check]:
+def _checks(root: Path, home: Path, path: Path, limit_s: float) -> Iterator[Check]:
+    """`home`: where the paths that the config names are to be looked for."""
     identity = read_identity(root)
     here = identity if root == _ROOT else read_identity(_ROOT)
-    home = _home(root, path)
     settings = _settings(path, hostname_of(home))
     config = settings.config or Config()
     state_dir = under(home, config.device.state_dir)
@@ -104,11 +105,6 @@ def _root_of(path: Path) -> Path:
     """Whose board the config says, as the agent that runs with it; this machine's own where it cannot be read."""
     config = _settings(path, "").config
     return Path(config.device.board_root) if config is not None else _ROOT
-
-
-def _home(root: Path, path: Path) -> Path:
-    """Where the paths that the config names are to be looked for."""
-    return _ROOT if _root_of(path).absolute() == root else root
 
 
 def _refuse_root(root: Path) -> None:
